@@ -1,0 +1,110 @@
+# The ways in: `make up` starts everything, `make test` proves it, `make help` lists the rest.
+# Needs make and a Python 3.11 or newer that can build virtual environments; everything else comes from the locks.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# A PYTHON in the environment or on the command line is the only one tried.
+PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
+PIP_INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input
+LOCKED := $(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps
+VAR := $(or $(CAUDAL_VAR),var)
+
+.PHONY: help up demo down reset quick test check bench audit docs lock
+
+help:
+	@echo "make up      start caudal in the foreground; Ctrl-C stops it"
+	@echo "make demo    the same, show one payment, stop; exit 0 if it went as it must"
+	@echo "make down    stop the caudal of this folder      make reset   stop it and delete its data"
+	@echo "make quick   the checks and the fast tests       make test    everything"
+	@echo "make check   lint, types, import contracts       make docs    generate the generated pages again"
+	@echo "make bench   the figures of the README (LONG=1)  make audit   known vulnerabilities of the dependencies"
+	@echo "make lock    write the lock files again (UPGRADE=--upgrade takes newer versions)"
+
+# ---- running -----------------------------------------------------------------------------------------------------
+
+# `exec`, so that Ctrl-C and the exit code have no shell in between.
+up: .venv/.runtime
+	@exec .venv/bin/caudal up
+
+demo: .venv/.runtime
+	@exec .venv/bin/caudal demo
+
+down:
+	@pid=$$(sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p' "$(VAR)/up.json" 2>/dev/null | head -n 1); \
+	if [ -z "$$pid" ] || ! tr '\0' ' ' < "/proc/$$pid/cmdline" 2>/dev/null | grep -q caudal; then \
+	  echo "Nothing is running here."; exit 0; fi; \
+	kill -TERM "$$pid"; left=300; \
+	while kill -0 "$$pid" 2>/dev/null && [ $$left -gt 0 ]; do sleep 0.1; left=$$((left - 1)); done; \
+	if kill -0 "$$pid" 2>/dev/null; then echo "caudal ($$pid) has not stopped within 30 s." >&2; exit 1; fi; \
+	echo "Stopped."
+
+reset: down
+	@if [ ! -e "$(VAR)" ]; then echo "There is no data in $(VAR)."; exit 0; fi; \
+	if [ ! -e "$(VAR)/secrets.json" ] && [ ! -d "$(VAR)/postgres" ]; then \
+	  echo "$(VAR) does not look like caudal's data; nothing was deleted." >&2; exit 1; fi; \
+	rm -rf -- "$(VAR)" && echo "Deleted $(VAR)."
+
+# ---- checking ----------------------------------------------------------------------------------------------------
+
+quick: check
+	@.venv/bin/python -m pytest -n 2 -m "not server"
+
+test: .venv/.test
+	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not alone"
+	@.venv/bin/python -m pytest -m alone || [ $$? -eq 5 ]
+	@$(MAKE) check
+
+check: .venv/.test
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check --quiet || { echo "Run .venv/bin/ruff format" >&2; exit 1; }
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+
+bench: .venv/.test
+	@exec .venv/bin/python .ci/bench.py $(if $(LONG),--long)
+
+audit: .venv/.made
+	@exec .venv/bin/python .ci/audit.py
+
+docs: .venv/.runtime
+	@exec .venv/bin/python -m caudal.app.docs
+
+# ---- installing --------------------------------------------------------------------------------------------------
+
+ifneq ($(shell test -x .venv/bin/python || echo missing),)
+.PHONY: .venv/.made
+endif
+.venv/.made:
+	@for python in $(PYTHONS); do \
+	  version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2], sys.version_info >= (3, 11))' 2>/dev/null); \
+	  case "$$version" in *True) ;; *) continue;; esac; \
+	  found="$$python"; \
+	  "$$python" -c 'import ensurepip, venv' 2>/dev/null || continue; \
+	  "$$python" -m venv .venv && touch $@ && exit 0; \
+	done; \
+	if [ -n "$$found" ]; then \
+	  echo "$$found cannot build a virtual environment: python3-venv is missing (apt-get install python3-venv)." >&2; \
+	else \
+	  echo "caudal needs Python 3.11 or newer; tried: $(PYTHONS). Name one: make PYTHON=/path/to/python3 …" >&2; \
+	fi; exit 1
+
+.venv/.runtime: .venv/.made requirements.txt pyproject.toml
+	@echo "Installing what caudal needs into .venv (once; a minute or two) …"
+	@$(LOCKED) -r requirements.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.test: .venv/.runtime requirements-test.txt
+	@echo "Installing what the tests need into .venv …"
+	@$(LOCKED) -r requirements-test.txt
+	@touch $@
+
+# The oldest supported Python writes the locks: what it needs is a superset of what the newer ones need.
+COMPILE := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" \
+	.venv-lock/bin/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	--strip-extras --allow-unsafe --build-deps-for editable $(UPGRADE)
+lock:
+	@test -x .venv-lock/bin/pip-compile || \
+	  { $(or $(PYTHON),python3.11) -m venv .venv-lock && .venv-lock/bin/pip install --quiet pip-tools==7.6.2; }
+	@$(COMPILE) --output-file requirements.txt pyproject.toml
+	@$(COMPILE) --extra test --constraint requirements.txt --output-file requirements-test.txt pyproject.toml

@@ -1,0 +1,140 @@
+"""Every problem that the API answers with (RFC 9457): code, status, title, meaning. Codes are stable for ever.
+
+docs/errors.md is made from this table; `type` of a problem is its place there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from caudal.kernel.commit import Answer
+from caudal.kernel.errors import CaudalError, FieldError, Retry
+from caudal.kernel.http import PROBLEM_JSON, Response, encode
+
+TYPE_PREFIX: Final = "/docs/errors#"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A kind of problem."""
+
+    code: str
+    status: int
+    title: str
+    meaning: str
+
+
+_TABLE: Final = (
+    Problem("malformed_json", 400, "The body is not JSON", "The body cannot be read; nothing was written."),
+    Problem(
+        "invalid_key", 400, "The Idempotency-Key cannot be used", "1 to 255 printable ASCII characters, bare or quoted."
+    ),
+    Problem("key_missing", 400, "An Idempotency-Key is needed", "Every request that moves money names one."),
+    Problem(
+        "unauthenticated",
+        401,
+        "The credentials are not valid",
+        "No key, an unknown, ended or revoked one, or a signature that does not verify.",
+    ),
+    Problem("forbidden", 403, "The key may not do this", "The key's scopes do not cover the operation."),
+    Problem("not_found", 404, "There is no such object", "Unknown, or of another merchant or mode."),
+    Problem("no_such_route", 404, "There is no such address", "The path is not part of the API."),
+    Problem("method_not_allowed", 405, "The method is not allowed here", "The path exists with another method."),
+    Problem(
+        "forbidden_transition", 409, "The object's state does not allow this", "E.g. cancelling a payin that is paid."
+    ),
+    Problem(
+        "contradiction",
+        409,
+        "This contradicts what was reported before",
+        "A callback with a known tracking key and other content.",
+    ),
+    Problem("already_exists", 409, "There is one already", "A name or reference that must be unique is taken."),
+    Problem("key_in_progress", 409, "The first request with this key has not ended", "Ask again after `Retry-After`."),
+    Problem("key_burned", 409, "This key was withdrawn", "It was burned before it was used and is refused for ever."),
+    Problem("too_large", 413, "The body is too large", "CAUDAL_BODY_LIMIT_BYTES bounds it."),
+    Problem("unsupported_media_type", 415, "The content type is not JSON", "Send `Content-Type: application/json`."),
+    Problem(
+        "invalid_request",
+        422,
+        "The request has errors",
+        "`errors` names every field and what is wrong with it; nothing was written.",
+    ),
+    Problem(
+        "key_reused",
+        422,
+        "The key was used for another request",
+        "The same Idempotency-Key came with another method, path or body.",
+    ),
+    Problem("insufficient_funds", 422, "The balance does not cover this", "More was asked for than there is."),
+    Problem("amount_too_large", 422, "More than there is to act on", "E.g. returning more than is unapplied."),
+    Problem(
+        "too_many_requests",
+        429,
+        "Too many requests",
+        "One merchant's share of the queue is full; ask again after `Retry-After`.",
+    ),
+    Problem("internal_error", 500, "A defect of ours", "The request had no effect; an alarm was raised."),
+    Problem(
+        "unknown_outcome",
+        500,
+        "The outcome is not known yet",
+        "The commit's answer was lost. Ask again with the same key.",
+    ),
+    Problem("overloaded", 503, "Too much is waiting", "Nothing was written; ask again after `Retry-After`."),
+    Problem("stopping", 503, "This process is stopping", "Nothing was written; ask again."),
+    Problem("try_again", 503, "The shard was busy", "Nothing was written; ask again."),
+    Problem("database_unavailable", 503, "The database does not answer", "Nothing was written; ask again."),
+)
+PROBLEMS: Final[dict[str, Problem]] = {problem.code: problem for problem in _TABLE}
+
+
+class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A problem as it is sent."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: tuple[FieldError, ...] = ()
+    retry: str
+    request_id: str
+
+
+def answer_of(error: CaudalError, request_id: str) -> Answer:
+    """An error's status and body. Raises KeyError for a code that is not in the table."""
+    problem = PROBLEMS[error.code]
+    body = ProblemBody(
+        type=TYPE_PREFIX + problem.code,
+        title=problem.title,
+        status=problem.status,
+        detail=error.detail,
+        code=problem.code,
+        errors=error.errors,
+        retry=error.retry,
+        request_id=request_id,
+    )
+    return Answer(problem.status, encode(body))
+
+
+def response_of(error: CaudalError, request_id: str) -> Response:
+    """An error as an answer that is not stored, with `Retry-After` in whole seconds where it helps."""
+    answer = answer_of(error, request_id)
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if isinstance(error, Retry):
+        headers = ((b"retry-after", str(max(1, round(error.after_s + 0.5))).encode()),)
+    if error.code == "unauthenticated":
+        headers = ((b"www-authenticate", b'Bearer realm="caudal"'),)
+    return Response(status=answer.status, body=answer.body, content_type=PROBLEM_JSON, headers=headers)
+
+
+def respond(answer: Answer) -> Response:
+    """A command's answer, stored or not, as it goes out."""
+    return Response(
+        status=answer.status,
+        body=answer.body,
+        content_type=PROBLEM_JSON if answer.status >= 400 else b"application/json",
+        headers=((b"idempotent-replayed", b"true"),) if answer.replayed else (),
+    )

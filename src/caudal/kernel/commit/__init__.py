@@ -1,0 +1,47 @@
+"""The write path: one queue per shard, chained batches, two round trips each (ARCHITECTURE.md §4)."""
+
+from caudal.kernel.commit.lanes import Limits
+from caudal.kernel.commit.model import (
+    Answer,
+    Command,
+    Decision,
+    Due,
+    Event,
+    Head,
+    Key,
+    Lane,
+    Put,
+    Result,
+    Row,
+    Statement,
+    Table,
+    View,
+)
+from caudal.kernel.commit.port import BatchPort, PostgresPort
+from caudal.kernel.commit.shard import Shard
+from caudal.kernel.commit.tables import DUE, DUE_NOW, KEYS, KeyRecord
+
+__all__ = [
+    "DUE",
+    "DUE_NOW",
+    "KEYS",
+    "Answer",
+    "BatchPort",
+    "Command",
+    "Decision",
+    "Due",
+    "Event",
+    "Head",
+    "Key",
+    "KeyRecord",
+    "Lane",
+    "Limits",
+    "PostgresPort",
+    "Put",
+    "Result",
+    "Row",
+    "Shard",
+    "Statement",
+    "Table",
+    "View",
+]

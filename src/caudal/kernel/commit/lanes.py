@@ -1,0 +1,140 @@
+"""The queue of one shard in one process: three lanes, what may come in, and what goes into the next batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Iterator
+from time import monotonic
+from typing import Final
+
+import msgspec
+
+from caudal.kernel.commit.batch import Ask
+from caudal.kernel.commit.model import Command, Lane, Result
+from caudal.kernel.commit.tables import DUE_NOW
+from caudal.kernel.errors import CaudalError, Overloaded
+
+_SMOOTHING: Final = 0.2
+_FIRST_GUESS_PER_S: Final = 500.0
+
+
+class Waiting(Ask, kw_only=True):
+    """A command in the queue, its caller's future, and until when its caller waits (monotonic seconds)."""
+
+    future: asyncio.Future[Result]
+    deadline: float
+    attempts: int = 0
+
+    def fail(self, error: CaudalError) -> None:
+        """Answers the caller, if it still waits. Each gets an exception of its own: a traceback is not shared."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What bounds the queue and its batches."""
+
+    max_batch: int = 256
+    bulk_hold_s: float = 0.005
+    queue_limit: int = 8192
+    merchant_share: float = 0.5
+    batch_deadline_s: float = 8.0
+
+
+class Lanes:
+    """Commands in order of urgency, with the rate at which they drain."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._lanes: tuple[deque[Waiting], ...] = (deque(), deque(), deque())
+        self._first: deque[Waiting] = deque()
+        self._of_book: Counter[int] = Counter()
+        self._bulk_last = False
+        self.drain_per_s = _FIRST_GUESS_PER_S
+        self.admitted = 0
+
+    def __len__(self) -> int:
+        return sum(len(lane) for lane in self._lanes) + len(self._first)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        for lane in (self._first, *self._lanes):
+            yield from lane
+
+    # The door
+
+    def admit(self, command: Command, deadline: float) -> Overloaded | None:
+        """Why a first command may not wait here, or None. Never asked for what has already happened."""
+        waiting = self.admitted
+        wait_s = waiting / self.drain_per_s
+        if waiting >= self.limits.queue_limit or wait_s > deadline - monotonic():
+            return Overloaded(
+                "overloaded", "the queue is longer than the request's deadline", after_s=max(wait_s, 0.05)
+            )
+        held = self._of_book[command.book]
+        if held >= self.limits.merchant_share * self.limits.queue_limit and held < waiting:
+            return Overloaded("too_many_requests", "too many of this merchant's requests wait already", after_s=wait_s)
+        return None
+
+    def push(self, waiting: Waiting) -> None:
+        """Takes a command into its lane."""
+        self._lanes[waiting.command.lane].append(waiting)
+        if not waiting.command.recorded:
+            self.admitted += 1
+            self._of_book[waiting.command.book] += 1
+
+    def push_first(self, waiting: Waiting) -> None:
+        """Puts a command that has been out already before all others."""
+        self._first.append(waiting)
+
+    # The next batch
+
+    def take(self) -> list[Waiting]:
+        """The next batch; drops what has expired. A look for due work always goes alone."""
+        now, room, batch = monotonic(), self.limits.max_batch, list(self._first)
+        self._first.clear()
+        for lane in self._lanes[: Lane.BULK]:
+            self._move(lane, batch, room, now)
+        bulk = self._lanes[Lane.BULK]
+        others = bool(batch)
+        if bulk and not (others and self._bulk_last):
+            quota = max(1, int(self.limits.bulk_hold_s * self.drain_per_s))
+            if not others and self._looks(bulk[0]):
+                self._move(bulk, batch, 1, now)
+            else:
+                self._move(bulk, batch, min(room, len(batch) + quota), now, stop_at_look=True)
+            self._bulk_last = True
+        else:
+            self._bulk_last = False
+        return batch
+
+    def _move(
+        self, lane: deque[Waiting], batch: list[Waiting], room: int, now: float, *, stop_at_look: bool = False
+    ) -> None:
+        while lane and len(batch) < room:
+            if stop_at_look and self._looks(lane[0]):
+                break
+            waiting = lane.popleft()
+            if not waiting.command.recorded:
+                self._leave(waiting.command.book)
+                if waiting.deadline <= now or waiting.future.cancelled():
+                    waiting.fail(Overloaded("overloaded", "the request's deadline passed in the queue", after_s=0.5))
+                    continue
+            batch.append(waiting)
+
+    @staticmethod
+    def _looks(waiting: Waiting) -> bool:
+        return any(table is DUE_NOW for table, _ in waiting.command.needs())
+
+    def _leave(self, book: int) -> None:
+        self.admitted -= 1
+        self._of_book[book] -= 1
+        if not self._of_book[book]:
+            del self._of_book[book]
+
+    def drained(self, commands: int, took_s: float) -> None:
+        """Learns the rate from a batch that has committed."""
+        rate = commands / max(took_s, 1e-6)
+        # A batch of one says how long a commit takes, not how much the shard could do: only more is learned from it.
+        if commands >= self.limits.max_batch or commands > 8 or rate > self.drain_per_s:
+            self.drain_per_s += _SMOOTHING * (rate - self.drain_per_s)

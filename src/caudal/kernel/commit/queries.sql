@@ -1,0 +1,78 @@
+-- Statements of the write path. Guards: a row count other than the expected one divides by zero, so that the server
+-- aborts the COMMIT that is already on the wire behind the statement.
+
+-- name: begin
+begin isolation level read committed
+
+-- name: commit
+commit
+
+-- name: lock_shard
+select event_seq, posting_seq, chain, greatest(clock_timestamp(), last_at) from shard where id = %s for update
+
+-- name: find_batch
+select 1 from batch where shard = %s and id = %s
+
+-- name: read_keys
+-- The partition of an expired key may be gone; what is left of it is not looked at either.
+select k.book, k.digest, k.fingerprint, k.subject, k.status, k.answer, k.deadline, k.version, k.created_at
+from unnest(%s::bigint[], %s::bytea[]) asked(book, digest)
+join key k on k.shard = %s and k.book = asked.book and k.digest = asked.digest
+
+-- name: insert_keys
+with w as (
+    insert into key (shard, created_at, version, book, digest, fingerprint, subject, status, answer, deadline)
+    select %s, %s, 1, * from unnest(
+        %s::bigint[], %s::bytea[], %s::bytea[], %s::uuid[], %s::integer[], %s::bytea[], %s::timestamptz[])
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: update_keys
+with w as (
+    update key k set version = n.version, status = n.status, answer = n.answer, subject = n.subject,
+        deadline = n.deadline
+    from unnest(%s::bigint[], %s::bytea[], %s::timestamptz[], %s::integer[], %s::integer[], %s::uuid[],
+        %s::integer[], %s::bytea[], %s::timestamptz[])
+        n(book, digest, created_at, read_version, version, subject, status, answer, deadline)
+    where k.shard = %s and k.book = n.book and k.digest = n.digest and k.created_at = n.created_at
+        and k.version = n.read_version
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: insert_events
+with w as (
+    insert into event (shard, at, seq, book, subject, type, data)
+    select %s, %s, * from unnest(%s::bigint[], %s::bigint[], %s::uuid[], %s::text[], %s::bytea[])
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: insert_due
+with w as (
+    insert into due (shard, at, kind, subject, book, attempt)
+    select %s, * from unnest(%s::timestamptz[], %s::text[], %s::uuid[], %s::bigint[], %s::integer[])
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: delete_due
+-- Unguarded: the work may have been claimed meanwhile, and then finds for itself that nothing is left to do.
+delete from due d using unnest(%s::timestamptz[], %s::text[], %s::uuid[]) gone(at, kind, subject)
+where d.shard = %s and d.at = gone.at and d.kind = gone.kind and d.subject = gone.subject
+
+-- name: read_due_now
+select at, kind, subject, book, attempt from due where shard = %s and at <= clock_timestamp() order by at limit %s
+
+-- name: read_due
+select at, kind, subject, book, attempt
+from unnest(%s::timestamptz[], %s::text[], %s::uuid[]) asked(at, kind, subject)
+join due d using (at, kind, subject)
+where d.shard = %s
+
+-- name: advance_shard
+with b as (
+    insert into batch (shard, id, commands, first_event_seq, last_event_seq, first_posting_seq, last_posting_seq, at)
+    values (%s, %s, %s, %s, %s, %s, %s, %s)),
+w as (
+    update shard set event_seq = %s, posting_seq = %s, chain = %s, last_at = %s
+    where id = %s and event_seq = %s and posting_seq = %s
+    returning 1)
+select 1 / (count(*) = 1)::int from w

@@ -1,0 +1,217 @@
+"""The writer of one shard in one process: batch after batch, each as large as what queued while the last committed.
+
+Callers wait on futures; cancelling a caller cancels its future and never the batch. Nobody is answered before the
+COMMIT has come back, and nothing is answered or run again while it is unknown whether a batch committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final
+from uuid import UUID
+
+from caudal.kernel import ids
+from caudal.kernel.commit.batch import Batch, reads_of
+from caudal.kernel.commit.failures import Failure, classify
+from caudal.kernel.commit.lanes import Lanes, Limits, Waiting
+from caudal.kernel.commit.model import Command, Missing, Result
+from caudal.kernel.commit.port import BatchPort
+from caudal.kernel.errors import CaudalError, Fault, Overloaded, Retry, Unknown
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS_MAX: Final = 5
+_REREADS_MAX: Final = 2
+_PAUSE_S: Final = 0.05
+_PAUSE_MAX_S: Final = 1.0
+
+
+class Stuck(Exception):
+    """Nobody knows whether the batch committed, and the process is ending."""
+
+
+class Shard:
+    """One shard's queue and the task that commits it."""
+
+    def __init__(self, id: int, port: BatchPort, limits: Limits) -> None:
+        self.id, self._port, self.lanes = id, port, Lanes(limits)
+        self._limits = limits
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self.batches = self.commands = self.alarms = self.unknowns = self.reruns = 0
+
+    # Callers
+
+    def submit(self, command: Command, deadline: float) -> asyncio.Future[Result]:
+        """Queues a command; its result comes after the commit. Raises Overloaded for a first command with no room."""
+        if not command.recorded:
+            refusal = self.lanes.admit(command, deadline)
+            if refusal is not None:
+                raise refusal
+        if self._stopping and not command.recorded:
+            raise Overloaded("stopping", "this process is stopping", after_s=0.5)
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.lanes.push(Waiting(command=command, future=future, deadline=deadline))
+        self._wake.set()
+        return future
+
+    def start(self) -> None:
+        """Starts the task. It is never cancelled: `stop` lets it finish what was accepted."""
+        self._task = asyncio.create_task(self._run(), name=f"shard-{self.id}")
+
+    async def stop(self, within_s: float = 8.0) -> None:
+        """Takes no new first commands, commits what waits, and ends."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=within_s)
+            if not self._task.done():
+                self._task.cancel()
+        await self._port.close()
+
+    # The chain of batches
+
+    async def _run(self) -> None:
+        while True:
+            if not len(self.lanes):
+                if self._stopping:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            batch = self.lanes.take()
+            if batch:
+                try:
+                    await self._settle(batch)
+                except Exception:  # the chain goes on, whatever one batch does
+                    self.alarms += 1
+                    log.exception("batch failed")
+                    _fail(batch, Fault, "internal_error", "the batch failed")
+
+    async def _settle(self, batch: list[Waiting]) -> None:
+        """Commits a batch, or the parts of it that can be."""
+        pending, again, pause_s = [batch], 0, _PAUSE_S
+        while pending:
+            part = pending.pop()
+            failure = await self._once(part)
+            if failure is None:
+                continue
+            self.reruns += 1
+            if failure is Failure.AGAIN:
+                again += 1
+                if again <= _ATTEMPTS_MAX:
+                    pending.append(part)
+                else:
+                    _fail(part, Retry, "try_again", "the shard was busy; nothing was written")
+            elif failure is Failure.LOST:
+                self._expire(part, Retry, "database_unavailable", "the database does not answer; nothing was written")
+                wanted = [w for w in part if w.command.recorded or not w.future.done()]
+                if wanted and not (self._stopping and all(w.future.done() for w in wanted)):
+                    pending.append(wanted)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+            elif len(part) > 1:
+                middle = len(part) // 2
+                pending += [part[middle:], part[:middle]]
+            else:
+                self.alarms += 1
+                _fail(part, Fault, "internal_error", "the database would not take this request; nothing was written")
+
+    async def _once(self, batch: list[Waiting]) -> Failure | None:
+        """One try. None when everybody is answered; otherwise nothing was written and the failure says what next."""
+        started, batch_id, writing = monotonic(), ids.uuid7(), False
+        try:
+            async with asyncio.timeout(self._limits.batch_deadline_s):
+                await self._port.open()
+                reads = reads_of(batch)
+                head, found = await self._port.read(self.id, [t.reading(self.id, k) for t, k in reads.items()])
+                judged = Batch(head, reads, found)
+                results, postponed = self._decide(judged, batch)
+                statements = judged.statements(batch_id, len(results)) if judged.wrote else []
+                writing = True
+                await self._port.write(statements)
+        except Exception as error:
+            await self._port.close()
+            failure = classify(error)
+            if failure is not Failure.LOST or not writing:
+                _report(failure, error, batch)
+                return failure
+            if not await self._find(batch, batch_id):
+                return Failure.LOST
+        took_s = monotonic() - started
+        self.batches += 1
+        self.commands += len(results)
+        self.lanes.drained(len(results), took_s)
+        for waiting, result in results:
+            _answer(waiting, result)
+        for waiting in postponed:
+            self.lanes.push_first(waiting)
+        return None
+
+    def _decide(
+        self, judged: Batch, batch: Sequence[Waiting]
+    ) -> tuple[list[tuple[Waiting, Result | CaudalError]], list[Waiting]]:
+        """Every command in order: results, and those that need another row and go first in the next batch."""
+        results: list[tuple[Waiting, Result | CaudalError]] = []
+        postponed: list[Waiting] = []
+        for waiting in batch:
+            try:
+                results.append((waiting, judged.decide(waiting.command)))
+            except Missing as missing:
+                waiting.extra = (*waiting.extra, missing.need)
+                waiting.rereads += 1
+                if waiting.rereads <= _REREADS_MAX:
+                    postponed.append(waiting)
+                else:
+                    fault = Fault("internal_error", f"the decision never had all rows that it needs: {missing}")
+                    results.append((waiting, fault))
+        return results, postponed
+
+    async def _find(self, batch: list[Waiting], batch_id: UUID) -> bool:
+        """Whether the batch committed; asks until there is an answer. Callers whose deadline passes learn `unknown`."""
+        self.unknowns += 1
+        pause_s = _PAUSE_S
+        while True:
+            try:
+                async with asyncio.timeout(self._limits.batch_deadline_s):
+                    found = await self._port.find(self.id, batch_id)
+                log.warning("unknown commit resolved", extra={"batch": str(batch_id), "committed": found})
+                return found
+            except Exception as error:
+                await self._port.close()
+                log.warning("unknown commit not yet resolved: %s", error)
+            self._expire(batch, Unknown, "unknown_outcome", "the commit's answer was lost; ask with the same key")
+            if self._stopping and all(waiting.future.done() for waiting in batch):
+                raise Stuck
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+
+    def _expire(self, batch: Sequence[Waiting], error: type[Retry] | type[Unknown], code: str, detail: str) -> None:
+        """While the database is away: answers whose deadline has passed, in the batch and in the queue behind it."""
+        now = monotonic()
+        _fail([waiting for waiting in batch if waiting.deadline <= now], error, code, detail)
+        queued = [waiting for waiting in self.lanes if waiting.deadline <= now]
+        _fail(queued, Retry, "database_unavailable", "the database does not answer; nothing was written")
+
+
+def _answer(waiting: Waiting, result: Result | CaudalError) -> None:
+    if waiting.future.done():
+        return
+    if isinstance(result, CaudalError):
+        waiting.future.set_exception(result)
+    else:
+        waiting.future.set_result(result)
+
+
+def _fail(batch: Sequence[Waiting], error: type[CaudalError], code: str, detail: str) -> None:
+    for waiting in batch:
+        waiting.fail(error(code, detail))
+
+
+def _report(failure: Failure, error: BaseException, batch: Sequence[Waiting]) -> None:
+    level = logging.WARNING if failure in (Failure.AGAIN, Failure.LOST) else logging.ERROR
+    log.log(level, "batch of %d did not commit: %s: %s: %s", len(batch), failure.value, type(error).__name__, error)

@@ -1,0 +1,86 @@
+"""What a verb is given: settings, the shards' queues, connections to read with, and the sealer. Nothing is global."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import monotonic
+from typing import Any, LiteralString
+
+from psycopg_pool import AsyncConnectionPool
+
+from caudal.kernel import db
+from caudal.kernel.commit import Command, Limits, PostgresPort, Result, Row, Shard
+from caudal.kernel.seal import Sealer
+from caudal.kernel.settings import SettingError, Settings
+
+
+class Context:
+    """One process's way to the world. `async with` opens and closes it."""
+
+    def __init__(self, settings: Settings, *, name: str, readers: int = 4) -> None:
+        if settings.database_url is None:
+            raise SettingError("CAUDAL_DATABASE_URL is not set")
+        self.settings, self.name = settings, name
+        self.sealer = Sealer(settings.kek_bytes())
+        self._url = settings.database_url
+        self._shards: dict[int, Shard] = {}
+        self.pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
+            db.conninfo(self._url, statement_timeout="5s", application_name=f"caudal-{name}"),
+            min_size=1,
+            max_size=readers,
+            open=False,
+            timeout=5.0,
+            kwargs={"autocommit": True, "prepare_threshold": 0},
+        )
+
+    async def __aenter__(self) -> Context:
+        await self.pool.open(wait=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for shard in self._shards.values():
+            await shard.stop()
+        await self.pool.close()
+
+    @property
+    def shards(self) -> Mapping[int, Shard]:
+        """The shards that this process writes to."""
+        return self._shards
+
+    def shard(self, id: int) -> Shard:
+        """A shard's queue, started at its first use."""
+        found = self._shards.get(id)
+        if found is None:
+            found = Shard(id, PostgresPort(self._url), limits_of(self.settings))
+            found.start()
+            self._shards[id] = found
+        return found
+
+    async def commit(self, shard: int, command: Command, deadline: float | None = None) -> Result:
+        """Queues a command and waits for its commit. Raises what the command came to, where that is an error."""
+        until = monotonic() + self.settings.request_timeout_ms / 1000 if deadline is None else deadline
+        return await self.shard(shard).submit(command, until)
+
+    async def rows(self, query: LiteralString, parameters: Sequence[object] = ()) -> list[Row]:
+        """Rows read outside of any batch, from the primary."""
+        async with self.pool.connection() as connection, connection.cursor(binary=True) as cursor:
+            await cursor.execute(query, parameters)
+            rows: list[Row] = await cursor.fetchall()
+            return rows
+
+    async def row(self, query: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
+        """The only row, or None."""
+        rows = await self.rows(query, parameters)
+        assert len(rows) <= 1, "one row at most was expected"
+        return rows[0] if rows else None
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The bounds of a shard's queue, from the settings."""
+    return Limits(
+        max_batch=settings.max_batch,
+        bulk_hold_s=settings.bulk_hold_ms / 1000,
+        queue_limit=settings.queue_limit,
+        merchant_share=settings.merchant_share,
+        batch_deadline_s=settings.batch_deadline_s,
+    )

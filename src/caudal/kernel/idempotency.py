@@ -1,0 +1,56 @@
+"""Idempotency keys as they come in: the header, the scope, the digest, and the fingerprint of what was asked.
+
+The header is a Structured Field String in the IETF's draft (quoted) and bare in most clients; both are taken. Only a
+digest is stored, because merchants put personal data into keys; the fingerprint is an HMAC for the same reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+
+from caudal.kernel.commit import Key
+from caudal.kernel.errors import FieldError, Invalid
+from caudal.kernel.http import Request
+
+_HEADER: Final = b"idempotency-key"
+LENGTH_MAX: Final = 255
+_DIGEST_BYTES: Final = 16
+
+
+def digest(scope: str, text: str) -> bytes:
+    """The 16 bytes under which a key is stored."""
+    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES, person=scope.encode()).digest()
+
+
+def fingerprint(secret: bytes, method: str, path: str, body: bytes) -> bytes:
+    """What was asked: HMAC-SHA256 of method, path and raw body, 16 bytes of it."""
+    message = b"\n".join((method.encode(), path.encode(), body))
+    return hmac.digest(secret, message, "sha256")[:_DIGEST_BYTES]
+
+
+def header_of(request: Request) -> str | None:
+    """The key that a request names, or None. Raises Invalid when it is malformed."""
+    raw = request.headers.get(_HEADER)
+    if raw is None:
+        return None
+    text = raw.decode("latin-1").strip()
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        text = text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    if not 1 <= len(text) <= LENGTH_MAX or not text.isascii() or not text.isprintable():
+        error = FieldError(
+            field="Idempotency-Key", code="invalid_value", detail=f"1 to {LENGTH_MAX} printable ASCII characters"
+        )
+        raise Invalid("invalid_key", "the Idempotency-Key cannot be used", errors=(error,))
+    return text
+
+
+def key_of(request: Request, book: int, secret: bytes) -> Key:
+    """The key of a request that must have one. Raises Invalid without."""
+    text = header_of(request)
+    if text is None:
+        error = FieldError(field="Idempotency-Key", code="missing", detail="this header is needed")
+        raise Invalid("key_missing", "a request that moves money needs an Idempotency-Key", errors=(error,))
+    print_of = fingerprint(secret, request.method, request.path, request.body)
+    return Key(book=book, digest=digest("api", text), fingerprint=print_of)

@@ -1,0 +1,1 @@
+"""The house around the code: its layers, names, sizes, pages and examples."""

@@ -1,0 +1,149 @@
+"""README and docs do what they say: marked blocks are executed, the others name only what exists."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.house.examples import Block, blocks, lines
+from tests.house.tree import ROOT, texts
+
+PROGRAMS = {"caudal": "caudal", "caudal-sandbox": "caudal_sandbox", "caudal-load": "caudal_load"}
+EXAMPLES = {str(path): blocks(text) for path, text in texts(".md")}
+TO_RUN = [page for page, found in EXAMPLES.items() if any(block.run for block in found)]
+TO_READ = [page for page, found in EXAMPLES.items() if any(not block.run for block in found)]
+BETWEEN = "----- the next block -----"
+
+
+class Running(Protocol):
+    """A started caudal, as the fixture `running` hands it out."""
+
+    api_url: str
+    sandbox_url: str
+    key: str
+    operator_key: str
+    database_url: str
+    var: str | Path
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("page", TO_RUN)
+def test_the_examples_of_a_page_do_what_they_show(page: str, running: Running) -> None:
+    to_run = [block for block in EXAMPLES[page] if block.run]
+    script = f"\necho '{BETWEEN}'\n".join(_here(block.code, running) for block in to_run)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT,
+        env=_environment(running),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    for block, output in zip(to_run, done.stdout.split(BETWEEN), strict=True):
+        missing = [text for text in block.shows if _squeezed(text) not in _squeezed(output)]
+        assert not missing, f"{block.code}\nprinted\n{output}\nwithout {missing}"
+
+
+@pytest.mark.parametrize("page", TO_READ)
+def test_the_commands_of_a_page_exist(page: str) -> None:
+    wrong = [
+        complaint
+        for block in EXAMPLES[page]
+        if not block.run
+        for line in lines(block)
+        for complaint in _complaints(line)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def _here(code: str, running: Running) -> str:
+    """The block with this run's addresses and programs in the place of the usual ones."""
+    code = code.replace("http://127.0.0.1:8700", running.api_url).replace("http://127.0.0.1:8701", running.sandbox_url)
+    return code.replace(".venv/bin/", f"{shlex.quote(str(Path(sys.executable).parent))}/")
+
+
+def _environment(running: Running) -> dict[str, str]:
+    """What a reader's shell has, and where the running caudal is; the pages show where the keys come from."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", "/"),
+        "LANG": "C.UTF-8",
+        "CAUDAL_VAR": str(running.var),
+        "CAUDAL_DATABASE_URL": running.database_url,
+        "KEY": running.key,
+        "OPERATOR_KEY": running.operator_key,
+    }
+
+
+def _complaints(line: str) -> list[str]:
+    """What a command line names that does not exist."""
+    complaints = []
+    for command in re.split(r"\s(?:&&|\|\|?|;)\s", line):
+        words = [word for word in shlex.split(command, comments=True) if not re.match(r"[A-Z_]+=", word)]
+        program = Path(words[0]).name if words else ""
+        if program == "make":
+            complaints += [f"make {word}: no such target" for word in words[1:] if not _is_target(word)]
+        elif program in PROGRAMS:
+            complaints += _unknown_to(program, words[1:])
+    return complaints
+
+
+def _is_target(word: str) -> bool:
+    return "=" in word or re.search(rf"^{re.escape(word)}:", (ROOT / "Makefile").read_text("utf-8"), re.M) is not None
+
+
+def _unknown_to(program: str, words: list[str]) -> list[str]:
+    """Sub-commands and options that the program's own help does not know."""
+    path: list[str] = []
+    page = _help(program, path)
+    for word in words:
+        if word.startswith("-"):
+            option = word.split("=")[0]
+            if not re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", page):
+                return [f"{program} {' '.join(path)}: no option {option}"]
+        elif re.fullmatch(r"[a-z][a-z-]*", word) and re.search(rf"^[\s│|]*{word}\s", page, re.M):
+            path.append(word)
+            page = _help(program, path)
+        elif not path:
+            return [f"{program}: no command {word}"]
+    return []
+
+
+def _help(program: str, path: list[str]) -> str:
+    """What `program path… --help` prints on a wide terminal. Fails when it does not exit 0."""
+    command = [sys.executable, "-m", PROGRAMS[program], *path, "--help"]
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_a_block_knows_its_mark_and_what_it_shows() -> None:
+    page = (
+        "<!-- run -->\n```bash\necho 1\n```\n<!-- shows: 1 -->\n\n```console\n$ make up\nready\n```\n```json\n{}\n```\n"
+    )
+    assert blocks(page) == [Block("echo 1\n", True, ["1"]), Block("make up\n", False, [])]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("make up", None),
+        ("PYTHON=python3.12 make test", None),
+        ("make coffee", "make coffee: no such target"),
+        ("git clone somewhere && cd caudal", None),
+    ],
+)
+def test_a_command_line_is_checked(line: str, complaint: str | None) -> None:
+    assert _complaints(line) == ([complaint] if complaint else [])
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text)

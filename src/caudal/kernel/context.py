@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar, cast
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -12,6 +12,8 @@ from caudal.kernel import db
 from caudal.kernel.commit import Command, Limits, PostgresPort, Result, Row, Shard
 from caudal.kernel.seal import Sealer
 from caudal.kernel.settings import SettingError, Settings
+
+T = TypeVar("T")
 
 
 class Context:
@@ -24,6 +26,8 @@ class Context:
         self.sealer = Sealer(settings.kek_bytes())
         self._url = settings.database_url
         self._shards: dict[int, Shard] = {}
+        self._once: dict[object, Any] = {}
+        self.closing: list[Callable[[], Awaitable[None]]] = []
         self.pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
             db.conninfo(self._url, statement_timeout="5s", application_name=f"caudal-{name}"),
             min_size=1,
@@ -40,6 +44,8 @@ class Context:
     async def __aexit__(self, *_: object) -> None:
         for shard in self._shards.values():
             await shard.stop()
+        for close in self.closing:
+            await close()
         await self.pool.close()
 
     @property
@@ -56,6 +62,13 @@ class Context:
             self._shards[id] = found
         return found
 
+    def once(self, kind: Callable[[Context], T]) -> T:
+        """The one instance of something that lives as long as this context: a cache, a client."""
+        found = self._once.get(kind)
+        if found is None:
+            found = self._once[kind] = kind(self)
+        return cast("T", found)
+
     async def commit(self, shard: int, command: Command, deadline: float | None = None) -> Result:
         """Queues a command and waits for its commit. Raises what the command came to, where that is an error."""
         until = monotonic() + self.settings.request_timeout_ms / 1000 if deadline is None else deadline
@@ -63,6 +76,13 @@ class Context:
 
     async def rows(self, query: LiteralString, parameters: Sequence[object] = ()) -> list[Row]:
         """Rows read outside of any batch, from the primary."""
+        async with self.pool.connection() as connection, connection.cursor(binary=True) as cursor:
+            await cursor.execute(query, parameters)
+            rows: list[Row] = await cursor.fetchall()
+            return rows
+
+    async def named_rows(self, query: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
+        """The same for a query whose parameters have names."""
         async with self.pool.connection() as connection, connection.cursor(binary=True) as cursor:
             await cursor.execute(query, parameters)
             rows: list[Row] = await cursor.fetchall()

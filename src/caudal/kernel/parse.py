@@ -49,7 +49,10 @@ def explain(body: bytes, kind: type[Any], error: Exception) -> Invalid:
 
 
 def _errors_in(raw: Any, kind: Any, pointer: str) -> list[FieldError]:
-    record = _record_of(kind)
+    record, item = _record_of(kind), _item_of(kind)
+    if item is not None and isinstance(raw, list):
+        found = [error for place, value in enumerate(raw) for error in _errors_in(value, item, f"{pointer}/{place}")]
+        return found or _error_of_value(raw, kind, pointer)
     if record is None or not isinstance(raw, dict):
         return _error_of_value(raw, kind, pointer)
     hints = get_type_hints(record, include_extras=True)
@@ -85,6 +88,19 @@ def _record_of(kind: Any) -> Any:
     if get_origin(kind) is not None and hasattr(kind, "__metadata__"):
         return _record_of(get_args(kind)[0])
     return kind if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
+
+
+def _item_of(kind: Any) -> Any:
+    """What a list or a tuple of any length has in it, or None."""
+    if get_origin(kind) in (Union, UnionType):
+        items = [item for item in map(_item_of, get_args(kind)) if item is not None]
+        return items[0] if len(items) == 1 else None
+    if hasattr(kind, "__metadata__"):
+        return _item_of(get_args(kind)[0])
+    arguments = get_args(kind)
+    if get_origin(kind) is list or (get_origin(kind) is tuple and arguments[1:] == (...,)):
+        return arguments[0]
+    return None
 
 
 def _near(name: str, names: list[str]) -> str:

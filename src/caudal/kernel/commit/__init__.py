@@ -1,5 +1,6 @@
 """The write path: one queue per shard, chained batches, two round trips each (ARCHITECTURE.md §4)."""
 
+from caudal.kernel.commit.burn import BurnKey
 from caudal.kernel.commit.lanes import Limits
 from caudal.kernel.commit.model import (
     Answer,
@@ -27,6 +28,7 @@ __all__ = [
     "KEYS",
     "Answer",
     "BatchPort",
+    "BurnKey",
     "Command",
     "Decision",
     "Due",

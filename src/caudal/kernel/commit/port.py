@@ -59,7 +59,7 @@ class PostgresPort:
             self._connection.add_notice_handler(self._notice)
 
     def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
-        self._warned = self._warned or (diagnostic.sqlstate or "") == "01000"
+        self._warned = self._warned or diagnostic.severity_nonlocalized == "WARNING"
 
     async def read(self, shard: int, reads: Sequence[Statement]) -> tuple[Head, list[list[Row]]]:
         """Round trip one: BEGIN, the lock, then what it protects, in statements of their own."""

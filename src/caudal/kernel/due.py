@@ -1,0 +1,71 @@
+"""Due work: expiries, retries, sweeps. It commits with the batch that makes it due; a worker claims it with a lease.
+
+A claim moves a piece of work to the end of its lease, in the shard's order like everything else. If the worker dies,
+the work is due again then, with `attempt` one higher; leases grow with the attempts, so that what keeps failing is
+tried less and less often. A job ends by a command that removes its work.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import msgspec
+
+from caudal.kernel.commit import DUE_NOW, Answer, Decision, Due, Lane, Table, View
+from caudal.kernel.context import Context
+from caudal.kernel.errors import CaudalError
+
+log = logging.getLogger(__name__)
+
+CLAIM_MAX: Final = 200
+_GROWTH_MAX: Final = 6
+
+Job = Callable[[Context, int, Due], Awaitable[None]]
+
+
+class ClaimDue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Takes what is due, at most `limit` pieces, for the time of a lease."""
+
+    lease_s: float
+    limit: int = CLAIM_MAX
+    book: int = 0
+    key: None = None
+    lane: Lane = Lane.BULK
+    recorded: bool = True
+
+    def needs(self) -> Iterable[tuple[Table[Any, Any], Any]]:
+        return ((DUE_NOW, self.limit),)
+
+    def decide(self, view: View) -> Decision:
+        due = view.get(DUE_NOW, self.limit) or ()
+        claimed = tuple(
+            msgspec.structs.replace(piece, at=view.at + self._lease(piece.attempt), attempt=piece.attempt + 1)
+            for piece in due
+        )
+        return Decision(outcome=claimed, done=due, due=claimed)
+
+    def _lease(self, attempt: int) -> timedelta:
+        return timedelta(seconds=self.lease_s * 2 ** min(attempt, _GROWTH_MAX))
+
+    def render(self, outcome: Any) -> Answer:
+        raise AssertionError("a claim has no key")
+
+
+async def run_job(context: Context, shard: int, due: Due, jobs: Mapping[str, Job]) -> bool:
+    """Runs one claimed piece. False when it did not end and will be due again after its lease."""
+    job = jobs.get(due.kind)
+    if job is None:
+        log.error("no job is named %s", due.kind, extra={"subject": str(due.subject)})
+        return False
+    try:
+        await job(context, shard, due)
+    except CaudalError as error:
+        log.warning("%s of %s did not end: %s", due.kind, due.subject, error)
+        return False
+    except Exception:
+        log.exception("%s of %s broke", due.kind, due.subject)
+        return False
+    return True

@@ -1,0 +1,373 @@
+"""Every failure rule of the write path, each made to happen on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import psycopg
+import pytest
+
+from caudal.kernel.commit import (
+    DUE,
+    KEYS,
+    Answer,
+    BurnKey,
+    Decision,
+    Head,
+    KeyRecord,
+    PostgresPort,
+    Put,
+    Row,
+    Statement,
+    View,
+)
+from caudal.kernel.errors import Fault, Retry, Unknown
+from tests.kernel.test_commit import rows
+from tests.kernel.toy import Note, key, shard, soon
+
+Moment = Callable[["FaultyPort"], Awaitable[None]]
+
+
+class FaultyPort(PostgresPort):
+    """A port in which something happens between the round trips, before the COMMIT or after it; each once."""
+
+    def __init__(self, database_url: str, **moments: Moment) -> None:
+        super().__init__(database_url)
+        self.url, self.moments, self.happened, self.finds = database_url, moments, [], 0
+        self.happened: list[str]
+
+    async def _moment(self, name: str) -> None:
+        if name in self.moments:
+            self.happened.append(name)
+            await self.moments.pop(name)(self)
+
+    async def read(self, shard: int, reads: Sequence[Statement]) -> tuple[Head, list[list[Row]]]:
+        await self._moment("before_read")
+        found = await super().read(shard, reads)
+        await self._moment("between")
+        return found
+
+    async def write(self, statements: Sequence[Statement]) -> None:
+        if "instead_of_commit" in self.moments:
+            moment = self.moments.pop("instead_of_commit")
+            self.happened.append("instead_of_commit")
+            await moment(self)
+        await super().write(statements)
+        await self._moment("after_commit")
+
+    async def find(self, shard: int, batch: UUID) -> bool:
+        self.finds += 1
+        await self._moment("before_find")
+        return await super().find(shard, batch)
+
+    @property
+    def backend(self) -> int:
+        assert self._connection is not None
+        return self._connection.info.backend_pid
+
+
+async def kill_backend(port: FaultyPort) -> None:
+    pid = port.backend
+    async with await psycopg.AsyncConnection.connect(port.url, autocommit=True) as other:
+        await other.execute("select pg_terminate_backend(%s, 2000)", (pid,))
+
+
+async def lose_the_answer(port: FaultyPort) -> None:
+    await kill_backend(port)
+    raise psycopg.OperationalError("the answer was lost on the way")
+
+
+def raising(error: BaseException) -> Moment:
+    async def moment(_: FaultyPort) -> None:
+        raise error
+
+    return moment
+
+
+async def test_a_backend_killed_between_the_round_trips_means_that_nothing_happened(database_url: str) -> None:
+    port = FaultyPort(database_url, between=kill_backend)
+    written = shard(database_url, port=port)
+    results = await asyncio.gather(*(written.submit(Note(text="x", key=key(f"k{i}")), soon()) for i in range(8)))
+    assert all(r.answer is not None and r.answer.status == 201 for r in results)
+    assert port.happened == ["between"]
+    assert await rows(database_url, "select count(*), max(seq) from event") == [(8, 8)]
+    await written.stop()
+
+
+async def test_a_backend_killed_after_the_commit_is_found_and_not_run_again(database_url: str) -> None:
+    port = FaultyPort(database_url, after_commit=lose_the_answer)
+    written = shard(database_url, port=port)
+    results = await asyncio.gather(*(written.submit(Note(text="x"), soon()) for _ in range(8)))
+    assert len(results) == 8
+    assert (port.finds, written.unknowns) == (1, 1)
+    assert await rows(database_url, "select count(*) from event") == [(8,)]
+    await written.stop()
+
+
+async def test_nobody_is_answered_while_a_commit_is_unknown(database_url: str) -> None:
+    gate = asyncio.Event()
+
+    async def wait(_: FaultyPort) -> None:
+        await gate.wait()
+
+    port = FaultyPort(database_url, after_commit=lose_the_answer, before_find=wait)
+    written = shard(database_url, port=port)
+    first = written.submit(Note(text="first"), soon())
+    await asyncio.sleep(0.3)
+    second = written.submit(Note(text="second"), soon())
+    await asyncio.sleep(0.1)
+    assert not first.done() and not second.done()
+    gate.set()
+    await asyncio.gather(first, second)
+    assert await rows(database_url, "select data from event order by seq") == [(b"first",), (b"second",)]
+    await written.stop()
+
+
+async def test_whoever_cannot_wait_for_a_lost_commit_learns_that_it_is_unknown(database_url: str) -> None:
+    attempts = 0
+
+    class Unreachable(FaultyPort):
+        async def find(self, shard: int, batch: UUID) -> bool:
+            nonlocal attempts
+            attempts += 1
+            if attempts < 8:
+                raise psycopg.OperationalError("still away")
+            return await super().find(shard, batch)
+
+    written = shard(database_url, port=Unreachable(database_url, after_commit=lose_the_answer))
+    with pytest.raises(Unknown):
+        await written.submit(Note(text="x", key=key("k")), soon(0.3))
+    again = await written.submit(Note(text="x", key=key("k")), soon(20))
+    assert again.answer is not None and again.answer.replayed
+    assert await rows(database_url, "select count(*) from event") == [(1,)]
+    await written.stop()
+
+
+async def test_a_poison_command_falls_alone(database_url: str) -> None:
+    written = shard(database_url)
+    held = written.submit(Note(text="opener"), soon())
+    await asyncio.sleep(0.0005)
+    good = [written.submit(Note(text=f"g{i}", key=key(f"g{i}")), soon()) for i in range(20)]
+    poison = written.submit(Note(text="poison", type="a\x00b", key=key("p")), soon())
+    good += [written.submit(Note(text=f"h{i}", key=key(f"h{i}")), soon()) for i in range(20)]
+    with pytest.raises(Fault):
+        await poison
+    await asyncio.gather(held, *good)
+    assert written.alarms == 1
+    assert await rows(database_url, "select count(*) from event") == [(41,)]
+    assert await rows(database_url, "select count(*) from key") == [(40,)]
+    await written.stop()
+
+
+async def test_a_text_too_long_for_an_index_falls_alone(database_url: str) -> None:
+    written = shard(database_url)
+
+    class Long(Note, frozen=True, kw_only=True):
+        def decide(self, view: View) -> Any:
+            decision = super().decide(view)
+            assert isinstance(decision, Decision)
+            due = msgspec.structs.replace(decision.due[0], kind="".join(chr(0x4E00 + i) for i in range(9000)))
+            return msgspec.structs.replace(decision, due=(due,))
+
+    neighbour = written.submit(Note(text="neighbour"), soon())
+    with pytest.raises(Fault):
+        await written.submit(Long(text="long"), soon())
+    await neighbour
+    assert await rows(database_url, "select data from event") == [(b"neighbour",)]
+    await written.stop()
+
+
+async def test_a_decision_that_breaks_stops_nobody(database_url: str) -> None:
+    written = shard(database_url)
+
+    def broken(_: View) -> None:
+        raise RuntimeError("a defect of ours")
+
+    neighbour = written.submit(Note(text="neighbour"), soon())
+    with pytest.raises(Fault):
+        await written.submit(Note(text="broken", looks=broken), soon())
+    await neighbour
+    assert await rows(database_url, "select count(*) from event") == [(1,)]
+    await written.stop()
+
+
+async def test_a_client_stopped_between_the_round_trips_frees_the_shard_within_a_second(database_url: str) -> None:
+    async def stand_still(_: FaultyPort) -> None:
+        await asyncio.sleep(2.0)  # this client's batch holds the lock and says nothing
+
+    stopped = shard(database_url, port=FaultyPort(database_url, between=stand_still))
+    waiting = stopped.submit(Note(text="stopped", key=key("s")), soon())
+    await asyncio.sleep(0.2)
+    other, started = shard(database_url), time.monotonic()
+    await other.submit(Note(text="other"), soon())
+    assert time.monotonic() - started < 1.8
+    result = await waiting
+    assert result.answer is not None and result.answer.status == 201
+    assert await rows(database_url, "select data from event order by seq") == [(b"other",), (b"stopped",)]
+    await stopped.stop()
+    await other.stop()
+
+
+@pytest.mark.parametrize("error", [psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected])
+async def test_a_batch_that_lost_a_race_runs_again(database_url: str, error: type[psycopg.Error]) -> None:
+    port = FaultyPort(database_url, instead_of_commit=raising(error("race")), between=raising(error("race")))
+    written = shard(database_url, port=port)
+    await written.submit(Note(text="x"), soon())
+    assert port.finds == 0 and written.reruns == 2
+    assert await rows(database_url, "select count(*) from event") == [(1,)]
+    await written.stop()
+
+
+async def test_a_shard_that_stays_locked_is_retried_and_then_given_back(database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        await other.execute("select 1 from shard where id = 0 for update")
+        written = shard(database_url)
+        waiting = written.submit(Note(text="x"), soon(30))
+        await asyncio.sleep(2.5)  # longer than lock_timeout
+        await other.rollback()
+        await waiting
+    assert written.reruns >= 1
+    await written.stop()
+
+
+async def test_a_server_that_is_away_is_a_retry_at_the_deadline(database_url: str) -> None:
+    written = shard("host=/nowhere user=nobody dbname=none")
+    with pytest.raises(Retry) as refused:
+        await written.submit(Note(text="x"), soon(0.4))
+    assert refused.value.code == "database_unavailable"
+    await written.stop(within_s=0.5)
+
+
+async def test_a_row_changed_behind_our_back_aborts_the_commit(database_url: str) -> None:
+    """The guard divides by zero, and the COMMIT that is already on the wire behind it does nothing."""
+    written = shard(database_url)
+    await written.submit(Note(text="x", key=key("k")), soon())
+    place = key("k").place
+
+    class Stale(Note, frozen=True, kw_only=True):
+        def decide(self, view: View) -> Any:
+            found = view.get(KEYS, place)
+            assert found is not None
+            stale = msgspec.structs.replace(found, version=8)
+            view._versions.setdefault(KEYS, {})[place] = 7  # type: ignore[attr-defined]  # as if 7 had been read
+            view._changed.setdefault(KEYS, {})[place] = None  # type: ignore[attr-defined]
+            return Decision(puts=(Put(KEYS, stale),))
+
+    neighbour = written.submit(Note(text="neighbour"), soon())
+    with pytest.raises(Fault):
+        await written.submit(Stale(text="stale", wants=((KEYS, place),)), soon())
+    await neighbour
+    assert await rows(database_url, "select version from key") == [(1,)]
+    await written.stop()
+
+
+async def test_a_commit_that_answers_rollback_is_not_a_success(database_url: str) -> None:
+    port = PostgresPort(database_url)
+    await port.open()
+    await port.read(0, [])
+    with pytest.raises(Exception, match="COMMIT answered"):
+        await port.write([("rollback", ())])
+    await port.close()
+
+
+async def test_a_statement_of_ours_that_is_wrong_is_a_fault_and_the_chain_goes_on(database_url: str) -> None:
+    port = FaultyPort(database_url, instead_of_commit=raising(psycopg.errors.UndefinedTable("no such table")))
+    written = shard(database_url, port=port)
+    with pytest.raises(Fault):
+        await written.submit(Note(text="x"), soon())
+    await written.submit(Note(text="y"), soon())
+    await written.stop()
+
+
+async def test_a_row_that_a_decision_finds_it_needs_is_read_for_the_next_batch(database_url: str) -> None:
+    written = shard(database_url)
+    await written.submit(Note(text="x", key=key("k")), soon())
+    seen: list[KeyRecord | None] = []
+    await written.submit(Note(text="y", looks=lambda view: seen.append(view.get(KEYS, key("k").place))), soon())
+    assert seen and seen[-1] is not None and seen[-1].answer == b"x"
+    await written.stop()
+
+
+async def test_a_decision_that_never_has_enough_ends_as_a_fault(database_url: str) -> None:
+    written = shard(database_url)
+    asked = 0
+
+    def insatiable(view: View) -> None:
+        nonlocal asked
+        asked += 1
+        view.get(KEYS, key(f"k{asked}").place)
+
+    with pytest.raises(Fault):
+        await written.submit(Note(text="y", looks=insatiable), soon())
+    assert asked == 3
+    await written.stop()
+
+
+async def test_a_burned_key_is_refused_for_ever_and_a_used_one_says_its_effect(database_url: str) -> None:
+    written = shard(database_url)
+    gone = Answer(409, b"burned")
+    burned = await written.submit(BurnKey(place=key("unused").place, refusal=gone), soon())
+    assert burned.outcome is None
+    for _ in range(2):
+        refused = await written.submit(Note(text="x", key=key("unused")), soon())
+        assert refused.answer == Answer(409, b"burned", replayed=True)
+    subject = uuid4()
+    await written.submit(Note(text="x", key=key("used"), subject=subject), soon())
+    used = await written.submit(BurnKey(place=key("used").place, refusal=gone), soon())
+    assert used.outcome == subject
+    assert await rows(database_url, "select count(*) from event") == [(1,)]
+    await written.stop()
+
+
+async def test_a_key_in_progress_says_when_to_come_back_and_whoever_finishes_stores_the_answer(
+    database_url: str,
+) -> None:
+    class Begin(Note, frozen=True, kw_only=True):
+        def decide(self, view: View) -> Any:
+            decision = super().decide(view)
+            assert isinstance(decision, Decision)
+            return msgspec.structs.replace(decision, pending_until=view.at + timedelta(seconds=9))
+
+    class Finish(Note, frozen=True, kw_only=True):
+        def decide(self, view: View) -> Any:
+            view.get(KEYS, key("two").place)
+            return Decision(outcome="finished", finishes=key("two"))
+
+    written = shard(database_url)
+    begun = await written.submit(Begin(text="begin", key=key("two")), soon())
+    assert begun.answer is None
+    with pytest.raises(Retry) as busy:
+        await written.submit(Begin(text="begin", key=key("two")), soon())
+    assert busy.value.code == "key_in_progress" and 0 < busy.value.after_s <= 9
+    await written.submit(Finish(text="finish", wants=((KEYS, key("two").place),)), soon())
+    replayed = await written.submit(Begin(text="begin", key=key("two")), soon())
+    assert replayed.answer == Answer(201, b"finished", replayed=True)
+    await written.stop()
+
+
+async def test_two_processes_share_a_shard_and_number_without_gaps(database_url: str) -> None:
+    one, two = shard(database_url), shard(database_url)
+    notes = [written.submit(Note(text="x"), soon(20)) for _ in range(150) for written in (one, two)]
+    await asyncio.gather(*notes)
+    numbers = await rows(database_url, "select seq from event order by seq")
+    assert numbers == [(i,) for i in range(1, 301)]
+    assert one.batches and two.batches
+    await one.stop()
+    await two.stop()
+
+
+async def test_due_work_is_a_row_of_its_own_batch(database_url: str) -> None:
+    written = shard(database_url)
+    note = Note(text="x")
+    await written.submit(note, soon())
+    (at, kind, subject), *_ = await rows(database_url, "select at, kind, subject from due")
+    looked: list[Any] = []
+    await written.submit(Note(text="y", looks=lambda v: looked.append(v.get(DUE, (at, kind, subject)))), soon())
+    assert looked[-1].subject == note.subject
+    await written.stop()

@@ -1,0 +1,202 @@
+"""The bank's JSON API: parse, call the bank, write down. docs/sandbox-protocol.md describes it."""
+
+import json
+import time
+from functools import partial
+from typing import Any
+
+from aiohttp import web
+
+from caudal_sandbox import books, parse
+from caudal_sandbox.bank import Bank
+from caudal_sandbox.model import CURRENCY, PAYER_BANK, Returned, Transfer, rfc3339
+from caudal_sandbox.problems import FieldError, Problem, invalid
+from caudal_sandbox.signature import HEADER, verify
+
+BANK = web.AppKey("bank", Bank)
+STATEMENT_PAGE = 500
+
+
+def routes() -> list[web.RouteDef]:
+    """List the API's routes."""
+    return [
+        web.post("/v1/bank/transfers", post_transfer),
+        web.get("/v1/bank/transfers", list_transfers),
+        web.get("/v1/bank/transfers/{tracking_key}", get_transfer),
+        web.post("/v1/bank/transfers/{tracking_key}/redeliver", post_redeliver),
+        web.post("/v1/bank/returns", post_return),
+        web.get("/v1/bank/books", get_books),
+        web.get("/v1/bank/statement", get_statement),
+        web.get("/livez", get_livez),
+    ]
+
+
+async def post_transfer(request: web.Request) -> web.Response:
+    """Book a transfer: 201, or 200 when the same order was booked before."""
+    ask = parse.transfer_ask(await _json_body(request))
+    transfer, new = await request.app[BANK].transfer(ask)
+    location = {"Location": f"/v1/bank/transfers/{transfer.tracking_key}"}
+    return _json(transfer_json(transfer), status=201 if new else 200, headers=location)
+
+
+async def list_transfers(request: web.Request) -> web.Response:
+    """List transfers, newest first."""
+    _known_query(request, "clabe", "status", "after", "limit")
+    clabe, status, after, limit = parse.list_query(request.query)
+    journal = request.app[BANK].journal
+    before_seq = None
+    if after is not None:
+        known = await journal.read(lambda rows: books.find_transfer(rows, after))
+        if known is None:
+            raise invalid([FieldError(field="after", code="unknown", detail="No transfer has this tracking key.")])
+        before_seq = known.seq
+    found = await journal.read(
+        lambda rows: books.list_transfers(rows, clabe=clabe, status=status, before_seq=before_seq, limit=limit + 1)
+    )
+    data = [transfer_json(transfer) for transfer in found[:limit]]
+    return _json({"data": data, "has_more": len(found) > limit})
+
+
+async def get_transfer(request: web.Request) -> web.Response:
+    """Show one transfer."""
+    return _json(transfer_json(await request.app[BANK].find(request.match_info["tracking_key"])))
+
+
+async def post_redeliver(request: web.Request) -> web.Response:
+    """Call caudal again: 202, for the callback follows."""
+    how = parse.redelivery_ask(await _json_body(request) if request.can_read_body else {})
+    transfer = await request.app[BANK].redeliver(request.match_info["tracking_key"], how)
+    return _json(transfer_json(transfer), status=202)
+
+
+async def post_return(request: web.Request) -> web.Response:
+    """Give money back to a payer, on an order that carries caudal's signature."""
+    bank = request.app[BANK]
+    body = await request.read()
+    verify(bank.secret, request.headers.get(HEADER), body, time.time())
+    returned, new = await bank.give_back(parse.return_ask(await _json_body(request)))
+    return _json(return_json(returned), status=201 if new else 200)
+
+
+async def get_books(request: web.Request) -> web.Response:
+    """Add up the books."""
+    _known_query(request)
+    sums = await request.app[BANK].journal.read(books.totals)
+    balance_minor = sums.received_minor - sums.returned_minor
+    return _json(
+        {
+            "currency": CURRENCY,
+            "received": sums.received_minor,
+            "returned": sums.returned_minor,
+            "transfers": sums.transfers,
+            "returns": sums.returns,
+            "undelivered": sums.undelivered,
+            "deliveries": {status.value: count for status, count in sums.deliveries.items()},
+            "clabes": sums.clabes,
+            "accounts": {"caudal": balance_minor, "payers": -balance_minor},
+        }
+    )
+
+
+async def get_statement(request: web.Request) -> web.StreamResponse:
+    """Stream every transfer and return in the order of booking, as of now, one JSON object a line."""
+    _known_query(request)
+    journal = request.app[BANK].journal
+    to_seq = await journal.read(books.last_seq)
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    after_seq = 0
+    while after_seq < to_seq:
+        # One short read a page: a long one would keep the write-ahead log from being folded in.
+        lines = await journal.read(partial(books.statement, after_seq=after_seq, to_seq=to_seq, limit=STATEMENT_PAGE))
+        after_seq = lines[-1].seq
+        await response.write("".join(statement_line(line) for line in lines).encode())
+    await response.write_eof()
+    return response
+
+
+async def get_livez(request: web.Request) -> web.Response:
+    """Answer as long as the bank can commit."""
+    await request.app[BANK].journal.write(lambda rows: None)
+    return _json({"status": "ok"})
+
+
+def transfer_json(transfer: Transfer) -> dict[str, Any]:
+    """Show a transfer and the state of its callback."""
+    return {
+        "tracking_key": transfer.tracking_key,
+        "status": transfer.status.value,
+        "clabe": transfer.clabe,
+        "amount": transfer.amount_minor,
+        "returned": transfer.returned_minor,
+        "currency": transfer.currency,
+        "payer_name": transfer.payer_name,
+        "payer_bank": PAYER_BANK,
+        "paid_at": rfc3339(transfer.paid_ms),
+        "deliver": {
+            "copies": transfer.asked.copies,
+            "delay_s": transfer.asked.delay_ms / 1000,
+            "fault": transfer.asked.fault,
+        },
+        "delivery": {
+            "round": transfer.round,
+            "fault": transfer.fault,
+            "copies": transfer.copies,
+            "copies_delivered": transfer.copies_delivered,
+            "attempts": transfer.attempts,
+            "next_attempt_at": _optional_time(transfer.next_attempt_ms),
+            "delivered_at": _optional_time(transfer.delivered_ms),
+            "answer_status": transfer.answer_status,
+            "answer_detail": transfer.answer_detail,
+            "answered_at": _optional_time(transfer.answered_ms),
+        },
+    }
+
+
+def return_json(returned: Returned) -> dict[str, Any]:
+    """Show a return."""
+    return {
+        "return_key": returned.return_key,
+        "status": "returned",
+        "tracking_key": returned.tracking_key,
+        "amount": returned.amount_minor,
+        "currency": returned.currency,
+        "returned_at": rfc3339(returned.returned_ms),
+    }
+
+
+def statement_line(line: Transfer | Returned) -> str:
+    """Write one line of the statement."""
+    if isinstance(line, Returned):
+        return _text({"seq": line.seq, "kind": "return", **return_json(line)}) + "\n"
+    shown = transfer_json(line)
+    names = ("tracking_key", "clabe", "amount", "currency", "payer_name", "payer_bank", "paid_at", "status")
+    return _text({"seq": line.seq, "kind": "transfer", **{name: shown[name] for name in names}}) + "\n"
+
+
+async def _json_body(request: web.Request) -> dict[str, Any]:
+    if request.content_type != "application/json":
+        raise Problem(415, "unsupported_media_type", "The body must be application/json.")
+    return parse.json_object(await request.read())
+
+
+def _known_query(request: web.Request, *known: str) -> None:
+    errors = [
+        FieldError(field=name, code="unknown_field", detail="This parameter is not known.")
+        for name in request.query
+        if name not in known
+    ]
+    if errors:
+        raise invalid(errors)
+
+
+def _optional_time(at_ms: int | None) -> str | None:
+    return None if at_ms is None else rfc3339(at_ms)
+
+
+def _json(shown: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, body=_text(shown).encode(), content_type="application/json", headers=headers)
+
+
+def _text(shown: dict[str, Any]) -> str:
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,136 @@
+"""Delivers callbacks out of the outbox, until caudal has answered each.
+
+The outbox is the truth; what is in memory is only what is on its way. So a restart goes on where kill -9 stopped:
+a callback whose answer was not recorded is sent again, as a bank does, and caudal must know it by its tracking key.
+One transfer's callbacks follow each other; those of different transfers travel side by side, up to a limit. When
+nobody answers at all, one callback at a time asks whether caudal is back, so that a long outbox costs nothing.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from contextlib import suppress
+
+import aiohttp
+
+from caudal_sandbox import books
+from caudal_sandbox.callback import ANSWER_MAX, PATH, backoff_ms, judge, request
+from caudal_sandbox.journal import Journal
+from caudal_sandbox.model import Transfer
+
+DEADLINE_S = 5.0
+IDLE_S = 1.0
+FAREWELL_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Courier:
+    """Runs from `start` to `stop`; `wake` tells it that the outbox has something new."""
+
+    def __init__(self, journal: Journal, caudal_url: str, secret: bytes, concurrency: int) -> None:
+        self._journal = journal
+        self._url = caudal_url.rstrip("/") + PATH
+        self._secret = secret
+        self._concurrency = concurrency
+        self._new = asyncio.Event()
+        self._travelling: dict[int, asyncio.Task[None]] = {}
+        self._unreached = 0
+        self._quiet_until_s = 0.0
+
+    async def start(self) -> None:
+        """Begin to deliver, with what the last run left."""
+        # Shorter than the keep-alive of any server, or a callback now and then would meet a closing connection.
+        connector = aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=3)
+        timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
+        self._http = aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+        self._running = asyncio.create_task(self._run())
+
+    def wake(self) -> None:
+        """Look into the outbox now."""
+        self._new.set()
+
+    async def stop(self) -> None:
+        """Send nothing more, give what is on its way a moment, and end."""
+        self._running.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._running
+        if self._travelling:
+            _, late = await asyncio.wait(self._travelling.values(), timeout=FAREWELL_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._http.close()
+
+    async def _run(self) -> None:
+        while True:
+            self._new.clear()
+            try:
+                pause_s = await self._send_due()
+            except Exception:
+                log.exception("the outbox cannot be read; trying again")
+                pause_s = IDLE_S
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._new.wait(), pause_s)
+
+    async def _send_due(self) -> float:
+        """Send what is due and may travel; return for how many seconds nothing else will be."""
+        quiet_s = self._quiet_until_s - time.monotonic()
+        if quiet_s > 0:
+            return quiet_s
+        room = (1 if self._unreached else self._concurrency) - len(self._travelling)
+        if room <= 0:
+            return IDLE_S
+        # What was on its way when the read began may have ended since: its row is stale, so it waits for the next look.
+        travelled = set(self._travelling)
+        limit = room + len(travelled) + 1
+        first = await self._journal.read(lambda rows: books.next_due(rows, limit))
+        now_ms = _now_ms()
+        for transfer in first:
+            if transfer.seq in travelled:
+                continue
+            assert transfer.next_attempt_ms is not None
+            wait_s = (transfer.next_attempt_ms - now_ms) / 1000
+            if wait_s > 0:
+                return min(wait_s, IDLE_S)
+            if room == 0:
+                break
+            room -= 1
+            self._travelling[transfer.seq] = asyncio.create_task(self._deliver(transfer))
+        return IDLE_S
+
+    async def _deliver(self, transfer: Transfer) -> None:
+        try:
+            status, detail = await self._call(transfer)
+            outcome = judge(transfer, status, detail, _now_ms(), random.random())
+            await self._journal.write(lambda rows: books.record_outcome(rows, transfer, outcome))
+        except Exception:
+            # The callback stays in the outbox; without the pause a full disk would make this loop spin.
+            log.exception("the outcome of %s cannot be recorded", transfer.tracking_key)
+            await asyncio.sleep(IDLE_S)
+        finally:
+            del self._travelling[transfer.seq]
+            self.wake()
+
+    async def _call(self, transfer: Transfer) -> tuple[int | None, str]:
+        body, headers = request(transfer, self._secret, int(time.time()))
+        try:
+            async with self._http.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+                said = await answer.content.read(ANSWER_MAX)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._nobody_answered()
+            return None, str(error) or type(error).__name__
+        self._unreached = 0
+        return answer.status, said.decode(errors="replace")
+
+    def _nobody_answered(self) -> None:
+        now_s = time.monotonic()
+        # The callbacks that were on their way together fail together; that is one silence, not sixty-four.
+        if now_s >= self._quiet_until_s:
+            self._unreached += 1
+            self._quiet_until_s = now_s + backoff_ms(self._unreached, random.random()) / 1000
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -39,8 +39,8 @@ class FaultyPort(PostgresPort):
 
     def __init__(self, database_url: str, **moments: Moment) -> None:
         super().__init__(database_url)
-        self.url, self.moments, self.happened, self.finds = database_url, moments, [], 0
-        self.happened: list[str]
+        self.url, self.moments, self.finds = database_url, moments, 0
+        self.happened: list[str] = []
 
     async def _moment(self, name: str) -> None:
         if name in self.moments:

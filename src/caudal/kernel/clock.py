@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 def rfc3339(at: datetime) -> str:
     """An instant as RFC 3339 in UTC with microseconds: `2026-11-23T10:00:00.000000Z`."""
     assert at.tzinfo is not None, "a naive time has no meaning here"
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+    return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def wall_clock() -> datetime:

@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, LiteralString, TypeVar, cast
 
+import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from caudal.kernel import db
 from caudal.kernel.commit import Command, Limits, PostgresPort, Result, Row, Shard
+from caudal.kernel.errors import Retry
 from caudal.kernel.seal import Sealer
 from caudal.kernel.settings import SettingError, Settings
 
@@ -76,17 +78,21 @@ class Context:
 
     async def rows(self, query: LiteralString, parameters: Sequence[object] = ()) -> list[Row]:
         """Rows read outside of any batch, from the primary."""
-        async with self.pool.connection() as connection, connection.cursor(binary=True) as cursor:
-            await cursor.execute(query, parameters)
-            rows: list[Row] = await cursor.fetchall()
-            return rows
+        return await self._read(query, parameters)
 
     async def named_rows(self, query: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
         """The same for a query whose parameters have names."""
-        async with self.pool.connection() as connection, connection.cursor(binary=True) as cursor:
-            await cursor.execute(query, parameters)
-            rows: list[Row] = await cursor.fetchall()
-            return rows
+        return await self._read(query, parameters)
+
+    async def _read(self, query: LiteralString, parameters: Sequence[object] | Mapping[str, object]) -> list[Row]:
+        """Raises Retry when the database does not answer."""
+        try:
+            async with self.pool.connection() as connection, connection.cursor(binary=True) as cursor:
+                await cursor.execute(query, parameters)
+                rows: list[Row] = await cursor.fetchall()
+                return rows
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise Retry("database_unavailable", "the database does not answer") from error
 
     async def row(self, query: LiteralString, parameters: Sequence[object] = ()) -> Row | None:
         """The only row, or None."""

@@ -30,6 +30,15 @@ SESSION_SETTINGS: Final = {
     "transaction_timeout": "5s",
     "timezone": "UTC",
 }
+# Every statement of a batch is a probe of an index or an insert. With stale statistics the planner would read whole
+# tables instead (it takes an array for 100 rows), so it is left no choice; and it plans each statement once.
+PLANS: Final = {
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
 KEEPALIVES: Final[dict[str, int | str]] = {
     "keepalives": 1,
     "keepalives_idle": 5,

@@ -27,7 +27,7 @@ def configure(settings: Settings, process: str) -> None:
     last: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=False)
     if settings.log_json:
         last = structlog.processors.JSONRenderer()
-    processors = [
+    processors: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.format_exc_info,
         last,

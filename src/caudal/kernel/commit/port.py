@@ -55,7 +55,7 @@ class PostgresPort:
     async def open(self) -> None:
         """A connection, the old one unless it was given up."""
         if self._connection is None or self._connection.closed:
-            self._connection = await db.connect(self._database_url)
+            self._connection = await db.connect(self._database_url, **db.PLANS)
             self._connection.add_notice_handler(self._notice)
 
     def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:

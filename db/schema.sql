@@ -281,6 +281,9 @@ create table deposit (
         and applied_minor >= 0 and unapplied_minor >= 0 and returning_minor >= 0 and returned_minor >= 0)
 );
 create index deposit_of_book on deposit (shard, book, created_at, id);
+-- What operators look after; small, because few deposits are left over.
+create index deposit_unapplied on deposit (shard, created_at, id) where unapplied_minor > 0;
+
 -- Search: a projection that a consumer keeps. `term` is an HMAC of field and normalised value.
 create table payin_search (
     shard integer not null,

@@ -1,0 +1,196 @@
+"""One function per named query: what is read outside of a batch, and the two reference tables, written before use.
+
+Every call may raise Retry (database_unavailable) through `answered`, or psycopg.Error without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import datetime
+from time import monotonic
+from typing import Final, LiteralString, NamedTuple, TypeVar
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from caudal.kernel.commit import Key, Row
+from caudal.kernel.context import Context
+from caudal.kernel.errors import Retry
+from caudal.kernel.ids import SLOT_MAX, slot_of, uuid7
+from caudal.merchants.model import (
+    ApiKeyRecord,
+    AuditRecord,
+    Caller,
+    MerchantDetail,
+    Operator,
+    OperatorRecord,
+)
+from caudal.merchants.rows import SQL, api_key_of, fees_in, merchant_of, operator_of
+
+T = TypeVar("T")
+
+_PLACE_ATTEMPTS: Final = 100
+
+
+class Place(NamedTuple):
+    """Where a merchant is."""
+
+    merchant: UUID
+    slot: int
+    shard: int
+
+
+class KeyPlace(NamedTuple):
+    """Where an API key is: facts that never change, so that they may be read before the lock."""
+
+    place: Place
+    digest: bytes
+    book: int
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of a list: so many rows, older than `after` or newer than `before`."""
+
+    limit: int = 20
+    after: UUID | None = None
+    before: UUID | None = None
+
+
+class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries of the audit trail."""
+
+    actor: str | None = None
+    action: str | None = None
+    subject: str | None = None
+    since: datetime | None = None
+
+
+async def answered(asked: Awaitable[T], deadline: float | None) -> T:
+    """What the database answers. Raises Retry when it does not by the deadline (monotonic seconds)."""
+    try:
+        async with asyncio.timeout(None if deadline is None else max(deadline - monotonic(), 0.0)):
+            return await asked
+    except (TimeoutError, psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise Retry("database_unavailable", "the database does not answer; nothing was written") from error
+
+
+# Who calls
+
+
+async def caller(context: Context, digest: bytes) -> Caller | None:
+    """Whose key this is, if it counts."""
+    row = await context.row(SQL["caller"], (digest,))
+    if row is None:
+        return None
+    slot, shard, merchant, book, scopes, late_payments, clock_offset_s, fee_plan, *columns = row
+    return Caller(
+        merchant=merchant,
+        slot=slot,
+        book=book,
+        live=bool(book & 1),
+        shard=shard,
+        key_digest=digest,
+        scopes=frozenset(scopes),
+        fee_plan=fee_plan,
+        fees=fees_in(*columns),
+        late_payments=late_payments,
+        clock_offset_s=clock_offset_s,
+    )
+
+
+async def operator(context: Context, digest: bytes) -> Operator | None:
+    """Whose operator key this is, if it counts."""
+    row = await context.row(SQL["operator"], (digest,))
+    if row is None:
+        return None
+    id, name, found, shard = row
+    return Operator(id=id, name=name, digest=bytes(found), shard=shard)
+
+
+# Where things are
+
+
+async def place_merchant(context: Context, shard: int) -> Place:
+    """Takes a slot for a new merchant, whose id carries it. One that is then not used stays empty for ever."""
+    for _ in range(_PLACE_ATTEMPTS):
+        row = await context.row(SQL["next_slot"])
+        assert row is not None and row[0] <= SLOT_MAX, "there are slots left"
+        place = Place(uuid7(row[0]), row[0], shard)
+        if await context.row(SQL["place_merchant"], (place.slot, place.merchant, shard)) is not None:
+            return place
+    raise Retry("try_again", "every slot that was asked for was taken; nothing was written")
+
+
+async def place_of(context: Context, merchant: UUID) -> Place | None:
+    """Where a merchant is, by its id."""
+    slot = slot_of(merchant)
+    row = await context.row(SQL["placement_of_slot"], (slot,))
+    return None if row is None or row[0] != merchant else Place(merchant, slot, row[1])
+
+
+async def place_of_key(context: Context, key: UUID) -> KeyPlace | None:
+    """Where an API key is, by its id."""
+    slot = slot_of(key)
+    row = await context.row(SQL["placement_of_slot"], (slot,))
+    if row is None:
+        return None
+    place = Place(row[0], slot, row[1])
+    found = await context.row(SQL["key_by_id"], (place.shard, slot * 2, slot * 2 + 1, key))
+    return None if found is None else KeyPlace(place, bytes(found[0]), found[1])
+
+
+async def enter_digest(context: Context, kind: str, digest: bytes, slot: int, shard: int) -> None:
+    """Says where a digest leads. Until the row that it leads to is committed, it leads nowhere."""
+    async with context.pool.connection() as connection:
+        await connection.execute(SQL["enter_digest"], (kind, digest, slot, shard))
+
+
+async def key_is_known(context: Context, shard: int, key: Key) -> bool:
+    """Whether an idempotency key was used before, so that nothing new has to be prepared for it."""
+    return await context.row(SQL["key_is_known"], (shard, key.book, key.digest)) is not None
+
+
+# Lists: newest first, and one row more than the page has, the oldest or (before a place) the newest, if there are more
+
+
+async def list_merchants(context: Context, window: Window, id: UUID | None = None) -> list[MerchantDetail]:
+    """Merchants; or the one with this id."""
+    rows = await _window_of(context, SQL["merchants"], window, {"id": id})
+    return [_detail(row) for row in rows]
+
+
+def _detail(row: Row) -> MerchantDetail:
+    late_payments, fee_plan, *columns = row[7:]
+    return MerchantDetail(
+        merchant=merchant_of(row[:7]), late_payments=late_payments, fee_plan=fee_plan, fees=fees_in(*columns)
+    )
+
+
+async def list_keys(context: Context, place: Place, window: Window) -> list[ApiKeyRecord]:
+    """A merchant's keys of both modes."""
+    rows = await _window_of(context, SQL["keys_of_merchant"], window, {"shard": place.shard, "slot": place.slot})
+    return [api_key_of(row) for row in rows]
+
+
+async def list_audit(context: Context, chosen: AuditFilter, window: Window) -> list[AuditRecord]:
+    """Entries of the audit trail."""
+    rows = await _window_of(context, SQL["audit_entries"], window, msgspec.structs.asdict(chosen))
+    return [
+        AuditRecord(id=id, at=at, actor=actor, action=action, subject=subject, detail=bytes(detail))
+        for id, at, actor, action, subject, detail in rows
+    ]
+
+
+async def list_operators(context: Context) -> list[tuple[OperatorRecord, int]]:
+    """Every operator with the shard that it is on, oldest first."""
+    return [(operator_of(row[:7]), row[7]) for row in await context.rows(SQL["operators"])]
+
+
+async def _window_of(
+    context: Context, query: LiteralString, window: Window, chosen: Mapping[str, object]
+) -> Sequence[Row]:
+    asked = {**chosen, "after": window.after, "before": window.before, "limit": window.limit + 1}
+    rows = await context.named_rows(query, asked)
+    return rows if window.before is None else rows[::-1]

@@ -1,0 +1,58 @@
+"""Countries and payment methods, from the tables beside this file; limits are as their sources say."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Country(msgspec.Struct, frozen=True, kw_only=True):
+    """A country in which payers pay."""
+
+    country: str
+    name: str
+    currency: str
+    timezone: str
+    calling_code: str
+
+
+class Method(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment method in one country. Amounts in minor units of its currency, times in minutes."""
+
+    country: str
+    method: str
+    name: str
+    family: str
+    flow: str
+    currency: str
+    min_minor: int
+    max_minor: int
+    expiry_minutes: int
+    expiry_minutes_max: int
+    refundable: str
+    source: str
+
+
+def _table(name: str, kind: type[T]) -> list[T]:
+    with Path(__file__).with_name(name).open(encoding="utf-8", newline="") as file:
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    return [msgspec.convert(row, kind, strict=False) for row in rows]
+
+
+COUNTRIES: Final[dict[str, Country]] = {row.country: row for row in _table("countries.csv", Country)}
+METHODS: Final[dict[tuple[str, str], Method]] = {(m.country, m.method): m for m in _table("methods.csv", Method)}
+
+
+def near_method(country: str, method: str) -> str:
+    """What to say about a method that a country does not have."""
+    there = sorted(name for of, name in METHODS if of == country)
+    if not there:
+        return f"no method is offered in {country} yet"
+    near = difflib.get_close_matches(method, there, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"methods in {country}: {', '.join(there)}"

@@ -1,0 +1,63 @@
+"""What the bank tells us: verify the signature, then parse.
+
+`Spei-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256(secret, t + "." + body)>`. Which of the two secrets verifies says
+whether the report is about test or live money.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, Final
+
+import msgspec
+
+from caudal.connectors.model import DepositReport
+from caudal.connectors.spei.translate import report_of
+from caudal.kernel.errors import Refused
+from caudal.kernel.http import Request
+from caudal.kernel.parse import parser
+from caudal.kernel.settings import Settings
+
+HEADER: Final = b"spei-signature"
+
+
+class SpeiCallback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A credited transfer, as the bank reports it. `amount` in centavos."""
+
+    tracking_key: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]{1,30}$")]
+    clabe: Annotated[str, msgspec.Meta(pattern=r"^\d{18}$")]
+    amount: Annotated[int, msgspec.Meta(gt=0, le=10**12)]
+    currency: str
+    payer_name: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    payer_bank: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    paid_at: Annotated[str, msgspec.Meta(max_length=40)] = ""
+
+
+_parse = parser(SpeiCallback)
+
+
+def signature(secret: str, timestamp: int, body: bytes) -> str:
+    """The header's value for a body."""
+    mac = hmac.digest(secret.encode(), str(timestamp).encode() + b"." + body, "sha256").hex()
+    return f"t={timestamp},v1={mac}"
+
+
+def receive(request: Request, settings: Settings, now_s: float) -> tuple[bool, DepositReport]:
+    """Whether the money is live, and the report. Raises Refused("unauthenticated") or Invalid."""
+    live = _verified_mode(request, settings, now_s)
+    return live, report_of(_parse(request.body))
+
+
+def _verified_mode(request: Request, settings: Settings, now_s: float) -> bool:
+    parts = dict(part.partition("=")[::2] for part in (request.header(HEADER) or "").split(","))
+    timestamp, given = parts.get("t", ""), parts.get("v1", "")
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12 and given.isascii()):
+        raise Refused("unauthenticated", "the callback is not signed")
+    if abs(now_s - int(timestamp)) > settings.signature_window_s:
+        raise Refused("unauthenticated", "the callback's signature is too old")
+    for live, secret in ((False, settings.spei_secret_test), (True, settings.spei_secret_live)):
+        if secret is not None:
+            expected = signature(secret, int(timestamp), request.body).rpartition("=")[2]
+            if hmac.compare_digest(expected, given):
+                return live
+    raise Refused("unauthenticated", "the callback's signature does not verify")

@@ -1,0 +1,7 @@
+"""Payins: a merchant asks for a payment, the payer pays, the money is in the ledger, the merchant is told."""
+
+from caudal.payins.jobs import JOBS
+from caudal.payins.reactions import project_search
+from caudal.payins.states import TABLE, Happening, Status
+
+__all__ = ["JOBS", "TABLE", "Happening", "Status", "project_search"]

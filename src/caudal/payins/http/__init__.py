@@ -1,0 +1,10 @@
+"""Somebody asked: parse, authorise, call a command. One page for each kind of asker."""
+
+from typing import Final
+
+from caudal.kernel.http import Route
+from caudal.payins.http import bank, merchants, operators, sandbox
+
+ROUTES: Final[tuple[Route, ...]] = (*merchants.ROUTES, *bank.ROUTES, *sandbox.ROUTES, *operators.ROUTES)
+
+__all__ = ["ROUTES"]

@@ -1,0 +1,68 @@
+"""The bank calls back: a deposit has arrived."""
+
+from __future__ import annotations
+
+import time
+from hashlib import blake2b
+from typing import Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from caudal.connectors import DepositReport, spei
+from caudal.kernel import ids
+from caudal.kernel.context import Context
+from caudal.kernel.errors import FieldError, Invalid, Refused
+from caudal.kernel.http import Request, Response, Route, encode, ok
+from caudal.kernel.money import CURRENCIES
+from caudal.payins import commands, store
+
+
+class CallbackAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The report is booked, now or before."""
+
+    deposit: str
+    status: Literal["accepted"] = "accepted"
+
+
+async def spei_callback(context: Context, request: Request) -> Response:
+    """A bank reports a deposit. Answered when it is booked; a repetition gets the same answer."""
+    live, report = spei.receive(request, context.settings, time.time())
+    if report.currency not in CURRENCIES:
+        error = FieldError(field="/currency", code="unknown_currency", detail="not a currency of ISO 4217")
+        raise Invalid("invalid_request", "the callback has errors", errors=(error,))
+    shard = context.settings.shard
+    payin, book, plan = None, int(live), 0
+    number = spei.number_of(context.settings.spei_prefix, report.account)
+    if number is not None:
+        found = await store.payin_of_number(context, shard, number)
+        if found is not None and found[1] & 1 == live:
+            payin, book, _, plan = found
+    id = deposit_id(report, live=live)
+    sealed = context.sealer.seal(encode({"name": report.payer_name, "bank": report.payer_bank}), id.bytes)
+    command = commands.RecordDeposit(id=id, book=book, payin=payin, fee_plan=plan, report=report, sealed=sealed)
+    result = await context.commit(shard, command, request.deadline)
+    if isinstance(result.outcome, Refused):
+        raise result.outcome
+    return ok(CallbackAccepted(deposit=ids.public("dep", id)))
+
+
+def deposit_id(report: DepositReport, *, live: bool) -> UUID:
+    """A UUIDv8 made of provider, mode and tracking key."""
+    text = f"{report.provider}\n{'live' if live else 'test'}\n{report.tracking_key}"
+    value = int.from_bytes(blake2b(text.encode(), digest_size=16, person=b"caudal deposit").digest(), "big")
+    return UUID(int=value & ~(0xF << 76 | 0b11 << 62) | 0x8 << 76 | 0b10 << 62)
+
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/v1/callbacks/spei",
+        handler=spei_callback,
+        summary="A bank reports a deposit",
+        who="provider",
+        body=spei.SpeiCallback,
+        answer=CallbackAccepted,
+        codes=("contradiction",),
+    ),
+)

@@ -1,0 +1,41 @@
+"""Time passed: what is done when payins' work becomes due. `JOBS` is the flat list that the worker runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from caudal.connectors import ReturnOrder, spei
+from caudal.kernel.commit import Due
+from caudal.kernel.context import Context
+from caudal.kernel.due import Job
+from caudal.kernel.errors import Retry
+from caudal.payins import commands, store
+from caudal.payins.decide import EXPIRE, RETURN
+
+
+async def expire(context: Context, shard: int, due: Due) -> None:
+    """A payin's time is over."""
+    await context.commit(shard, commands.ExpirePayin(due=due))
+
+
+async def send_back(context: Context, shard: int, due: Due) -> None:
+    """Asks the bank to return money, between two commits; raises Retry where it has to be asked again."""
+    deposit = await store.deposit(context, shard, due.subject)
+    assert deposit is not None, "due work names what there is"
+    order = ReturnOrder(
+        # The version stays what the request made it until the return is settled: one key for one request.
+        return_key=f"{deposit.id.hex}-{deposit.version}",
+        tracking_key=deposit.tracking_key,
+        amount_minor=deposit.returning_minor,
+        currency=deposit.currency,
+    )
+    done = True
+    if deposit.returning_minor:
+        outcome = await context.once(spei.SpeiClient).send_back(order, live=bool(deposit.book & 1))
+        if outcome.status in ("retry", "unknown"):
+            raise Retry("try_again", f"the bank has not returned the money yet: {outcome.detail}")
+        done = outcome.status == "done"
+    await context.commit(shard, commands.SettleReturn(due=due, done=done, currency=deposit.currency))
+
+
+JOBS: Final[dict[str, Job]] = {EXPIRE: expire, RETURN: send_back}

@@ -1,0 +1,206 @@
+"""The tables of payins as the write path takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from caudal.kernel import sqlfile
+from caudal.kernel.commit import Head, Row, Statement, Table
+from caudal.kernel.db import bigints, byteas, integers, texts, timestamps, uuids
+from caudal.payins.model import Change, Deposit, DepositAccount, PayerSeal, Payin
+from caudal.payins.states import Status
+
+SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
+
+
+def payin_of(row: Row) -> Payin:
+    """A row of `payin`, in the order in which every query names its columns."""
+    id, book, version, status, reason, method, country, currency, amount, received, fee, plan, *rest = row
+    number, reference, detail, created_at, expires_at, paid_at = rest
+    return Payin(
+        id=id,
+        book=book,
+        version=version,
+        status=Status(status),
+        reason=reason,
+        method=method,
+        country=country,
+        currency=currency,
+        amount_minor=amount,
+        received_minor=received,
+        fee_minor=fee,
+        fee_plan=plan,
+        deposit_number=number,
+        reference=reference,
+        detail=detail,
+        created_at=created_at,
+        expires_at=expires_at,
+        paid_at=paid_at,
+    )
+
+
+def deposit_of(row: Row) -> Deposit:
+    """A row of `deposit`."""
+    names = Deposit.__struct_fields__
+    return Deposit(**dict(zip(names, row, strict=True)))
+
+
+class Payins(Table[UUID, Payin]):
+    """Payins as they stand."""
+
+    name = "payin"
+
+    def reading(self, shard: int, keys: Sequence[UUID]) -> Statement:
+        return SQL["read_payins"], (shard, uuids(keys))
+
+    def load(self, row: Row) -> tuple[UUID, Payin]:
+        payin = payin_of(row)
+        return payin.id, payin
+
+    def key(self, record: Payin) -> UUID:
+        return record.id
+
+    def inserting(self, head: Head, records: Sequence[Payin]) -> Iterable[Statement]:
+        columns = (
+            uuids([p.id for p in records]),
+            bigints([p.book for p in records]),
+            integers([p.version for p in records]),
+            texts([p.status for p in records]),
+            texts([p.reason for p in records]),
+            texts([p.method for p in records]),
+            texts([p.country for p in records]),
+            texts([p.currency for p in records]),
+            bigints([p.amount_minor for p in records]),
+            bigints([p.received_minor for p in records]),
+            bigints([p.fee_minor for p in records]),
+            integers([p.fee_plan for p in records]),
+            bigints([p.deposit_number for p in records]),
+            texts([p.reference for p in records]),
+            byteas([p.detail for p in records]),
+            timestamps([p.created_at for p in records]),
+            timestamps([p.expires_at for p in records]),
+            timestamps([p.paid_at for p in records]),
+        )
+        yield SQL["insert_payins"], (head.shard, *columns, len(records))
+
+    def updating(self, head: Head, changes: Sequence[tuple[int, Payin]]) -> Iterable[Statement]:
+        records = [record for _, record in changes]
+        columns = (
+            uuids([p.id for p in records]),
+            integers([version for version, _ in changes]),
+            integers([p.version for p in records]),
+            texts([p.status for p in records]),
+            texts([p.reason for p in records]),
+            bigints([p.received_minor for p in records]),
+            bigints([p.fee_minor for p in records]),
+            byteas([p.detail for p in records]),
+            timestamps([p.paid_at for p in records]),
+        )
+        yield SQL["update_payins"], (*columns, head.shard, len(changes))
+
+
+class Changes(Table[UUID, Change]):
+    """The history: one row a change, only ever added."""
+
+    name = "payin_change"
+
+    def inserting(self, head: Head, records: Sequence[Change]) -> Iterable[Statement]:
+        columns = (
+            uuids([c.payin for c in records]),
+            integers([c.number for c in records]),
+            texts([c.status for c in records]),
+            texts([c.reason for c in records]),
+            texts([c.event for c in records]),
+            bigints([c.received_minor for c in records]),
+            timestamps([c.at for c in records]),
+        )
+        yield SQL["insert_changes"], (head.shard, *columns, len(records))
+
+
+class DepositAccounts(Table[int, DepositAccount]):
+    """Numbers given out, only ever added."""
+
+    name = "deposit_account"
+
+    def inserting(self, head: Head, records: Sequence[DepositAccount]) -> Iterable[Statement]:
+        columns = (
+            bigints([a.number for a in records]),
+            uuids([a.payin for a in records]),
+            bigints([a.book for a in records]),
+        )
+        yield SQL["insert_deposit_accounts"], (head.shard, *columns, len(records))
+
+
+class Payers(Table[UUID, PayerSeal]):
+    """Sealed personal data."""
+
+    name = "payer"
+
+    def inserting(self, head: Head, records: Sequence[PayerSeal]) -> Iterable[Statement]:
+        columns = (
+            uuids([p.payin for p in records]),
+            bigints([p.book for p in records]),
+            byteas([p.sealed for p in records]),
+        )
+        yield SQL["insert_payers"], (head.shard, *columns, len(records))
+
+
+class Deposits(Table[UUID, Deposit]):
+    """Money that came in."""
+
+    name = "deposit"
+
+    def reading(self, shard: int, keys: Sequence[UUID]) -> Statement:
+        return SQL["read_deposits"], (shard, uuids(keys))
+
+    def load(self, row: Row) -> tuple[UUID, Deposit]:
+        deposit = deposit_of(row)
+        return deposit.id, deposit
+
+    def key(self, record: Deposit) -> UUID:
+        return record.id
+
+    def inserting(self, head: Head, records: Sequence[Deposit]) -> Iterable[Statement]:
+        columns = (
+            uuids([d.id for d in records]),
+            bigints([d.book for d in records]),
+            integers([d.version for d in records]),
+            texts([d.provider for d in records]),
+            texts([d.tracking_key for d in records]),
+            texts([d.account for d in records]),
+            texts([d.currency for d in records]),
+            bigints([d.amount_minor for d in records]),
+            bigints([d.applied_minor for d in records]),
+            bigints([d.unapplied_minor for d in records]),
+            bigints([d.returning_minor for d in records]),
+            bigints([d.returned_minor for d in records]),
+            uuids([d.payin for d in records]),
+            texts([d.reason for d in records]),
+            byteas([d.sealed for d in records]),
+            timestamps([d.created_at for d in records]),
+        )
+        yield SQL["insert_deposits"], (head.shard, *columns, len(records))
+
+    def updating(self, head: Head, changes: Sequence[tuple[int, Deposit]]) -> Iterable[Statement]:
+        records = [record for _, record in changes]
+        columns = (
+            uuids([d.id for d in records]),
+            integers([version for version, _ in changes]),
+            integers([d.version for d in records]),
+            bigints([d.applied_minor for d in records]),
+            bigints([d.unapplied_minor for d in records]),
+            bigints([d.returning_minor for d in records]),
+            bigints([d.returned_minor for d in records]),
+            texts([d.reason for d in records]),
+        )
+        yield SQL["update_deposits"], (*columns, head.shard, len(changes))
+
+
+PAYINS: Final = Payins()
+CHANGES: Final = Changes()
+DEPOSIT_ACCOUNTS: Final = DepositAccounts()
+PAYERS: Final = Payers()
+DEPOSITS: Final = Deposits()

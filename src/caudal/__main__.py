@@ -1,0 +1,5 @@
+"""`python -m caudal`."""
+
+from caudal.app.cli import main
+
+main()

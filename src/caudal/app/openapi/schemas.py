@@ -1,0 +1,118 @@
+"""Records as JSON Schemas: what msgspec knows of them, with the limits and meanings of `fields.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from caudal.app import events
+from caudal.app.openapi.fields import LIMITS, SAME_LANGUAGE, meaning
+
+Schema = dict[str, Any]
+
+TEMPLATE: Final = "#/components/schemas/{name}"
+# What a record is called in the document, where that is not its own name without `Body` or `Asked`.
+_NAMES: Final = {
+    "PayerAsked": "CreatePayinPayer",
+    "Status": "PayinStatus",
+    "AdvanceBody": "AdvanceClock",
+    "FeeLineAsked": "CreateFeeLine",
+    "FeePlanAsked": "ChangeFeePlan",
+    "SettingsAsked": "ChangeSettings",
+    "KeyBody": "ApiKey",
+    "AuditBody": "AuditEntry",
+    "Envelope": "Event",
+}
+# Records that leave out what is empty; all others show every field.
+_SPARSE: Final = frozenset({"Payer", "ProblemBody"})
+_DATA: Final = {"payin": "PayinBody", "deposit": "DepositBody"}
+
+
+def name_of(record: str) -> str:
+    """A record's name in the document."""
+    return _NAMES.get(record) or record.removesuffix("Body").removesuffix("Asked")
+
+
+def reference_to(record: str) -> Schema:
+    """A reference to a record's schema."""
+    return {"$ref": TEMPLATE.format(name=name_of(record))}
+
+
+def components(asked: Iterable[type], answered: Iterable[type]) -> dict[str, Schema]:
+    """The schemas of what is sent and of what is answered, and of every record in them, by their public names."""
+    _, sent = msgspec.json.schema_components(tuple(asked), ref_template=TEMPLATE)
+    _, shown = msgspec.json.schema_components(tuple(answered), ref_template=TEMPLATE)
+    assert not set(sent) & set(shown), "what is sent grows otherwise than what is answered: use two records"
+    found = {name: described(name, schema) for name, schema in sent.items()}
+    found |= {name: _complete(name, described(name, schema)) for name, schema in shown.items()}
+    named = {name_of(name): _renamed(schema) for name, schema in found.items()}
+    assert len(named) == len(found), "two records have one name"
+    return dict(sorted({**named, **_event_schemas()}.items()))
+
+
+def described(record: str, schema: Schema) -> Schema:
+    """The schema with limits and meanings of its fields."""
+    if "properties" not in schema:
+        return {**schema, "title": name_of(record)}
+    schema = {**schema, "description": schema.get("description", "").split("\n\n")[0]}
+    properties = {field: _field(record, field, of) for field, of in schema["properties"].items()}
+    return {**schema, "title": name_of(record), "properties": properties}
+
+
+def _field(record: str, field: str, of: Schema) -> Schema:
+    if record in SAME_LANGUAGE:
+        of = _as_published(SAME_LANGUAGE[record], field, of)
+    limits = LIMITS.get(record, {}).get(field, {})
+    if "anyOf" in of:
+        of = {**of, "anyOf": [o if o == {"type": "null"} else {**o, **limits} for o in of["anyOf"]]}
+    else:
+        of = {**of, **limits}
+    text = meaning(record, field, of.pop("description", None))
+    return {"description": text, **of} if text else of
+
+
+def _as_published(record: type, field: str, of: Schema) -> Schema:
+    """The field as the published record has it; what refers to another record keeps its reference."""
+    _, found = msgspec.json.schema_components((record,), ref_template=TEMPLATE)
+    published: Schema = found[record.__name__]["properties"].get(field, of)
+    if "$ref" in str(of):
+        return {**of, **{key: value for key, value in published.items() if key == "description"}}
+    return published
+
+
+def _complete(record: str, schema: Schema) -> Schema:
+    """An answer's schema: nothing is left out of it, so nothing has a default."""
+    if "properties" not in schema or record in _SPARSE:
+        return schema
+    for of in schema["properties"].values():
+        of.pop("default", None)
+    return {**schema, "required": list(schema["properties"])}
+
+
+def _renamed(of: Any) -> Any:
+    """The schema with references to public names."""
+    if isinstance(of, dict):
+        return {key: _reference(value) if key == "$ref" else _renamed(value) for key, value in of.items()}
+    return [_renamed(item) for item in of] if isinstance(of, list) else of
+
+
+def _reference(target: str) -> str:
+    before, _, record = target.rpartition("/")
+    return f"{before}/{name_of(record)}"
+
+
+def _event_schemas() -> dict[str, Schema]:
+    """An event is one of the types that merchants read; its data is the object that the API shows."""
+    kinds = [kind for kind in events.TYPES.values() if kind.reader == "merchant"]
+    names = {kind.name: f"{kind.data.__name__}Event" for kind in kinds}
+    mapping = {kind.name: TEMPLATE.format(name=names[kind.name]) for kind in kinds}
+    one = {
+        "title": "Event",
+        "description": "CloudEvents 1.0 with the `sequence` extension; webhooks carry the same.",
+        "oneOf": [{"$ref": target} for target in mapping.values()],
+        "discriminator": {"propertyName": "type", "mapping": mapping},
+    }
+    data = {kind.name: reference_to(_DATA[kind.name.partition(".")[0]])["$ref"] for kind in kinds}
+    return {"Event": one, **{names[kind.name]: events.envelope_schema(kind, data[kind.name]) for kind in kinds}}

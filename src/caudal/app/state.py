@@ -1,0 +1,146 @@
+"""What `caudal up` keeps in its directory (CAUDAL_VAR), and the lock that makes it the only one there.
+
+up.lock         held while `caudal up` runs; its process id
+up.json         while it is ready: addresses, keys, process ids; mode 0600
+secrets.json    made once, mode 0600: without it the database's sealed rows cannot be read
+postgres/ sandbox/ log/
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from caudal.kernel.postgres import private_file
+
+FILES: Final = ("up.json", "up.json.unfinished", "secrets.json", "secrets.json.unfinished", "up.lock")
+FOLDERS: Final = ("sandbox", "log")
+
+
+class UpError(Exception):
+    """`caudal up`, `down` or `reset` cannot do what was asked; the message says why and what to do."""
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
+    """What must survive restarts and never be shown. The keys are those that the first start made."""
+
+    kek: str
+    spei_secret_test: str
+    spei_secret_live: str
+    operator_key: str | None = None
+    demo_key: str | None = None
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """up.json: everything that a person or a program needs to use what is running."""
+
+    pid: int
+    api_url: str
+    sandbox_url: str
+    database_url: str
+    operator_key: str
+    demo_key: str
+    processes: dict[str, int]
+
+    @property
+    def reference_url(self) -> str:
+        """The browsable API reference."""
+        return f"{self.api_url}/docs"
+
+    @property
+    def payer_url(self) -> str:
+        """The page where a person pays."""
+        return f"{self.sandbox_url}/pay"
+
+
+def read_secrets(var: Path, *, may_make: bool) -> Secrets:
+    """The secrets of this directory; new ones where there are none yet.
+
+    Raises UpError when they are missing and may not be made, since there is data that the lost ones have sealed.
+    """
+    path = var / "secrets.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Secrets)
+    except FileNotFoundError:
+        if not may_make:
+            raise UpError(f"{path} is missing, and without it the database in {var} cannot be read") from None
+    except msgspec.DecodeError as error:
+        raise UpError(f"{path} is damaged: {error}") from error
+    made = Secrets(
+        kek=base64.b64encode(secrets.token_bytes(32)).decode(),
+        spei_secret_test=secrets.token_urlsafe(32),
+        spei_secret_live=secrets.token_urlsafe(32),
+    )
+    write_secrets(var, made)
+    return made
+
+
+def write_secrets(var: Path, kept: Secrets) -> None:
+    """Replace the file in one step."""
+    private_file(var / "secrets.json", _json(kept))
+
+
+def write_ready(var: Path, ready: Ready) -> None:
+    """Say that everything is ready, or that a process has another number now."""
+    private_file(var / "up.json", _json(ready))
+
+
+def read_ready(var: Path) -> Ready | None:
+    """What is running here, or None when nothing is ready."""
+    try:
+        return msgspec.json.decode((var / "up.json").read_bytes(), type=Ready)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _json(value: msgspec.Struct) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
+
+
+def holder(var: Path) -> int | None:
+    """The process id of the `caudal up` that runs here, or None."""
+    path = var / "up.lock"
+    if not path.exists():
+        return None
+    descriptor = _lock(path)
+    if descriptor is None:
+        return int(path.read_text() or 0) or None
+    os.close(descriptor)
+    return None
+
+
+@contextmanager
+def held(var: Path) -> Iterator[None]:
+    """Be the only one here. Raises UpError when another is."""
+    var.mkdir(parents=True, exist_ok=True)
+    descriptor = _lock(var / "up.lock")
+    if descriptor is None:
+        raise UpError(f"caudal is already up in {var} (process {holder(var)}); `caudal down` stops it")
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(path: Path) -> int | None:
+    """A descriptor that holds the lock until it is closed, or None when another process holds it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        os.close(descriptor)  # `caudal reset` removed it between our opening and locking it

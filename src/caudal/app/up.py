@@ -1,0 +1,284 @@
+"""`caudal up` and `demo`: everything in the foreground, until Ctrl-C, which leaves no process behind; `down`, `reset`.
+
+The order of a start: lock, secrets, PostgreSQL, `prepare`, the sandbox, web, worker, all ready, up.json, `show`.
+The order of an end: web and worker, the sandbox, PostgreSQL last, up.json, lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+import psycopg
+
+from caudal.app import state
+from caudal.app.children import Children, Service
+from caudal.app.ports import Ports, address
+from caudal.app.state import Ready, Secrets, UpError
+from caudal.kernel.postgres import Cluster, ClusterError, verify_durable
+from caudal.kernel.settings import PREFIX, Settings
+
+DOWN_S: Final = 90.0  # web and worker, then PostgreSQL's own patience
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys that a person and the demo need; kept in secrets.json for the next start."""
+
+    operator_key: str
+    demo_key: str
+
+
+class Prepare(Protocol):
+    """Migrations, the operator's key, the demo merchant. `settings` are those that web and worker will see."""
+
+    async def __call__(self, settings: Settings, secrets: Secrets) -> Prepared: ...
+
+
+class Show(Protocol):
+    """Run the demo and print what a person should see; True when every row reached its expected status."""
+
+    async def __call__(self, ready: Ready) -> bool: ...
+
+
+def tell(text: str) -> None:
+    """One line on the terminal, which may be gone."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def own_services(settings: Settings) -> list[Service]:
+    """The sandbox, the API processes and the worker, in the order of their start."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    own = outside | environment(settings)
+    api_url, python = address(settings.host, settings.port), (sys.executable, "-m")
+    listen = ("--host", settings.host, "--port", str(settings.sandbox_port))
+    keep = ("--data", str(Path(settings.var) / "sandbox"), "--caudal-url", api_url)
+    services = [
+        Service(
+            name="sandbox",
+            command=(*python, "caudal_sandbox", *listen, *keep),
+            # Somebody else's process: it gets the one secret that it shares with us.
+            environment=outside | {"CAUDAL_SANDBOX_SPEI_SECRET": settings.spei_secret_test or ""},
+            health_url=f"{settings.sandbox_url}/livez",
+        )
+    ]
+    for number in range(1, settings.web_processes + 1):
+        name = "web" if number == 1 else f"web-{number}"
+        web = (*python, "caudal", "web")
+        services.append(Service(name=name, command=web, environment=own, health_url=f"{api_url}/readyz"))
+    services.append(Service(name="worker", command=(*python, "caudal", "worker"), environment=own))
+    return services
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """These settings as variables, for a process that loads them again."""
+    values = msgspec.to_builtins(settings)
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
+    return {PREFIX + name.upper(): text for name, text in texts.items() if values[name] is not None}
+
+
+async def up(
+    settings: Settings,
+    *,
+    prepare: Prepare,
+    show: Show,
+    demo_only: bool = False,
+    say: Callable[[str], None] = tell,
+    services: Callable[[Settings], Sequence[Service]] = own_services,
+) -> int:
+    """Run everything until a signal, or with `demo_only` until the demo has been shown. Returns the exit status."""
+    var = _var(settings)
+    settings = msgspec.structs.replace(settings, var=str(var))
+    try:
+        with state.held(var):
+            async with _signalled() as asked, AsyncExitStack() as endings:
+                running = asyncio.create_task(_run(settings, prepare, show, demo_only, say, services, endings))
+                try:
+                    await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
+                    if running.done():
+                        return running.result()
+                    say("stopping")
+                    return int(demo_only)
+                finally:
+                    running.cancel()
+                    await asyncio.wait({running})
+    except (UpError, ClusterError) as error:
+        say(f"caudal: {error}")
+        return 1
+
+
+def _var(settings: Settings) -> Path:
+    return Path(settings.var).absolute()
+
+
+@asynccontextmanager
+async def _signalled() -> AsyncIterator[asyncio.Task[bool]]:
+    """A task that ends when somebody wants us to: Ctrl-C, SIGTERM, or a terminal that went away."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # started with nohup, which means: stay
+        numbers.append(signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, asked.set)
+    waiting = asyncio.create_task(asked.wait())
+    try:
+        yield waiting
+    finally:
+        waiting.cancel()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _run(
+    settings: Settings,
+    prepare: Prepare,
+    show: Show,
+    demo_only: bool,
+    say: Callable[[str], None],
+    services: Callable[[Settings], Sequence[Service]],
+    endings: AsyncExitStack,
+) -> int:
+    var = Path(settings.var)
+    (var / "log").mkdir(exist_ok=True)
+    (var / "up.json").unlink(missing_ok=True)  # of one that was killed
+    endings.callback((var / "up.json").unlink, missing_ok=True)
+    settings, secrets = _with_secrets(settings)
+    has_sandbox = settings.sandbox_url is None
+    settings = _with_ports(settings, endings)
+    processes = dict[str, int]()
+    ready: Ready | None = None
+
+    def changed(name: str, pid: int) -> None:
+        processes[name] = pid
+        if ready is not None:
+            state.write_ready(var, ready)
+
+    supervising, database_url = await _database(settings, say, changed, endings)
+    settings = msgspec.structs.replace(settings, database_url=database_url)
+    prepared = await prepare(settings, secrets)
+    keys = {"operator_key": prepared.operator_key, "demo_key": prepared.demo_key}
+    state.write_secrets(var, msgspec.structs.replace(secrets, **keys))
+
+    children = Children(var / "log", say=say, changed=changed)
+    wanted = [service for service in services(settings) if has_sandbox or service.name != "sandbox"]
+    await _start(children, wanted, endings)
+    processes.update(children.pids)
+    ready = Ready(
+        pid=os.getpid(),
+        api_url=address(settings.host, settings.port),
+        sandbox_url=settings.sandbox_url or "",
+        database_url=database_url,
+        processes=processes,
+        **keys,
+    )
+    state.write_ready(var, ready)
+    succeeded = await show(ready)
+    if demo_only:
+        return 0 if succeeded else 1
+    await supervising  # ends only by failing
+    return 1
+
+
+async def _start(children: Children, wanted: Sequence[Service], endings: AsyncExitStack) -> None:
+    """Start the services in order and wait until all are ready; the sandbox will be stopped after the others."""
+    names = [service.name for service in wanted]
+    endings.push_async_callback(children.stop, "sandbox")
+    endings.push_async_callback(children.stop, *(name for name in names if name != "sandbox"))
+    for service in wanted:
+        children.start(service)
+    await children.ready(wanted)
+
+
+def _with_secrets(settings: Settings) -> tuple[Settings, Secrets]:
+    """The settings with this directory's secrets, where the environment names none."""
+    var = Path(settings.var)
+    is_new = settings.kek is not None or not (var / "postgres" / "data").exists()
+    secrets = state.read_secrets(var, may_make=is_new)
+    names = ("kek", "spei_secret_test", "spei_secret_live")
+    given = {name: getattr(settings, name) or getattr(secrets, name) for name in names}
+    return msgspec.structs.replace(settings, **given), secrets
+
+
+def _with_ports(settings: Settings, endings: AsyncExitStack) -> Settings:
+    ports = Ports(settings.host)
+    endings.callback(ports.release)
+    port = ports.take(settings.port)
+    if settings.sandbox_url is not None:
+        return msgspec.structs.replace(settings, port=port)
+    sandbox_port = ports.take(settings.sandbox_port)
+    sandbox_url = address(settings.host, sandbox_port)
+    return msgspec.structs.replace(settings, port=port, sandbox_port=sandbox_port, sandbox_url=sandbox_url)
+
+
+async def _database(
+    settings: Settings,
+    say: Callable[[str], None],
+    changed: Callable[[str, int], None],
+    endings: AsyncExitStack,
+) -> tuple[asyncio.Future[None], str]:
+    """The database's URL, verified durable, and what fails if it cannot be kept running."""
+    if settings.database_url is not None:
+        try:
+            async with await psycopg.AsyncConnection.connect(settings.database_url, autocommit=True) as connection:
+                await verify_durable(connection)
+        except psycopg.OperationalError as error:
+            raise UpError(f"the database of CAUDAL_DATABASE_URL does not answer: {error}") from error
+        return asyncio.get_running_loop().create_future(), settings.database_url
+    var = Path(settings.var)
+    cluster = Cluster(var / "postgres", log=var / "log" / "postgres.log", say=say)
+    endings.push_async_callback(cluster.stop)
+    await cluster.start()
+    assert cluster.pid is not None
+    changed("postgres", cluster.pid)
+    supervising = asyncio.create_task(cluster.supervise(lambda pid: changed("postgres", pid)))
+    endings.callback(supervising.cancel)
+    return supervising, cluster.database_url
+
+
+async def down(settings: Settings, *, say: Callable[[str], None] = tell) -> int:
+    """Stop the `caudal up` of this directory and wait for its end. Returns the exit status."""
+    var = _var(settings)
+    pid = state.holder(var)
+    if pid is None:
+        say(f"nothing is up in {var}")
+        return 0
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DOWN_S):
+            while state.holder(var) is not None:  # noqa: ASYNC110 (another process's end)
+                await asyncio.sleep(0.05)
+            return 0
+    say(f"caudal: process {pid} did not end within {DOWN_S:.0f} s")
+    return 1
+
+
+async def reset(settings: Settings, *, say: Callable[[str], None] = tell) -> int:
+    """Delete what `caudal up` made in this directory: database, secrets, sandbox, logs. Refused while it runs.
+
+    A database of CAUDAL_DATABASE_URL is not ours to delete.
+    """
+    var = _var(settings)
+    if not var.exists():
+        return 0
+    try:
+        with state.held(var):
+            await Cluster(var / "postgres", say=say).remove()
+            for name in state.FOLDERS:
+                await asyncio.to_thread(shutil.rmtree, var / name, ignore_errors=True)
+            for name in state.FILES:
+                (var / name).unlink(missing_ok=True)
+    except (UpError, ClusterError) as error:
+        say(f"caudal: {error}")
+        return 1
+    if not any(var.iterdir()):
+        var.rmdir()
+    return 0

@@ -1,0 +1,98 @@
+"""`caudal operator …` and `caudal merchant …` against a real database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from caudal.app import administration
+from tests.conftest import KEK
+
+Caudal = Callable[..., Result]
+
+
+@pytest.fixture
+def caudal(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Caudal:
+    monkeypatch.setenv("CAUDAL_DATABASE_URL", database_url)
+    monkeypatch.setenv("CAUDAL_KEK", KEK)
+    app = typer.Typer()
+    app.add_typer(administration.operator, name="operator")
+    app.add_typer(administration.merchant, name="merchant")
+    return lambda *words: CliRunner().invoke(app, list(words), catch_exceptions=False)
+
+
+def made(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_an_operators_key_is_printed_once(caudal: Caudal, database_url: str) -> None:
+    created = caudal("operator", "create", "--name", " Olga ")
+    key = created.stdout.strip()
+    assert key.startswith("op_") and len(key) == 46
+    assert "keep it now" in created.stderr and key not in created.stderr
+    shown = caudal("operator", "list").stdout
+    assert "Olga" in shown and key not in shown
+    (operator,) = made(caudal("operator", "list", "--json"))
+    assert made(caudal("operator", "revoke", operator["id"], "--json"))["revoked_at"] is not None
+    with psycopg.connect(database_url) as connection:
+        actions = connection.execute("select actor like 'cli:%', action from audit order by at").fetchall()
+    assert actions == [(True, "operator.created"), (True, "operator.revoked")]
+
+
+def test_a_merchants_life(caudal: Caudal) -> None:
+    line = "instant_transfer:MXN:300:100"
+    created = made(
+        caudal("merchant", "create", "--name", "Ana", "--country", "MX", "--fee", line, "--key", "test", "--json")
+    )
+    merchant, key = created["merchant"], created["key"]
+    assert key["secret"].startswith("sk_test_")
+    assert line in caudal("merchant", "show", merchant["id"]).stdout
+    assert merchant["id"] in caudal("merchant", "list").stdout
+    live = caudal("merchant", "key", "create", merchant["id"], "--mode", "live", "--scope", "payins:read")
+    assert live.stdout.startswith("sk_live_")
+    rotated = made(caudal("merchant", "key", "rotate", key["id"], "--overlap-s", "0", "--json"))
+    assert rotated["secret"] not in ("", key["secret"])
+    assert made(caudal("merchant", "key", "revoke", rotated["id"], "--json"))["revoked_at"] is not None
+    keys = made(caudal("merchant", "key", "list", merchant["id"], "--json"))
+    assert [(found["mode"], found["secret"]) for found in keys] == [("test", None), ("live", None), ("test", None)]
+    assert made(caudal("merchant", "show", merchant["id"], "--json")) == {"merchant": merchant, "keys": keys}
+    assert caudal("merchant", "key", "rotate", key["id"]).exit_code == 2
+
+
+REFUSED = [
+    ("merchant create --name Ana --country XX --fee card:MXN:1:1", ["/country", "/fee_plan/0/family"]),
+    ("merchant create --name Ana --country MX --fee instant_transfer:MXN", ["FAMILY:CURRENCY"]),
+    ("merchant create --name Ana --country MX --key both", ["/mode"]),
+    ("merchant show mer_1", ["no id"]),
+    ("merchant show mer_00000000000000000000000000000000", ["no such merchant"]),
+    ("merchant key list mer_00000000000000000000000000000000", ["no such merchant"]),
+    ("merchant key create mer_00000000000000000000000000000000", ["no such merchant"]),
+    ("merchant key revoke key_00000000000000000000000000000000", ["no such API key"]),
+    ("merchant key rotate key_00000000000000000000000000000000 --overlap-s 700000", ["/overlap_s"]),
+    ("operator revoke operator_00000000000000000000000000000000", ["no such operator"]),
+    ("operator create", ["--name"]),
+]
+
+
+def test_errors_go_to_standard_error_with_status_2(caudal: Caudal) -> None:
+    for line, words in REFUSED:
+        result = caudal(*line.split())
+        assert (result.exit_code, result.stdout) == (2, ""), line
+        for word in words:
+            assert word in result.stderr, (line, result.stderr)
+    assert caudal("merchant", "list", "--json").stdout == "[]\n"
+
+
+def test_without_a_database_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.delenv("CAUDAL_DATABASE_URL", raising=False)
+    monkeypatch.setenv("CAUDAL_VAR", str(tmp_path))
+    result = CliRunner().invoke(administration.operator, ["list"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "CAUDAL_DATABASE_URL is not set" in result.stderr

@@ -1,0 +1,44 @@
+"""Ports: the asked one or the next that is free, and never one promised to another `caudal up`."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from caudal.app.ports import Ports, address
+
+
+@pytest.fixture
+def ports() -> Iterator[Ports]:
+    mine = Ports("127.0.0.1")
+    yield mine
+    mine.release()
+
+
+def test_a_port_in_use_is_passed_over(ports: Ports) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        assert ports.take(taken) > taken
+
+
+def test_a_promised_port_is_passed_over_until_it_is_released(ports: Ports) -> None:
+    first = ports.take(0)
+    other = Ports("127.0.0.1")
+    assert other.take(first) > first
+    other.release()
+    ports.release()
+    assert other.take(first) == first
+    other.release()
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8700"),
+        ("0.0.0.0", "http://127.0.0.1:8700"),
+        ("::", "http://[::1]:8700"),
+        ("payments.example", "http://payments.example:8700"),
+    ],
+)
+def test_an_address_is_one_that_answers_on_this_machine(host: str, url: str) -> None:
+    assert address(host, 8700) == url

@@ -139,3 +139,15 @@ async def test_one_merchant_cannot_fill_the_queue(database_url: str) -> None:
     waiting.append(written.submit(Note(text="other", book=4), soon()))
     await asyncio.gather(*waiting)
     await written.stop()
+
+
+async def test_a_merchant_that_asks_more_often_than_agreed_is_told_so(database_url: str) -> None:
+    written = shard(database_url, merchant_rate=10)
+    waiting = [written.submit(Note(text="x"), soon()) for _ in range(10)]
+    with pytest.raises(Overloaded) as refused:
+        written.submit(Note(text="x"), soon())
+    assert refused.value.code == "too_many_requests"
+    waiting += [written.submit(Note(text="other", book=4), soon())]
+    waiting += [written.submit(Note(text="fact", recorded=True), soon())]
+    await asyncio.gather(*waiting)
+    await written.stop()

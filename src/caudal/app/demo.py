@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import uuid
 from time import monotonic
 from typing import Any, Final
@@ -53,10 +55,30 @@ async def show(ready: Ready, *, stays: bool = True) -> bool:
     for flow in flows:
         table.add_row(flow.name, flow.steps, f"{flow.took_s * 1000:.0f} ms", flow.status, flow.balance)
     console.print(table)
+    clean = await _books_are_clean(ready, console)
     if stays:
         _say_next(console, ready)
         console.print("caudal is up; Ctrl-C stops it.", highlight=False)
-    return all(flow.status == _EXPECTED for flow in flows)
+    return clean and all(flow.status == _EXPECTED for flow in flows)
+
+
+async def _books_are_clean(ready: Ready, console: Console) -> bool:
+    """Runs `caudal check --replay --against-sandbox` as anybody would; long books are left to the reader's patience."""
+    environment = {**os.environ, "CAUDAL_DATABASE_URL": ready.database_url, "CAUDAL_SANDBOX_URL": ready.sandbox_url}
+    command = (sys.executable, "-m", "caudal", "check", "--replay", "--against-sandbox")
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), _PATIENCE_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        console.print("caudal check --replay: the books are long; run it yourself")
+        return True
+    told = " · ".join(line.strip() for line in said.decode().splitlines() if line.strip())
+    console.print(f"caudal check --replay --against-sandbox: {told}", highlight=False, markup=False)
+    return process.returncode == 0
 
 
 def _say_next(console: Console, ready: Ready) -> None:

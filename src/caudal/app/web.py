@@ -29,6 +29,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+VERSION: Final = b"2026-11-01"
 _TIMEOUT_MAX_MS: Final = 60_000
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,120}")
 
@@ -65,6 +66,8 @@ class Web:
         request_id = _request_id(headers)
         try:
             route, parameters = self._router.find(scope["method"], scope["path"])
+            if headers.get(b"caudal-version", VERSION) != VERSION:
+                raise Invalid("invalid_request", f"Caudal-Version is {VERSION.decode()}")
             body = await _body(headers, receive, self._body_limit) if scope["method"] != "GET" else b""
             request = Request(
                 method=scope["method"],

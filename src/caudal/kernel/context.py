@@ -108,5 +108,6 @@ def limits_of(settings: Settings) -> Limits:
         bulk_hold_s=settings.bulk_hold_ms / 1000,
         queue_limit=settings.queue_limit,
         merchant_share=settings.merchant_share,
+        merchant_rate=settings.merchant_rate,
         batch_deadline_s=settings.batch_deadline_s,
     )

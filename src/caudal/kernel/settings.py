@@ -66,14 +66,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     request_timeout_ms: Annotated[
         int, Meta(ge=1, description="a request's deadline where the caller names none, milliseconds")
     ] = 10_000
-    queue_reserve: Annotated[
-        int, Meta(ge=0, description="places in the queue kept for commands that record what has already happened")
-    ] = 1024
     queue_limit: Annotated[
-        int, Meta(ge=1, description="first commands that may wait at once in one process, whatever their deadline")
+        int,
+        Meta(
+            ge=1,
+            description="first commands that may wait at once in one process; facts are never refused",
+        ),
     ] = 8192
     merchant_rate: Annotated[
-        int, Meta(ge=0, description="requests per second of one merchant and mode in one process; 0: no limit")
+        int,
+        Meta(
+            ge=0,
+            description="first commands per second of one book in one process, one second's burst; 0: any",
+        ),
     ] = 0
     merchant_share: Annotated[
         float,

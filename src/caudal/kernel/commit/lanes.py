@@ -39,6 +39,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     bulk_hold_s: float = 0.005
     queue_limit: int = 8192
     merchant_share: float = 0.5
+    merchant_rate: int = 0
     batch_deadline_s: float = 8.0
 
 
@@ -50,6 +51,7 @@ class Lanes:
         self._lanes: tuple[deque[Waiting], ...] = (deque(), deque(), deque())
         self._first: deque[Waiting] = deque()
         self._of_book: Counter[int] = Counter()
+        self._tokens: dict[int, tuple[float, float]] = {}
         self._bulk_last = False
         self.drain_per_s = _FIRST_GUESS_PER_S
         self.admitted = 0
@@ -71,10 +73,20 @@ class Lanes:
             return Overloaded(
                 "overloaded", "the queue is longer than the request's deadline", after_s=max(wait_s, 0.05)
             )
+        if self.limits.merchant_rate and not self._has_token(command.book):
+            return Overloaded("too_many_requests", "this merchant asks more often than is agreed", after_s=1.0)
         held = self._of_book[command.book]
         if held >= self.limits.merchant_share * self.limits.queue_limit and held < waiting:
             return Overloaded("too_many_requests", "too many of this merchant's requests wait already", after_s=wait_s)
         return None
+
+    def _has_token(self, book: int) -> bool:
+        """A bucket of one second's tokens per book, filled all the time."""
+        now, rate = monotonic(), self.limits.merchant_rate
+        left, since = self._tokens.get(book, (float(rate), now))
+        left = min(float(rate), left + (now - since) * rate)
+        self._tokens[book] = (left - 1, now) if left >= 1 else (left, now)
+        return left >= 1
 
     def push(self, waiting: Waiting) -> None:
         """Takes a command into its lane."""

@@ -7,7 +7,6 @@ MAKEFLAGS += --no-print-directory
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCKED := $(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps
-VAR := $(or $(CAUDAL_VAR),var)
 
 .PHONY: help up demo down reset quick test check bench audit docs lock
 
@@ -29,20 +28,11 @@ up: .venv/.runtime
 demo: .venv/.runtime
 	@exec .venv/bin/caudal demo
 
-down:
-	@pid=$$(sed -n 's/.*"pid": *\([0-9][0-9]*\).*/\1/p' "$(VAR)/up.json" 2>/dev/null | head -n 1); \
-	if [ -z "$$pid" ] || ! tr '\0' ' ' < "/proc/$$pid/cmdline" 2>/dev/null | grep -q caudal; then \
-	  echo "Nothing is running here."; exit 0; fi; \
-	kill -TERM "$$pid"; left=300; \
-	while kill -0 "$$pid" 2>/dev/null && [ $$left -gt 0 ]; do sleep 0.1; left=$$((left - 1)); done; \
-	if kill -0 "$$pid" 2>/dev/null; then echo "caudal ($$pid) has not stopped within 30 s." >&2; exit 1; fi; \
-	echo "Stopped."
+down: .venv/.runtime
+	@exec .venv/bin/caudal down
 
 reset: down
-	@if [ ! -e "$(VAR)" ]; then echo "There is no data in $(VAR)."; exit 0; fi; \
-	if [ ! -e "$(VAR)/secrets.json" ] && [ ! -d "$(VAR)/postgres" ]; then \
-	  echo "$(VAR) does not look like caudal's data; nothing was deleted." >&2; exit 1; fi; \
-	rm -rf -- "$(VAR)" && echo "Deleted $(VAR)."
+	@exec .venv/bin/caudal reset
 
 # ---- checking ----------------------------------------------------------------------------------------------------
 

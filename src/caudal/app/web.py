@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from caudal.app.edge import EdgeProtocol
 from caudal.app.routes import ROUTES, Router
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
@@ -139,7 +140,7 @@ def serve(settings: Settings) -> None:
     config = uvicorn.Config(
         Web(context),
         loop="uvloop",
-        http="httptools",
+        http=EdgeProtocol,
         ws="none",
         lifespan="on",
         access_log=False,

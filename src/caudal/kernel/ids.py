@@ -12,32 +12,41 @@ from typing import Final
 from uuid import UUID
 
 SLOT_MAX: Final = (1 << 22) - 1
-_POOL_BYTES: Final = 7 * 512
+_POOL_BYTES: Final = 4096
 
 
-class _Randomness:
-    """Random bytes bought from the system by the block: one call for 512 ids."""
+class _Pool:
+    """Random bytes bought from the system by the block: one call for hundreds of ids and nonces."""
 
     def __init__(self) -> None:
         self._block = b""
         self._offset = 0
-        self._pid = os.getpid()
 
-    def seven(self) -> int:
-        if self._offset >= len(self._block) or self._pid != os.getpid():
-            self._block, self._offset, self._pid = os.urandom(_POOL_BYTES), 0, os.getpid()
+    def take(self, size: int) -> bytes:
         start = self._offset
-        self._offset = start + 7
-        return int.from_bytes(self._block[start : start + 7], "big")
+        if start + size > len(self._block):
+            self._block, start = os.urandom(_POOL_BYTES), 0
+        self._offset = start + size
+        return self._block[start : start + size]
+
+    def forget(self) -> None:
+        """A child process must not use its parent's bytes."""
+        self._block, self._offset = b"", 0
 
 
-_random = _Randomness()
+_pool = _Pool()
+os.register_at_fork(after_in_child=_pool.forget)
+
+
+def random_bytes(size: int) -> bytes:
+    """Random bytes of the system's generator, each given out once; at most 4,096."""
+    return _pool.take(size)
 
 
 def uuid7(slot: int = 0) -> UUID:
     """A new UUIDv7 of the merchant in this slot (0 is the house)."""
     assert 0 <= slot <= SLOT_MAX, slot
-    bits = _random.seven()  # 56 of which 52 are used
+    bits = int.from_bytes(_pool.take(7), "big")  # 56, of which 52 are used
     value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | (bits >> 40 & 0xFFF) << 64
     return UUID(int=value | 0b10 << 62 | slot << 40 | bits & 0xFF_FFFF_FFFF)
 

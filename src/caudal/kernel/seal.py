@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hmac
-import os
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from caudal.kernel.ids import random_bytes
 
 _FORMAT: Final = b"\x01"
 _NONCE_BYTES: Final = 12
@@ -34,7 +35,7 @@ class Sealer:
 
     def seal(self, value: bytes, place: bytes) -> bytes:
         """The sealed value: format byte, nonce, ciphertext with tag."""
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = random_bytes(_NONCE_BYTES)
         return _FORMAT + nonce + self._cipher.encrypt(nonce, value, place)
 
     def open(self, sealed: bytes, place: bytes) -> bytes:

@@ -14,10 +14,11 @@ select event_seq, posting_seq, chain, greatest(clock_timestamp(), last_at) from 
 select 1 from batch where shard = %s and id = %s
 
 -- name: read_keys
--- The partition of an expired key may be gone; what is left of it is not looked at either.
+-- One probe a key and partition by construction (`lateral … limit 1`), whatever the planner believes of the table.
 select k.book, k.digest, k.fingerprint, k.subject, k.status, k.answer, k.deadline, k.version, k.created_at
 from unnest(%s::bigint[], %s::bytea[]) asked(book, digest)
-join key k on k.shard = %s and k.book = asked.book and k.digest = asked.digest
+cross join lateral (
+    select * from key where shard = %s and book = asked.book and digest = asked.digest limit 1) k
 
 -- name: insert_keys
 with w as (
@@ -62,10 +63,10 @@ where d.shard = %s and d.at = gone.at and d.kind = gone.kind and d.subject = gon
 select at, kind, subject, book, attempt from due where shard = %s and at <= clock_timestamp() order by at limit %s
 
 -- name: read_due
-select at, kind, subject, book, attempt
+select d.at, d.kind, d.subject, d.book, d.attempt
 from unnest(%s::timestamptz[], %s::text[], %s::uuid[]) asked(at, kind, subject)
-join due d using (at, kind, subject)
-where d.shard = %s
+cross join lateral (
+    select * from due where shard = %s and at = asked.at and kind = asked.kind and subject = asked.subject limit 1) d
 
 -- name: advance_shard
 with b as (

@@ -1,0 +1,177 @@
+"""`caudal-load`: load a caudal and prove that nothing was lost."""
+
+import asyncio
+import base64
+import json
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+import aiohttp
+import psycopg
+import typer
+import uvloop
+from rich.console import Console
+
+from caudal_load.caudal_up import CaudalFailed
+from caudal_load.merchants import SetupFailed
+from caudal_load.plan import BadPlan, Plan
+from caudal_load.report import print_table
+from caudal_load.run import run
+from caudal_load.scenario import SCENARIOS
+from caudal_load.seed import SeedFailed
+from caudal_load.seed import seed as seed_database
+
+_KEK_BYTES = 32
+_FAILURES = (CaudalFailed, SetupFailed, SeedFailed, OSError, psycopg.Error, aiohttp.ClientError)
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """The entry point of `caudal-load`."""
+    app(prog_name="caudal-load")
+
+
+@app.callback()
+def about() -> None:
+    """Load a caudal over real TCP, and prove that nothing that it acknowledged was lost."""
+
+
+Scenario = Annotated[str, typer.Argument(metavar="SCENARIO", help=f"what to ask for: {', '.join(SCENARIOS)}")]
+Connections = Annotated[
+    int | None, typer.Option(help="closed loop: so many connections, one request in flight on each")
+]
+Rate = Annotated[
+    float | None, typer.Option(help="open loop: so many arrivals per second, latency from the scheduled arrival")
+]
+Seconds = Annotated[float, typer.Option(help="measured seconds, per side")]
+WarmUp = Annotated[float, typer.Option(help="unmeasured seconds before them, per side")]
+Up = Annotated[bool, typer.Option("--up", help="start a caudal on an empty directory and end it afterwards")]
+Url = Annotated[str | None, typer.Option(help="load a running one, e.g. http://127.0.0.1:8700")]
+Key = Annotated[str | None, typer.Option(help="with --url: a merchant's sk_test_… key")]
+OperatorKey = Annotated[str | None, typer.Option(help="with --url: an op_… key, to make merchants with")]
+Database = Annotated[
+    str | None, typer.Option(help="with --url: its database, to verify in; without it the API is asked")
+]
+Merchants = Annotated[int, typer.Option(help="make so many merchants and spread the requests over them")]
+WebProcesses = Annotated[
+    int | None, typer.Option("--web-processes", "--processes", help="with --up: so many API processes")
+]
+Seed = Annotated[int, typer.Option(help="with --up: give it a past of so many payins first")]
+Versus = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SETTING=VALUE",
+        help="a second side with this different, loaded in turn: connections, rate, merchants, seed, or a setting",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
+
+
+@app.command("run")
+def run_command(
+    scenario: Scenario,
+    connections: Connections = None,
+    rate: Rate = None,
+    seconds: Seconds = 8.0,
+    warm_up: WarmUp = 1.0,
+    up: Up = False,
+    url: Url = None,
+    key: Key = None,
+    operator_key: OperatorKey = None,
+    database: Database = None,
+    merchants: Merchants = 1,
+    web_processes: WebProcesses = None,
+    seed: Seed = 0,
+    versus: Versus = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load caudal, then look for every payin that it acknowledged.
+
+    Exit 0: all there, once. 1: something is lost or double, or the run failed. 2: the options do not fit together.
+    """
+    if scenario not in SCENARIOS:
+        raise typer.BadParameter(f"no scenario {scenario!r}; there is: {', '.join(SCENARIOS)}", param_hint="SCENARIO")
+    plan = Plan(
+        scenario=SCENARIOS[scenario],
+        connections=connections,
+        rate=rate,
+        seconds=seconds,
+        warm_up_s=warm_up,
+        merchants=merchants,
+        up=up,
+        settings={} if web_processes is None else {"CAUDAL_WEB_PROCESSES": str(web_processes)},
+        seed=seed,
+        url=url,
+        key=key,
+        operator_key=operator_key,
+        database_url=database,
+    )
+    report = _carried_out(run(plan, versus, _say))
+    if as_json:
+        print(json.dumps(report.as_json()))
+    else:
+        print_table(report, Console())
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command("seed")
+def seed_command(
+    payins: Annotated[int, typer.Argument(metavar="N", min=1, max=100_000_000, help="how many payins")],
+    database: Annotated[str, typer.Option(help="the database's URL; it has caudal's schema and no postings yet")],
+    merchants: Annotated[int, typer.Option(min=1, max=100_000, help="how many merchants had them")] = 100,
+    days: Annotated[float, typer.Option(min=1, max=330, help="over how many days until now")] = 60.0,
+    kek: Annotated[
+        str | None,
+        typer.Option(envvar="CAUDAL_KEK", help="caudal's key-encryption key; without it the payins have no payers"),
+    ] = None,
+) -> None:
+    """Fill a database with a consistent past: payins, events, keys, deposits, and postings that replay."""
+    try:
+        key = None if kek is None else base64.b64decode(kek, validate=True)
+    except ValueError as error:
+        raise typer.BadParameter("not base64", param_hint="--kek") from error
+    if key is not None and len(key) != _KEK_BYTES:
+        raise typer.BadParameter(f"has to be {_KEK_BYTES} bytes of base64", param_hint="--kek")
+    seeded = _carried_out(seed_database(database, payins, merchants=merchants, days=days, kek=key, say=_say))
+    _say(
+        f"{seeded.payins:,} payins, {seeded.events:,} events, {seeded.transfers:,} transfers in {seeded.seconds:.0f} s"
+    )
+
+
+T = TypeVar("T")
+
+
+def _carried_out(work: Coroutine[Any, Any, T]) -> T:
+    """Do it, and say in one line what went wrong if something did."""
+    try:
+        return uvloop.run(_interruptible(work))
+    except BadPlan as error:
+        raise typer.BadParameter(str(error)) from error
+    except _FAILURES as error:
+        print(f"caudal-load: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error
+    except asyncio.CancelledError as error:
+        print("caudal-load: interrupted", file=sys.stderr)
+        raise typer.Exit(130) from error
+
+
+async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """Let Ctrl-C and a polite kill cancel the work, so that it ends the caudal that it started."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    return await task
+
+
+_BEGAN_S = time.monotonic()
+
+
+def _say(text: str) -> None:
+    """Progress, on standard error."""
+    print(f"[{time.monotonic() - _BEGAN_S:5.1f} s] {text}", file=sys.stderr)

@@ -1,0 +1,88 @@
+"""What is to be run, and what the other side of a comparison has different."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from caudal_load.scenario import Scenario, Target
+
+
+class BadPlan(ValueError):
+    """The options do not fit together; the message says what to change."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """One side: the load, and the caudal that takes it."""
+
+    scenario: Scenario
+    connections: int | None = None
+    """Closed loop: so many connections, each with one request in flight."""
+    rate: float | None = None
+    """Open loop: so many arrivals per second."""
+    seconds: float
+    warm_up_s: float = 1.0
+    merchants: int = 1
+    seed: int = 0
+    """Give the caudal that is started a past of so many payins first."""
+    up: bool = False
+    """Start a caudal for the run; otherwise `url` names one."""
+    settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Environment variables of the caudal that is started."""
+    url: str | None = None
+    key: str | None = None
+    operator_key: str | None = None
+    database_url: str | None = None
+
+    def checked(self) -> "Plan":
+        """This plan. Raises BadPlan if it cannot be run."""
+        if (self.connections is None) == (self.rate is None):
+            raise BadPlan("say either --connections N (closed loop) or --rate R (open loop)")
+        if self.connections is not None and not 1 <= self.connections <= 10_000:
+            raise BadPlan("--connections has to be between 1 and 10,000")
+        if self.rate is not None and not 0.1 <= self.rate <= 100_000:
+            raise BadPlan("--rate has to be between 0.1 and 100,000 arrivals per second")
+        if self.seconds <= 0 or self.warm_up_s < 0:
+            raise BadPlan("--seconds has to be above 0, --warm-up not below it")
+        if not 1 <= self.merchants <= 100_000:
+            raise BadPlan("--merchants has to be between 1 and 100,000")
+        if self.up == (self.url is not None):
+            raise BadPlan("say either --up (a caudal of its own) or --url with --key (one that is running)")
+        if self.url is not None and self.key is None and self.operator_key is None:
+            raise BadPlan("--url needs --key sk_test_…, or --operator-key op_… to make merchants with")
+        if self.merchants > 1 and not self.up and self.operator_key is None:
+            raise BadPlan("--merchants above 1 needs --operator-key op_…, or --up")
+        if (self.settings or self.seed) and not self.up:
+            raise BadPlan("settings and --seed are for a caudal that is started: use --up")
+        if not 0 <= self.seed <= 100_000_000:
+            raise BadPlan("--seed has to be between 0 and 100,000,000")
+        if self.url is not None:
+            try:
+                Target.of(self.url)
+            except ValueError as error:
+                raise BadPlan(f"--url: {error}") from error
+        return self
+
+    def versus(self, assignment: str) -> "Plan":
+        """The other side of `--versus SETTING=VALUE`. Raises BadPlan.
+
+        `connections`, `rate`, `merchants` and `seed` are the generator's own; everything else is a setting of caudal,
+        `CAUDAL_<SETTING>`.
+        """
+        name, equals, value = assignment.partition("=")
+        if not equals or not name.isidentifier() or not value:
+            raise BadPlan(f"--versus takes SETTING=VALUE, like max_batch=1, not {assignment!r}")
+        try:
+            if name == "connections":
+                return replace(self, connections=int(value), rate=None).checked()
+            if name == "rate":
+                return replace(self, rate=float(value), connections=None).checked()
+            if name == "seed":
+                return replace(self, seed=int(value)).checked()
+            if name == "merchants":
+                return replace(self, merchants=int(value)).checked()
+        except BadPlan:
+            raise
+        except ValueError as error:
+            raise BadPlan(f"--versus {assignment}: not a number") from error
+        return replace(self, settings={**self.settings, f"CAUDAL_{name.upper()}": value}).checked()

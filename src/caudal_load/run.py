@@ -1,0 +1,69 @@
+"""A run from beginning to end: start, warm up, load in slices, verify, report, end."""
+
+import contextlib
+import gc
+
+from caudal_load.plan import Plan
+from caudal_load.processes import machine
+from caudal_load.report import Report, figures
+from caudal_load.seed import Say
+from caudal_load.side import Side, side, started
+
+_SLICE_S = 2.0
+_LEAD_S = 0.2
+"""The unmeasured beginning of every slice of a comparison, in which its side comes up to speed again."""
+
+
+async def run(plan: Plan, versus: str | None, say: Say) -> Report:
+    """Run a plan, against its other side if `versus` names one.
+
+    Raises CaudalFailed, SetupFailed, OSError, psycopg.Error, aiohttp.ClientError.
+    """
+    plans = [plan.checked()] + ([plan.versus(versus)] if versus is not None else [])
+    async with contextlib.AsyncExitStack() as stack:
+        sides = []
+        for each in plans:
+            running = await stack.enter_async_context(started(each, say))
+            sides.append(await side(each, running))
+        await _load(sides, say)
+        say("looking for every acknowledged payin …")
+        results = []
+        for each_side in sides:
+            for status, body in each_side.loop.tally.refusals.items():
+                say(f"first {status}: {body[:400].decode(errors='replace')}")
+            verdict = await each_side.verify()
+            for kind, references in (("lost", verdict.lost), ("doubled", verdict.doubled)):
+                if references:
+                    say(f"{kind}: {', '.join(references[:5])}{' …' if len(references) > 5 else ''}")
+            results.append(await figures(each_side, verdict))
+    return Report(
+        scenario=plan.scenario.name,
+        seconds=plan.seconds,
+        warm_up_s=plan.warm_up_s,
+        figures=results[0],
+        versus=versus,
+        other=results[1] if versus is not None else None,
+        machine=machine(),
+    )
+
+
+async def _load(sides: list[Side], say: Say) -> None:
+    """Load the sides in turn, A B A B …, so that an hour in which the machine is slow is slow for both."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # the hot path makes no cycles, and a collection would be measured as latency
+    try:
+        for each in sides:
+            await each.connect()
+        plan = sides[0].plan
+        slices = max(1, round(plan.seconds / _SLICE_S)) if len(sides) > 1 else 1
+        for index in range(slices):
+            for each in sides:
+                await each.load(_LEAD_S if index else plan.warm_up_s, plan.seconds / slices)
+            rates = " against ".join(f"{each.loop.tally.rate:,.0f}/s" for each in sides)
+            say(f"slice {index + 1} of {slices}: {rates}" if slices > 1 else f"{rates}")
+    finally:
+        gc.enable()
+        gc.unfreeze()
+        for each in sides:
+            await each.loop.end()

@@ -1,0 +1,234 @@
+"""Both loops against a server that stalls, refuses, hangs up and talks nonsense."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from caudal_load.drive import ClosedLoop, Loop, OpenLoop
+from caudal_load.histogram import Histogram
+from caudal_load.scenario import SPEI_CREATE, Requests, Target
+from caudal_load.verify import judge
+from tests.caudal_load.fake_caudal import HANG_UP, OVERLOADED, Answer, Asked, FakeCaudal, http, obliging, running
+
+
+def first(count: int, odd: Callable[[FakeCaudal, Asked], bytes]) -> Answer:
+    """Answers the first `count` requests in an odd way, all others well."""
+
+    async def answer(fake: FakeCaudal, asked: Asked) -> bytes:
+        return odd(fake, asked) if len(fake.asked) <= count else await obliging(fake, asked)
+
+    return answer
+
+
+def closed(fake: FakeCaudal) -> ClosedLoop:
+    target = Target.of(fake.url)
+    return ClosedLoop(target, Requests(SPEI_CREATE, target, ["sk_test_ana"]))
+
+
+def open_(fake: FakeCaudal, rate: float) -> OpenLoop:
+    target = Target.of(fake.url)
+    return OpenLoop(target, Requests(SPEI_CREATE, target, ["sk_test_ana"]), rate)
+
+
+async def drive(loop: ClosedLoop | OpenLoop, connections: int, seconds: float) -> Histogram:
+    """Load for a while, all of it measured; the latencies of all connections."""
+    await loop.connect(connections)
+    loop.open_window()
+    loop.start()
+    await asyncio.sleep(seconds)
+    loop.close_window()
+    await loop.rest()
+    await loop.end()
+    latencies = Histogram()
+    for seat in loop.seats:
+        latencies.merge(seat.histogram)
+    return latencies
+
+
+def percentile_ms(latencies: Histogram, percent: float) -> float:
+    return (latencies.percentile_ns(percent) or 0) / 1e6
+
+
+async def test_a_closed_loop_has_one_request_in_flight_on_every_connection() -> None:
+    in_flight: list[int] = [0]
+
+    async def answer(fake: FakeCaudal, asked: Asked) -> bytes:
+        in_flight.append(in_flight[-1] + 1)
+        await asyncio.sleep(0.005)
+        in_flight.append(in_flight[-1] - 1)
+        return await obliging(fake, asked)
+
+    async with running(FakeCaudal(answer)) as fake:
+        loop = closed(fake)
+        await drive(loop, 8, 0.2)
+    assert max(in_flight) == 8
+    assert fake.connections == 8
+    assert loop.tally.acknowledged == len(fake.payins) > 8
+
+
+async def test_every_acknowledgement_is_remembered_the_unmeasured_ones_too() -> None:
+    async with running(FakeCaudal()) as fake:
+        loop = closed(fake)
+        await loop.connect(2)
+        loop.start()
+        await asyncio.sleep(0.05)
+        loop.open_window()
+        await asyncio.sleep(0.05)
+        loop.close_window()
+        await asyncio.sleep(0.05)
+        await loop.rest()
+        await loop.end()
+    assert 0 < loop.tally.window_acknowledged < loop.tally.acknowledged == len(fake.payins)
+    assert dict(fake.payins) == {id: loop._requests.token(number) for number, id in loop.tally.promises()}
+    assert loop.tally.rate == pytest.approx(loop.tally.window_acknowledged / 0.05, rel=0.2)
+
+
+async def stalls(loop: Callable[[FakeCaudal], ClosedLoop | OpenLoop]) -> Histogram:
+    """A second's load on a server that stands still for 0.3 s of it."""
+    free = asyncio.Event()
+    free.set()
+
+    async def answer(fake: FakeCaudal, asked: Asked) -> bytes:
+        await free.wait()
+        return await obliging(fake, asked)
+
+    async def stall() -> None:
+        await asyncio.sleep(0.3)
+        free.clear()
+        await asyncio.sleep(0.3)
+        free.set()
+
+    async with running(FakeCaudal(answer)) as fake:
+        latencies, _ = await asyncio.gather(drive(loop(fake), 1, 1.0), stall())
+    return latencies
+
+
+async def test_an_open_loop_sees_a_stall_as_its_customers_do() -> None:
+    latencies = await stalls(lambda fake: open_(fake, 200))
+    assert latencies.total == pytest.approx(200, abs=3)
+    assert percentile_ms(latencies, 50) < 50
+    assert percentile_ms(latencies, 85) > 70, "half of the arrivals of the stall waited more than 150 ms"
+    assert percentile_ms(latencies, 99) > 250
+
+
+async def test_a_closed_loop_omits_it_which_is_why_there_is_an_open_one() -> None:
+    latencies = await stalls(closed)
+    assert percentile_ms(latencies, 99) < 100
+    assert percentile_ms(latencies, 100) > 250
+
+
+async def test_arrivals_come_at_the_rate_whatever_the_server_does() -> None:
+    async with running(FakeCaudal()) as fake:
+        loop = open_(fake, 500)
+        latencies = await drive(loop, 4, 0.6)
+    assert len(fake.asked) == pytest.approx(300, abs=5)
+    assert loop.tally.rate == pytest.approx(500, rel=0.1)
+    assert percentile_ms(latencies, 50) < 5
+
+
+async def test_arrivals_wait_when_the_pool_is_as_large_as_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caudal_load.drive.MOST_CONNECTIONS", 4)
+
+    async def slow(fake: FakeCaudal, asked: Asked) -> bytes:
+        await asyncio.sleep(0.05)
+        return await obliging(fake, asked)
+
+    async with running(FakeCaudal(slow)) as fake:
+        loop = open_(fake, 160)
+        latencies = await drive(loop, 1, 0.5)
+    assert len(loop.seats) == fake.connections == 4
+    assert loop.tally.acknowledged == latencies.total == pytest.approx(80, abs=2)
+    assert percentile_ms(latencies, 99) > 300, "four connections carry 80 a second: the last arrival waits for 40"
+
+
+async def test_a_late_answer_counts_for_the_window_of_its_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def late(fake: FakeCaudal, asked: Asked) -> bytes:
+        await asyncio.sleep(0.3)
+        return await obliging(fake, asked)
+
+    async with running(FakeCaudal(late)) as fake:
+        loop = open_(fake, 100)
+        latencies = await drive(loop, 8, 0.2)
+    assert (loop.tally.window_acknowledged, latencies.total) == (0, loop.tally.acknowledged)
+    assert percentile_ms(latencies, 50) >= 298
+
+
+async def test_a_refusal_is_counted_by_its_status_and_has_no_latency() -> None:
+    def overloaded(fake: FakeCaudal, asked: Asked) -> bytes:
+        return http(OVERLOADED, {"code": "overloaded"}, "Retry-After: 1")
+
+    async with running(FakeCaudal(first(10, overloaded))) as fake:
+        loop = closed(fake)
+        latencies = await drive(loop, 1, 0.1)
+    assert loop.tally.refused == {503: 10}
+    assert latencies.total == loop.tally.window_acknowledged
+    assert loop.tally.acknowledged == len(fake.asked) - 10
+
+
+@pytest.mark.parametrize(
+    ("odd", "malformed"),
+    [
+        (HANG_UP, 0),
+        (b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 1),
+        (http("201 Created", {"id": "payin_" + "0" * 32}) * 2, 1),
+        (http("201 Created", {"id": "payin_" + "0" * 32})[:-3] + HANG_UP, 0),
+    ],
+    ids=["hangs up", "chunked", "answers twice", "hangs up in the middle"],
+)
+async def test_a_broken_answer_is_unknown_and_the_connection_is_made_again(odd: bytes, malformed: int) -> None:
+    async def answer(fake: FakeCaudal, asked: Asked) -> bytes:
+        return odd if len(fake.asked) == 3 else await obliging(fake, asked)
+
+    async with running(FakeCaudal(answer)) as fake:
+        loop = closed(fake)
+        await drive(loop, 1, 0.25)
+    assert loop.tally.unknown == 1
+    assert loop.tally.malformed == malformed
+    assert fake.connections == 2
+    assert loop.tally.acknowledged == len(fake.payins) > 3
+
+
+async def test_an_acknowledgement_without_an_id_is_malformed() -> None:
+    async with running(FakeCaudal(first(1, lambda *_: http("201 Created", {"status": "pending"})))) as fake:
+        loop = closed(fake)
+        await drive(loop, 1, 0.05)
+    assert loop.tally.malformed == 1
+
+
+async def test_a_connection_that_the_server_closes_in_order_loses_nothing() -> None:
+    def closing(fake: FakeCaudal, asked: Asked) -> bytes:
+        return http("201 Created", {"id": f"payin_{fake.book(asked).hex}"}, "Connection: close")
+
+    async with running(FakeCaudal(first(3, closing))) as fake:
+        loop = closed(fake)
+        await drive(loop, 1, 0.2)
+    assert fake.connections == 4
+    assert loop.tally.unknown == 0
+    assert not judge(loop._requests, loop.tally, fake.payins).lost
+
+
+async def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caudal_load.drive.PATIENCE_NS", 100_000_000)
+
+    async def silent(fake: FakeCaudal, asked: Asked) -> bytes:
+        await asyncio.sleep(60)
+        return b""
+
+    async with running(FakeCaudal(silent)) as fake:
+        loop = open_(fake, 50)
+        latencies = await drive(loop, 2, 0.2)
+        fake_tasks = [task for task in asyncio.all_tasks() if task.get_coro().__name__ == "serve"]  # type: ignore[union-attr]
+        for task in fake_tasks:
+            task.cancel()
+    assert loop.tally.acknowledged == 0
+    assert loop.tally.unknown == latencies.total == pytest.approx(10, abs=2)
+    assert percentile_ms(latencies, 50) > 100, "they count with the time that they were waited for"
+
+
+async def test_a_server_that_is_not_there_is_an_error() -> None:
+    target = Target(host="127.0.0.1", port=9)
+    loop: Loop = ClosedLoop(target, Requests(SPEI_CREATE, target, ["sk_test_ana"]))
+    with pytest.raises(OSError, match=r"[Cc]onnect"):
+        await loop.connect(1)
+    await loop.end()

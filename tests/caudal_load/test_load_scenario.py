@@ -1,0 +1,85 @@
+"""Templates: every request is a correct one, differs from all others, and belongs to its merchant."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from caudal_load.scenario import SPEI_CREATE, Requests, Target
+
+TARGET = Target(host="127.0.0.1", port=8700)
+
+
+def parts(request: bytes) -> tuple[list[str], dict[str, str], bytes]:
+    head, _, body = request.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    return first.split(" "), dict(line.split(": ", 1) for line in lines), body
+
+
+def test_a_request_is_correct_http_with_the_token_as_key_and_reference() -> None:
+    requests = Requests(SPEI_CREATE, TARGET, ["sk_test_ana"])
+    first, headers, body = parts(requests.next())
+    assert first == ["POST", "/v1/payins", "HTTP/1.1"]
+    assert headers == {
+        "Host": "127.0.0.1:8700",
+        "Authorization": "Bearer sk_test_ana",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Idempotency-Key": requests.token(0),
+    }
+    assert json.loads(body) == {
+        "amount": 12050,
+        "currency": "MXN",
+        "country": "MX",
+        "method": "spei",
+        "reference": requests.token(0),
+        "payer": {"name": "Ana Pérez", "email": "ana@example.com"},
+    }
+
+
+def test_requests_are_numbered_and_never_the_same() -> None:
+    requests = Requests(SPEI_CREATE, TARGET, ["sk_test_ana"])
+    sent = [requests.next() for _ in range(1000)]
+    assert len(set(sent)) == 1000
+    assert all(requests.token(number).encode() in request for number, request in enumerate(sent))
+    assert requests.count == 1000
+
+
+def test_two_runs_share_no_reference() -> None:
+    first, second = (Requests(SPEI_CREATE, TARGET, ["sk_test_ana"]) for _ in range(2))
+    assert not first.token(7).startswith(second.prefix)
+
+
+def test_requests_are_spread_evenly_over_the_merchants() -> None:
+    requests = Requests(SPEI_CREATE, TARGET, ["sk_test_ana", "sk_test_beto", "sk_test_caro"])
+    keys = [parts(requests.next())[1]["Authorization"] for _ in range(9)]
+    assert sorted(keys) == sorted(["Bearer sk_test_ana", "Bearer sk_test_beto", "Bearer sk_test_caro"] * 3)
+
+
+def test_a_percent_sign_in_a_body_stays_one() -> None:
+    odd = replace(SPEI_CREATE, body='{"reference":"{token}","description":"100 %b %s"}')
+    _, headers, body = parts(Requests(odd, TARGET, ["sk%test"]).next())
+    assert json.loads(body)["description"] == "100 %b %s"
+    assert headers["Authorization"] == "Bearer sk%test"
+    assert headers["Content-Length"] == str(len(body))
+
+
+def test_a_body_without_the_token_is_refused() -> None:
+    with pytest.raises(ValueError, match="has to hold"):
+        Requests(replace(SPEI_CREATE, body="{}"), TARGET, ["sk_test_ana"])
+
+
+def test_a_key_cannot_smuggle_a_header() -> None:
+    with pytest.raises(ValueError, match="line breaks"):
+        Requests(SPEI_CREATE, TARGET, ["sk_test_ana\r\nX: y"])
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:8700", "127.0.0.1:8700", "http://127.0.0.1:8700/v1", "http://"])
+def test_an_address_that_is_not_plain_http_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="not an address"):
+        Target.of(url)
+
+
+def test_an_address() -> None:
+    assert Target.of("http://localhost:8700/") == Target(host="localhost", port=8700)
+    assert Target.of("http://localhost").url == "http://localhost:80"

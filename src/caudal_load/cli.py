@@ -19,7 +19,7 @@ from caudal_load.caudal_up import CaudalFailed
 from caudal_load.merchants import SetupFailed
 from caudal_load.plan import BadPlan, Plan
 from caudal_load.report import print_table
-from caudal_load.run import run
+from caudal_load.run import against_bare, run
 from caudal_load.scenario import SCENARIOS
 from caudal_load.seed import SeedFailed
 from caudal_load.seed import seed as seed_database
@@ -116,6 +116,22 @@ def run_command(
     else:
         print_table(report, Console())
     if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command("bare")
+def bare_command(
+    connections: Annotated[int, typer.Option(min=1, max=10_000, help="requests in flight on either side")] = 64,
+    seconds: Seconds = 8.0,
+) -> None:
+    """Load a caudal of its own and the bare write path in turn, on one server, and print their ratio as JSON.
+
+    The bare path writes rows of the same shape in the same batches without HTTP, validation, ledger or failure rules.
+    """
+    plan = Plan(scenario=SCENARIOS["spei-create"], connections=connections, seconds=seconds, up=True)
+    figures = _carried_out(against_bare(plan, _say))
+    print(json.dumps(figures))
+    if figures["lost"] or figures["doubled"]:
         raise typer.Exit(1)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 
+from caudal_load.bare import rate
 from caudal_load.plan import Plan
 from caudal_load.processes import machine
 from caudal_load.report import Report, figures
@@ -45,6 +46,28 @@ async def run(plan: Plan, versus: str | None, say: Say) -> Report:
         other=results[1] if versus is not None else None,
         machine=machine(),
     )
+
+
+async def against_bare(plan: Plan, say: Say) -> dict[str, float]:
+    """The product's rate beside the bare write path's, in turn on one server. Raises as `run` does."""
+    slices, bare = max(1, round(plan.seconds / _SLICE_S)), list[float]()
+    async with started(plan.checked(), say) as running:
+        assert running.database_url is not None and plan.connections is not None, "a closed loop on a caudal of our own"
+        product = await side(plan, running)
+        await product.connect()
+        for index in range(slices):
+            await product.load(_LEAD_S if index else plan.warm_up_s, _SLICE_S)
+            bare.append(await rate(running.database_url, plan.connections, _SLICE_S))
+            say(f"slice {index + 1} of {slices}: {product.loop.tally.rate:,.0f}/s against {bare[-1]:,.0f}/s")
+        await product.loop.end()
+        verdict = await product.verify()
+    return {
+        "rate": round(product.loop.tally.rate, 1),
+        "bare_rate": round(sum(bare) / len(bare), 1),
+        "ratio": round(product.loop.tally.rate * len(bare) / sum(bare), 3),
+        "lost": len(verdict.lost),
+        "doubled": len(verdict.doubled),
+    }
 
 
 async def _load(sides: list[Side], say: Say) -> None:

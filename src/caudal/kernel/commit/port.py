@@ -3,10 +3,10 @@
 `open` makes the connection ready, `read` begins the transaction, locks the shard and reads; `write` sends every
 statement with the COMMIT behind it in one go; `find` asks whether a batch whose answer was lost did commit.
 
-A batch enters and leaves a pipeline block of its own on an autocommit connection. After any exception the connection
-is closed and replaced, never reused: a ROLLBACK inside a long pipeline breaks the cache of prepared statements, and a
-swallowed error turns COMMIT into a silent ROLLBACK. So success means that the tag of COMMIT says COMMIT and that no
-warning came with it.
+A batch enters and leaves a pipeline block of its own (`wire.py`) on an autocommit connection. After any exception the
+connection is closed and replaced, never reused: a ROLLBACK inside a long pipeline breaks the cache of prepared
+statements, and a swallowed error turns COMMIT into a silent ROLLBACK. So success means that the tag of COMMIT says
+COMMIT and that no warning came with it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 import psycopg
 
 from caudal.kernel import db, sqlfile
 from caudal.kernel.commit.model import Head, Row, Statement
+from caudal.kernel.commit.wire import Wire
 
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 
@@ -49,7 +50,7 @@ class PostgresPort:
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
         self._connection: psycopg.AsyncConnection[Row] | None = None
-        self._pipeline: Any = None
+        self._wire: Wire | None = None
         self._warned = False
 
     async def open(self) -> None:
@@ -57,60 +58,55 @@ class PostgresPort:
         if self._connection is None or self._connection.closed:
             self._connection = await db.connect(self._database_url, **db.PLANS)
             self._connection.add_notice_handler(self._notice)
+            self._wire = Wire(self._connection)
 
     def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         self._warned = self._warned or diagnostic.severity_nonlocalized == "WARNING"
 
     async def read(self, shard: int, reads: Sequence[Statement]) -> tuple[Head, list[list[Row]]]:
         """Round trip one: BEGIN, the lock, then what it protects, in statements of their own."""
-        connection = self._connection
-        assert connection is not None, "open() comes first"
+        wire = self._wire
+        assert wire is not None, "open() comes first"
         self._warned = False
-        self._pipeline = connection.pipeline()
-        pipeline = await self._pipeline.__aenter__()
-        await connection.cursor().execute(SQL["begin"])
-        lock = connection.cursor(binary=True)
-        await lock.execute(SQL["lock_shard"], (shard,))
-        cursors = []
-        for statement, parameters in reads:
-            cursor = connection.cursor(binary=True)
-            await cursor.execute(statement, parameters)
-            cursors.append(cursor)
-        await pipeline.sync()
-        row = await lock.fetchone()
+        wire.begin()
+        _, lock, *answers = await wire.ask([(SQL["begin"], ()), (SQL["lock_shard"], (shard,)), *reads])
+        row = next(iter(wire.rows(lock)), None)
         if row is None:
             raise LookupError(f"there is no shard {shard} in this database")
         event_seq, posting_seq, chain, at = row
         head = Head(shard=shard, event_seq=event_seq, posting_seq=posting_seq, chain=bytes(chain), at=at)
-        return head, [await cursor.fetchall() for cursor in cursors]
+        return head, [wire.rows(answer) for answer in answers]
 
     async def write(self, statements: Sequence[Statement]) -> None:
         """Round trip two: every write with its guard, the COMMIT behind them. Returns when it is durable."""
-        connection, pipeline_block = self._connection, self._pipeline
-        assert connection is not None and pipeline_block is not None, "read() comes first"
-        for statement, parameters in statements:
-            await connection.cursor().execute(statement, parameters)
-        commit = connection.cursor()
-        await commit.execute(SQL["commit"])
-        self._pipeline = None
-        await pipeline_block.__aexit__(None, None, None)
-        if commit.statusmessage != "COMMIT" or self._warned:
-            raise NotCommitted(f"COMMIT answered {commit.statusmessage!r}, warned: {self._warned}")
+        wire = self._wire
+        assert wire is not None, "read() comes first"
+        *_, commit = await wire.ask([*statements, (SQL["commit"], ())])
+        wire.end()
+        if commit.command_status != b"COMMIT" or self._warned:
+            raise NotCommitted(f"COMMIT answered {commit.command_status!r}, warned: {self._warned}")
 
     async def find(self, shard: int, batch: UUID) -> bool:
         """Whether a batch committed. Takes the shard's lock first, so that its former backend has ended."""
         await self.close()
         await self.open()
-        assert self._connection is not None
-        async with self._connection.transaction():
-            await self._connection.execute(SQL["lock_shard"], (shard,))
-            cursor = await self._connection.execute(SQL["find_batch"], (shard, batch))
-            return await cursor.fetchone() is not None
+        wire = self._wire
+        assert wire is not None
+        wire.begin()
+        steps = [
+            (SQL["begin"], ()),
+            (SQL["lock_shard"], (shard,)),
+            (SQL["find_batch"], (shard, batch)),
+            (SQL["commit"], ()),
+        ]
+        _, _, found, _ = await wire.ask(steps)
+        wire.end()
+        return found.ntuples > 0
 
     async def close(self) -> None:
         """Gives the connection up, whatever state it is in."""
-        connection, self._connection, self._pipeline = self._connection, None, None
-        if connection is not None:
+        wire, self._wire, self._connection = self._wire, None, None
+        if wire is not None:
             with suppress(Exception):
-                # Not `close()` of a pipeline in the middle of things: the socket goes, the server notices.
-                connection.pgconn.finish()
+                # Not a ROLLBACK in the middle of things: the socket goes, and the server notices.
+                wire.close()

@@ -46,6 +46,8 @@ MORE_FILES: dict[str, str] = {
     "connectors/spei/clabe.py": "the account number's check digit is neither wire nor translation",
     "ledger/chain.py": "the hash chain is what makes tampering show; the check reads it apart from any decision",
     "ledger/chart.py": "the chart of accounts: the ledger's one table of data, as states.py is for others",
+    "payins/asked.py": "what may be asked for, field by field: neither HTTP nor a decision on what is",
+    "payins/clock.py": "the sandbox's clock: a verb of several commands, too long to stand inside commands.py",
     "ledger/ladder.py": "the refusals in their documented order, too long to stand inside decide.py",
 }
 

@@ -13,7 +13,6 @@ from typing import Final
 
 import uvloop
 
-from caudal import payins
 from caudal.app.partitions import tidy
 from caudal.kernel import sqlfile
 from caudal.kernel.commit import Due
@@ -21,12 +20,14 @@ from caudal.kernel.context import Context
 from caudal.kernel.due import CLAIM_MAX, ClaimDue, Job, run_job
 from caudal.kernel.errors import CaudalError
 from caudal.kernel.settings import Settings
+from caudal.payins import JOBS as PAYIN_JOBS
+from caudal.payins import project_search
 
 log = logging.getLogger(__name__)
 
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
-JOBS: Final[dict[str, Job]] = {**payins.JOBS}
-PROJECTIONS: Final[tuple[Callable[[Context, int], Awaitable[int]], ...]] = (payins.project_search,)
+JOBS: Final[dict[str, Job]] = {**PAYIN_JOBS}
+PROJECTIONS: Final[tuple[Callable[[Context, int], Awaitable[int]], ...]] = (project_search,)
 
 _AT_ONCE: Final = 32
 _TIDY_EVERY: Final = timedelta(hours=1)

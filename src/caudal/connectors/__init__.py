@@ -1,6 +1,6 @@
 """Connectors: one folder a provider, the same names in each. Nothing outside a folder knows its protocol."""
 
 from caudal.connectors import spei
-from caudal.connectors.model import DepositReport, Outcome, ReturnOrder
+from caudal.connectors.model import DepositReport, ReturnOrder
 
-__all__ = ["DepositReport", "Outcome", "ReturnOrder", "spei"]
+__all__ = ["DepositReport", "ReturnOrder", "spei"]

@@ -2,6 +2,5 @@
 
 from caudal.payins.jobs import JOBS
 from caudal.payins.reactions import project_search
-from caudal.payins.states import TABLE, Happening, Status
 
-__all__ = ["JOBS", "TABLE", "Happening", "Status", "project_search"]
+__all__ = ["JOBS", "project_search"]

@@ -29,7 +29,6 @@ class CreatePayin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     payin: Payin
     detail: Detail
     expires_in: timedelta | None
-    clock_offset_s: int
     clabe_prefix: str
     sealed: bytes | None
     key_digest: bytes
@@ -44,7 +43,9 @@ class CreatePayin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.payin.book
 
     def needs(self) -> Iterable[Need]:
-        return ((API_KEYS, self.key_digest),)
+        yield API_KEYS, self.key_digest
+        if not self.book & 1:  # whose clock may have been moved, a moment ago and by another process
+            yield BOOKS, self.book
 
     def decide(self, view: View) -> Decision | Refused:
         return decide.create(
@@ -52,7 +53,6 @@ class CreatePayin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             payin=self.payin,
             detail=self.detail,
             expires_in=self.expires_in,
-            clock_offset_s=self.clock_offset_s,
             clabe_prefix=self.clabe_prefix,
             sealed=self.sealed,
             key_digest=self.key_digest,

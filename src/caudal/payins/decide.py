@@ -49,7 +49,6 @@ def create(
     payin: Payin,
     detail: Detail,
     expires_in: timedelta | None,
-    clock_offset_s: int,
     clabe_prefix: str,
     sealed: bytes | None,
     key_digest: bytes,
@@ -59,7 +58,8 @@ def create(
     refusal = refuse_ended(view, key_digest)
     if refusal is not None:
         return refusal
-    offset = timedelta(seconds=clock_offset_s)
+    book = None if payin.book & 1 else view.get(BOOKS, payin.book)
+    offset = timedelta(seconds=0 if book is None else book.clock_offset_s)
     now = view.at + offset
     expires_at = payin.expires_at if expires_in is None else now + expires_in
     if expires_at <= now:

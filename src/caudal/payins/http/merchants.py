@@ -42,7 +42,6 @@ async def create(context: Context, request: Request) -> Response:
         payin=_new(id, caller, asked),
         detail=Detail(description=asked.description, metadata=asked.metadata),
         expires_in=timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None,
-        clock_offset_s=caller.clock_offset_s,
         clabe_prefix=context.settings.spei_prefix,
         sealed=sealed,
         key_digest=caller.key_digest,

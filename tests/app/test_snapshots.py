@@ -1,0 +1,35 @@
+"""The checks never hold an old snapshot: one would double the cost of the hot rows within minutes."""
+
+from __future__ import annotations
+
+import psycopg
+
+from caudal.app.check import differences
+from caudal.app.replay import replay
+from caudal.kernel.context import Context
+from tests.api import Api
+
+
+async def test_check_and_replay_read_in_short_transactions_of_their_own(context: Context, database_url: str) -> None:
+    api = Api(context)
+    await api.ana()
+    for _ in range(12):
+        clabe = (await api.create()).json["next_action"]["clabe"]
+        assert (await api.deposit(clabe, 10_000)).status == 200
+    seen: list[str | None] = []
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as checking:
+        with psycopg.connect(database_url, autocommit=True) as watching:
+
+            def look() -> None:
+                row = watching.execute(
+                    "select state, backend_xmin::text from pg_stat_activity where pid = %s",
+                    (checking.info.backend_pid,),
+                ).fetchone()
+                assert row is not None and row[0] == "idle", "no transaction is open between two ranges"
+                seen.append(row[1])
+
+            found = await replay(checking, 0, range_size=5, progress=lambda _, __: look())
+            assert [row async for row in differences(checking, 0)] == []
+            look()
+    assert found.transfers == 24 and found.differences == []
+    assert len(seen) >= 5 and set(seen) == {None}

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from caudal.app import events, openapi
+from caudal.app.events import EventType
 from caudal.contracts.problems import PROBLEMS, Problem
 from caudal.kernel.settings import PREFIX, Settings
 from caudal.payins import states
@@ -54,16 +57,23 @@ def states_page(title: str, table: Mapping[tuple[State, Event], State], first: I
     )
 
 
-def events_page(types: Mapping[str, type[msgspec.Struct]]) -> str:
-    """Every event type with the fields of its `data`."""
-    parts = []
-    for name, struct in sorted(types.items()):
-        schema = msgspec.json.schema_components((struct,))[1][struct.__name__]
-        rows = [
-            (f"`{field}`", _kind(of), _cell(of.get("description", ""))) for field, of in schema["properties"].items()
-        ]
-        parts.append(f"## `{name}`\n\n{_first_paragraph(struct)}\n\n{_table(('field', 'type', 'meaning'), rows)}")
-    return _page("Events", "`GET /v1/events` lists them; this is what stands in `data`.", *parts)
+def events_page(types: Iterable[EventType]) -> str:
+    """Every type of event: when it happens, who reads it, and an example."""
+    kinds = list(types)
+    rows = [
+        (f"[`{kind.name}`](#{_anchor(kind.name)})", kind.reader, _cell(kind.when), f"[schema]({_published(kind.name)})")
+        for kind in kinds
+    ]
+    examples = [f"## `{kind.name}`\n\n{kind.when}\n\n```json\n{published_json(kind.example)}```\n" for kind in kinds]
+    return _page(
+        "Events",
+        "CloudEvents 1.0. `GET /v1/events` lists a merchant's, oldest first; the platform keeps those about\n"
+        "merchants, keys and operators to itself. `data` is the object right after the event. An event commits with\n"
+        "the change that it tells of. A published schema only grows: what is in it is never removed, renamed or\n"
+        "retyped.",
+        _table(("type", "reader", "when", "published"), rows),
+        *examples,
+    )
 
 
 def errors_page(problems: Iterable[Problem]) -> str:
@@ -86,10 +96,18 @@ def published_json(document: Mapping[str, Any]) -> str:
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 
+def _event_schema(name: str) -> str:
+    return published_json(events.published(name))
+
+
 PAGES: Final[Sequence[tuple[str, Callable[[], str]]]] = (
     ("docs/settings.md", settings_page),
     ("docs/states.md", lambda: states_page("The states of a payin", states.TABLE, (states.FIRST,))),
     ("docs/errors.md", lambda: errors_page(PROBLEMS.values())),
+    ("docs/events.md", lambda: events_page(events.TYPES.values())),
+    ("published/openapi.json", lambda: published_json(openapi.parsed())),
+    ("published/asyncapi.json", lambda: published_json(events.asyncapi())),
+    *((f"published/events/{name}.json", partial(_event_schema, name)) for name in events.TYPES),
 )
 
 
@@ -144,19 +162,12 @@ def _default(value: object) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
-    """The JSON type of one property, in the words of JSON Schema."""
-    if "anyOf" in schema:
-        return " or ".join(_kind(option) for option in schema["anyOf"])
-    if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    return " ".join(str(schema[key]) for key in ("type", "format") if key in schema) or "any"
+def _published(name: str) -> str:
+    return f"../published/events/{name}.json"
 
 
-def _first_paragraph(struct: type) -> str:
-    return (struct.__doc__ or "").strip().split("\n\n")[0]
+def _anchor(heading: str) -> str:
+    return heading.replace(".", "")
 
 
 def _cell(text: str) -> str:

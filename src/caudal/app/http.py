@@ -18,6 +18,7 @@ from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.http import Request, Response, Route, encode, ok, query_of
 from caudal.merchants import authenticate
 
+HTML: Final = b"text/html; charset=utf-8"
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 _PREFIXES: Final = {
     "payin": "payin",
@@ -158,9 +159,16 @@ async def openapi(context: Context, request: Request) -> Response:
 
 async def reference(context: Context, request: Request) -> Response:
     """The reference, for reading."""
-    from caudal.app.reference import page
+    from caudal.app.reference import origin_of, page
 
-    return Response(body=page(), content_type=b"text/html; charset=utf-8")
+    return Response(body=page(origin_of(request)), content_type=HTML)
+
+
+async def errors(context: Context, request: Request) -> Response:
+    """Every problem: where the `type` of one leads."""
+    from caudal.app.reference import errors_page
+
+    return Response(body=errors_page(), content_type=HTML)
 
 
 ROUTES: Final = (
@@ -187,4 +195,5 @@ ROUTES: Final = (
     Route(method="GET", path="/readyz", handler=ready, summary="Can it work", who="anybody", answer=Health),
     Route(method="GET", path="/openapi.json", handler=openapi, summary="OpenAPI", who="anybody", hidden=True),
     Route(method="GET", path="/docs", handler=reference, summary="Reference", who="anybody", hidden=True),
+    Route(method="GET", path="/docs/errors", handler=errors, summary="Errors", who="anybody", hidden=True),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from caudal.app import http as own
-from caudal.kernel.errors import Refused
+from caudal.kernel.errors import MethodNotAllowed, Refused
 from caudal.kernel.http import Route
 from caudal.merchants import http as merchants
 from caudal.payins import http as payins
@@ -41,9 +41,13 @@ class Router:
         found = self._shaped_route(method, segments)
         if found is not None:
             return found
-        other = "POST" if method == "GET" else "GET"
-        if (other, plain) in self._exact or self._shaped_route(other, segments) is not None:
-            raise Refused("method_not_allowed", f"{plain} takes {other}")
+        allowed = [
+            other
+            for other in ("GET", "POST")
+            if (other, plain) in self._exact or self._shaped_route(other, segments) is not None
+        ]
+        if allowed:
+            raise MethodNotAllowed(plain[:200], ", ".join(allowed))
         raise Refused("no_such_route", f"there is no {plain[:200]}")
 
     def _shaped_route(self, method: str, segments: tuple[str, ...]) -> tuple[Route, tuple[str, ...]] | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from stdnum.exceptions import ValidationError
+from stdnum.exceptions import InvalidLength, ValidationError
 from stdnum.mx import curp, rfc
+
+_RFC_LEAST: Final = 12
 
 
 def _curp(text: str) -> None:
@@ -18,7 +20,9 @@ def _curp(text: str) -> None:
 
 
 def _rfc(text: str) -> None:
-    rfc.validate(text, validate_check_digits=True)
+    # The library also takes the ten characters without homoclave and check digit, which anybody can make up.
+    if len(rfc.validate(text, validate_check_digits=True)) < _RFC_LEAST:
+        raise InvalidLength
 
 
 DOCUMENT_KINDS: Final[dict[str, dict[str, Callable[[str], None]]]] = {"MX": {"CURP": _curp, "RFC": _rfc}}

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from caudal.kernel.commit import Answer
-from caudal.kernel.errors import CaudalError, FieldError, Retry
+from caudal.kernel.errors import CaudalError, FieldError, MethodNotAllowed, Retry
 from caudal.kernel.http import PROBLEM_JSON, Response, encode
 
 TYPE_PREFIX: Final = "/docs/errors#"
@@ -125,6 +125,8 @@ def response_of(error: CaudalError, request_id: str) -> Response:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if isinstance(error, Retry):
         headers = ((b"retry-after", str(max(1, round(error.after_s + 0.5))).encode()),)
+    if isinstance(error, MethodNotAllowed):
+        headers = ((b"allow", error.allowed.encode()),)
     if error.code == "unauthenticated":
         headers = ((b"www-authenticate", b'Bearer realm="caudal"'),)
     return Response(status=answer.status, body=answer.body, content_type=PROBLEM_JSON, headers=headers)

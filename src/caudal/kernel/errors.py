@@ -2,7 +2,8 @@
 
     CaudalError
     ├── Refused          final: nothing happened and nothing will; the same request is refused again
-    │   └── Invalid      refused at the edge, before anything was written, with every field's error
+    │   ├── Invalid      refused at the edge, before anything was written, with every field's error
+    │   └── MethodNotAllowed
     ├── Retry            nothing happened; ask again (Overloaded says when)
     │   └── Overloaded
     ├── Unknown          a commit was lost on the way: ask again with the same key and find out
@@ -44,6 +45,14 @@ class Refused(CaudalError):
 
 class Invalid(Refused):
     """The request itself is wrong; nothing was written, not even its key."""
+
+
+class MethodNotAllowed(Refused):
+    """The path exists with another method, which the answer names (RFC 9110, `Allow`)."""
+
+    def __init__(self, path: str, allowed: str) -> None:
+        super().__init__("method_not_allowed", f"{path} takes {allowed}")
+        self.allowed = allowed
 
 
 class Retry(CaudalError):

@@ -7,7 +7,8 @@ service's `http.py` has its `ROUTES`, from which the server, the OpenAPI documen
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -82,6 +83,15 @@ def ok(value: object, status: int = 200) -> Response:
     return Response(status=status, body=encode(value))
 
 
+def _given(kind: Any) -> Any:
+    """A parameter's type once it is given: `null` in a query is a text like any other."""
+    if get_origin(kind) in (Union, UnionType):
+        return Union[tuple(_given(part) for part in get_args(kind) if part is not type(None))]  # noqa: UP007
+    if hasattr(kind, "__metadata__"):
+        return Annotated[_given(get_args(kind)[0]), *kind.__metadata__]
+    return kind
+
+
 def query_of(request: Request, kind: type[T]) -> T:
     """The query string as a typed record. Raises Invalid with every parameter's error."""
     names = {field.encode_name: field for field in msgspec.structs.fields(kind)}
@@ -100,7 +110,7 @@ def query_of(request: Request, kind: type[T]) -> T:
             errors.append(FieldError(field=f"?{name}", code="invalid_text", detail="U+0000 is not allowed"))
         else:
             try:
-                values[name] = msgspec.convert(text, names[name].type, strict=False)
+                values[name] = msgspec.convert(text, _given(names[name].type), strict=False)
             except msgspec.ValidationError as error:
                 errors.append(FieldError(field=f"?{name}", code="invalid_value", detail=str(error)))
     if errors:

@@ -7,12 +7,14 @@ The 62 bits of `rand_b` are 22 bits of the slot and 40 random ones; with the mil
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Final
 from uuid import UUID
 
 SLOT_MAX: Final = (1 << 22) - 1
 _POOL_BYTES: Final = 4096
+_DIGITS: Final = re.compile("[0-9a-f]{32}")
 
 
 class _Pool:
@@ -66,9 +68,4 @@ def parse(prefix: str, text: str) -> UUID | None:
     if len(text) != len(prefix) + 33 or not text.startswith(prefix + "_"):
         return None
     digits = text[len(prefix) + 1 :]
-    if not digits.isascii() or not digits.isalnum() or digits != digits.lower():
-        return None
-    try:
-        return UUID(int=int(digits, 16))
-    except ValueError:
-        return None
+    return UUID(int=int(digits, 16)) if _DIGITS.fullmatch(digits) else None

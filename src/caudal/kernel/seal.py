@@ -14,6 +14,7 @@ from caudal.kernel.ids import random_bytes
 
 _FORMAT: Final = b"\x01"
 _NONCE_BYTES: Final = 12
+_SHORTEST: Final = 1 + _NONCE_BYTES + 16  # format, nonce, tag
 
 
 class SealError(Exception):
@@ -40,7 +41,7 @@ class Sealer:
 
     def open(self, sealed: bytes, place: bytes) -> bytes:
         """The value again. Raises SealError."""
-        if sealed[:1] != _FORMAT:
+        if sealed[:1] != _FORMAT or len(sealed) < _SHORTEST:
             raise SealError("unknown format of a sealed value")
         try:
             return self._cipher.decrypt(sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :], place)

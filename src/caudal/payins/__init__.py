@@ -2,5 +2,6 @@
 
 from caudal.payins.jobs import JOBS
 from caudal.payins.reactions import project_search
+from caudal.payins.states import Status
 
-__all__ = ["JOBS", "project_search"]
+__all__ = ["JOBS", "Status", "project_search"]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from caudal.app import examples
+from caudal.app import events, examples
 from caudal.app.openapi import problems
 from caudal.app.openapi.schemas import TEMPLATE, described, reference_to
 from caudal.kernel.http import Route
@@ -83,9 +83,26 @@ PARAMETERS: Final[dict[str, Schema]] = {
     "Version": {
         "name": "Caudal-Version",
         "in": "header",
-        "description": "The version that you were written for. There is one so far, `2026-11-01`.",
-        "schema": {"type": "string", "examples": ["2026-11-01"]},
+        "description": "The version that you were written for. There is one so far.",
+        "schema": {"type": "string", "enum": [events.VERSION]},
     },
+}
+# What a caller should know beyond the one line that the handler says of itself.
+_NOTES: Final = {
+    "create_payin": "The payin is `pending` at once. `next_action` has the CLABE to which its payer transfers exactly "
+    "the amount; the account is this payin's alone while it is open. Follow it by events or by asking for it.",
+    "list_payins": "Filters and searches narrow the list together. A search needs the whole word.",
+    "create_payin_cancellation": "Money that arrives afterwards is not lost: it is kept as unapplied for its payer.",
+    "list_events": "Begin without `after`, then go on with `next`; nothing is skipped and nothing comes twice.",
+    "list_balances": "A payment's amount less its fee is `pending` from the moment it is booked.",
+    "create_callback_spei": "The tracking key counts once, for ever. A report with a known key and other content is "
+    "refused; one for an unknown account is booked and kept as unapplied.",
+    "create_deposit_return": "The return is under way when this answers; an event tells how it ended.",
+    "create_clock_advance": "Test mode only, and forward only. Live keys are answered with 404.",
+    "create_merchant_fee_plan": "Payins that exist keep the plan that they were created with.",
+    "create_merchant_key": "The key's text is `secret` in this answer, and nowhere afterwards.",
+    "create_key_rotation": "The old key counts for `overlap_s` more; the new one's text is `secret`, this once.",
+    "create_key_revocation": "Requests that are under way with it are refused when they are decided.",
 }
 _SCHEMES: Final = {"merchant": "merchantKey", "operator": "operatorKey", "provider": "bankSignature"}
 _PREFIXES: Final = {"payins": "payin", "deposits": "dep", "merchants": "mer", "keys": "key"}
@@ -118,7 +135,7 @@ def operation(route: Route) -> Schema:
         "operationId": id_of(route),
         "tags": [tag_of(route)],
         "summary": route.summary,
-        "description": inspect.cleandoc(route.handler.__doc__ or ""),
+        "description": " ".join(filter(None, (inspect.getdoc(route.handler), _NOTES.get(id_of(route))))),
         "parameters": _parameters(route),
         "responses": {str(route.answers): _answer(route), **problems.responses(problems.codes_of(route))},
     }

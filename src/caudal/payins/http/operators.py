@@ -99,6 +99,7 @@ ROUTES: Final = (
         who="operator",
         query=DepositQuery,
         answer=DepositList,
+        codes=("not_found",),
     ),
     Route(
         method="POST",

@@ -1,0 +1,235 @@
+"""The published language: what the code emits is what the contracts say, and what is published only grows."""
+
+import copy
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import jsonschema_rs
+import msgspec
+import pytest
+
+from caudal.app import events, examples
+from caudal.contracts import merchants, payins
+from caudal.kernel.http import encode
+from caudal.merchants import FeePlan, FeeRow, fee_minor
+from caudal.payins import Status, decide
+from caudal.payins.model import Deposit, Detail, Payin, body_of, deposit_body
+from caudal.payins.states import TABLE
+
+AT = datetime(2026, 11, 23, 10, 0, 0, 123456, tzinfo=UTC)
+ID, OTHER = UUID("01a207d9210075c38000019a41e07f2b"), UUID("fed890b0b5068d6bb38e5ed26348ad89")
+DETAIL = Detail(description="pan", metadata={"order": "1001"}, clabe="646180018592801986")
+PAYIN = Payin(
+    id=ID,
+    book=2,
+    version=1,
+    status=Status.PENDING,
+    reason=None,
+    method="spei",
+    country="MX",
+    currency="MXN",
+    amount_minor=12_050,
+    received_minor=0,
+    fee_minor=0,
+    fee_plan=1,
+    deposit_number=7,
+    reference=None,
+    detail=None,
+    created_at=AT,
+    expires_at=AT + timedelta(days=3),
+    paid_at=None,
+)
+PAYINS = {
+    "created": PAYIN,
+    "created with everything": msgspec.structs.replace(PAYIN, reference="order-1001", detail=encode(DETAIL)),
+    "received": msgspec.structs.replace(PAYIN, received_minor=5_000, detail=encode(DETAIL)),
+    "paid late": msgspec.structs.replace(
+        PAYIN, status=Status.PAID, reason="late", received_minor=12_050, fee_minor=421, paid_at=AT, book=3
+    ),
+    **{f"as {status}": msgspec.structs.replace(PAYIN, status=status, detail=encode(DETAIL)) for status in Status},
+}
+DEPOSIT = Deposit(
+    id=OTHER,
+    book=2,
+    version=1,
+    provider="spei",
+    tracking_key="MBAN01002611230002",
+    account="646180018592801986",
+    currency="MXN",
+    amount_minor=2_000,
+    applied_minor=0,
+    unapplied_minor=2_000,
+    returning_minor=0,
+    returned_minor=0,
+    payin=None,
+    reason="unknown_account",
+    sealed=b"",
+    created_at=AT,
+)
+DEPOSITS = {
+    "unapplied": DEPOSIT,
+    "surplus of a payin": msgspec.structs.replace(DEPOSIT, payin=ID, reason="surplus", applied_minor=500, book=1),
+    "returned": msgspec.structs.replace(DEPOSIT, unapplied_minor=0, returned_minor=2_000, reason=None),
+}
+
+
+@pytest.mark.parametrize("payin", PAYINS.values(), ids=list(PAYINS))
+@pytest.mark.parametrize("page", [None, "http://127.0.0.1:8701"], ids=["event", "with the sandbox's page"])
+def test_a_payin_is_emitted_in_the_published_language(payin: Payin, page: str | None) -> None:
+    emitted = encode(body_of(payin, page))
+    for kind in (payins.PayinData, payins.PayinCreated, payins.PayinReceived, payins.PayinPaid, payins.PayinExpired):
+        assert encode(msgspec.json.decode(emitted, type=kind)) == emitted
+
+
+@pytest.mark.parametrize("deposit", DEPOSITS.values(), ids=list(DEPOSITS))
+def test_a_deposit_is_emitted_in_the_published_language(deposit: Deposit) -> None:
+    emitted = encode(deposit_body(deposit))
+    for kind in (payins.DepositData, payins.DepositUnapplied, payins.DepositReturned):
+        assert encode(msgspec.json.decode(emitted, type=kind)) == emitted
+
+
+def test_every_type_that_payins_emit_is_in_the_table() -> None:
+    source = Path(decide.__file__).read_text()
+    work = {decide.EXPIRE, decide.RETURN}
+    literal = set(re.findall(r'"((?:payin|deposit)\.[a-z_]+)"', source)) - work
+    by_status = {f"payin.{status}" for status in TABLE.values() if status is not Status.PENDING}
+    assert literal | by_status == set(payins.EVENTS)
+
+
+def test_every_type_stands_once_with_an_example() -> None:
+    assert not set(payins.EVENTS) & set(merchants.EVENTS)
+    assert [name for name, _, _ in examples.EVENTS] == list(events.TYPES)
+    for name, _, data in examples.EVENTS:
+        assert type(data) is events.TYPES[name].data, name
+
+
+@pytest.mark.parametrize("name", events.TYPES)
+def test_an_example_is_what_its_schema_allows(name: str) -> None:
+    schema = events.schema(name)
+    jsonschema_rs.meta.validate(schema)
+    jsonschema_rs.Draft202012Validator(schema, validate_formats=True).validate(events.TYPES[name].example)
+
+
+def test_the_examples_fee_is_what_the_plan_charges() -> None:
+    line = examples.CREATE_MERCHANT["fee_plan"][0]
+    row = FeeRow(fixed_minor=line["fixed_minor"], basis_points=line["basis_points"])
+    plan = FeePlan(book=2, version=1, fees={(line["family"], line["currency"]): row}, created_at=AT)
+    assert examples.PAID.fees == fee_minor(plan, line["family"], line["currency"], examples.PAID.amount)
+
+
+# Published
+
+
+def published() -> dict[str, Any]:
+    return {path.stem: msgspec.json.decode(path.read_bytes()) for path in sorted(events.PUBLISHED.glob("*.json"))}
+
+
+def test_nothing_that_is_published_is_taken_away() -> None:
+    found = published()
+    assert set(found) <= set(events.TYPES), f"published and no longer there: {sorted(set(found) - set(events.TYPES))}"
+    broken = {name: list(events.breaks(schema, events.schema(name))) for name, schema in found.items()}
+    assert not {name: of for name, of in broken.items() if of}
+
+
+def _data(schema: Any) -> Any:
+    return schema["$defs"]["PayinPaid"]
+
+
+def _optional(schema: Any) -> None:
+    _data(schema)["properties"]["colour"] = {"type": "string", "default": ""}
+
+
+def _removed(schema: Any) -> None:
+    del _data(schema)["properties"]["amount"]
+    _data(schema)["required"].remove("amount")
+
+
+def _retyped(schema: Any) -> None:
+    _data(schema)["properties"]["amount"]["type"] = "string"
+
+
+def _reformatted(schema: Any) -> None:
+    _data(schema)["properties"]["created_at"]["format"] = "date"
+
+
+def _nullable(schema: Any) -> None:
+    _data(schema)["properties"]["currency"] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+
+
+def _required(schema: Any) -> None:
+    _data(schema)["properties"]["colour"] = {"type": "string"}
+    _data(schema)["required"].append("colour")
+
+
+def _uncertain(schema: Any) -> None:
+    _data(schema)["required"].remove("fees")
+
+
+def _inside(schema: Any) -> None:
+    del schema["$defs"]["ShowBankDetails"]["properties"]["clabe"]
+
+
+def _renamed(schema: Any) -> None:
+    schema["properties"]["type"]["const"] = "payin.payed"
+
+
+def _items(schema: Any) -> None:
+    _data(schema)["properties"]["metadata"]["additionalProperties"] = {"type": "integer"}
+
+
+CHANGES = [
+    (_optional, None),
+    (_removed, "/data/amount was removed"),
+    (_retyped, "/data/amount was integer and is string"),
+    (_reformatted, "/data/created_at was string (date-time) and is string (date)"),
+    (_nullable, "/data/currency was string and is null or string"),
+    (_required, "/data/colour is required now"),
+    (_uncertain, "/data/fees was required"),
+    (_inside, "/data/next_action/clabe was removed"),
+    (_renamed, "/type was 'payin.paid' and is 'payin.payed'"),
+    (_items, "/data/metadata/* was string and is integer"),
+]
+
+
+@pytest.mark.parametrize(("change", "complaint"), CHANGES, ids=[change.__name__[1:] for change, _ in CHANGES])
+def test_a_change_breaks_readers_or_does_not(change: Callable[[Any], None], complaint: str | None) -> None:
+    old, new = events.schema("payin.paid"), copy.deepcopy(events.schema("payin.paid"))
+    change(new)
+    assert list(events.breaks(old, new)) == ([] if complaint is None else [complaint])
+
+
+def test_a_break_is_not_rendered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(events, "PUBLISHED", tmp_path)
+    assert events.published("payin.paid") == events.schema("payin.paid"), "what is not published yet may be anything"
+    richer = copy.deepcopy(events.schema("payin.paid"))
+    _optional(richer)
+    (tmp_path / "payin.paid.json").write_bytes(encode(richer))
+    with pytest.raises(events.Breaking, match="/data/colour was removed"):
+        events.published("payin.paid")
+
+
+# AsyncAPI
+
+
+def test_the_asyncapi_document_has_every_type_and_no_loose_end() -> None:
+    document = msgspec.json.decode(encode(events.asyncapi()))
+    assert document["asyncapi"] == "3.1.0"
+    assert set(document["components"]["messages"]) == set(events.TYPES)
+    sent = [name for channel in document["channels"].values() for name in channel["messages"]]
+    assert sorted(sent) == sorted(events.TYPES)
+    for target in re.findall(r'"\$ref":"#/([^"]+)"', encode(document).decode()):
+        place = document
+        for segment in target.split("/"):
+            place = place[segment]
+
+
+@pytest.mark.parametrize("name", events.TYPES)
+def test_a_messages_example_is_what_its_payload_allows(name: str) -> None:
+    document = events.asyncapi()
+    message = document["components"]["messages"][name]
+    schema = {**message["payload"], "components": document["components"]}
+    jsonschema_rs.Draft202012Validator(schema, validate_formats=True).validate(message["examples"][0]["payload"])

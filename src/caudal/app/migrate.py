@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import psycopg
 
-from caudal.app.partitions import keep_partitions
+from caudal.app.partitions import ONE_AT_A_TIME, keep_partitions
 
 DIRECTORY: Final = Path(__file__).parents[3] / "db" / "migrations"
 _NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.(pre|post)\.sql")
@@ -62,8 +62,7 @@ async def migrate(database_url: str, *, shards: int = 1) -> list[str]:
 
 
 async def _apply(connection: psycopg.AsyncConnection[Any], migration: Migration) -> bool:
-    # The first migration makes the table that notes them; a lock on a catalogue row keeps two runs apart until then.
-    await connection.execute("select from pg_database where datname = current_database() for update")
+    await connection.execute(ONE_AT_A_TIME)  # the table that notes what ran is made by the first migration itself
     there = await (await connection.execute("select to_regclass('migration')")).fetchone()
     if there is not None and there[0] is not None:
         done = await connection.execute("select 1 from migration where number = %s", (migration.number,))

@@ -16,6 +16,8 @@ from caudal.kernel.context import Context
 
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 TABLES: Final = ("key", "event")
+# Migrations and partitions are made by one process at a time; held until the transaction ends.
+ONE_AT_A_TIME: Final = "select pg_advisory_xact_lock(870087)"
 _AHEAD_WEEKS: Final = 2
 _WEEK: Final = timedelta(weeks=1)
 _BATCHES_KEPT: Final = timedelta(days=1)
@@ -23,6 +25,12 @@ _BATCHES_KEPT: Final = timedelta(days=1)
 
 async def keep_partitions(connection: psycopg.AsyncConnection[Any], now: datetime) -> list[str]:
     """Makes this week's partitions and the next ones; the names of new ones."""
+    async with connection.transaction():
+        await connection.execute(ONE_AT_A_TIME)
+        return await _make_partitions(connection, now)
+
+
+async def _make_partitions(connection: psycopg.AsyncConnection[Any], now: datetime) -> list[str]:
     made = []
     monday = (now - timedelta(days=now.weekday())).replace(hour=0, minute=0, second=0, microsecond=0)
     for table in TABLES:

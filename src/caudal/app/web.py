@@ -6,6 +6,7 @@ problem. A refusal at the door costs no parsing.
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 import socket
@@ -106,7 +107,7 @@ def _request_id(headers: dict[bytes, bytes]) -> str:
     given = headers.get(b"request-id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode()
-    return ids.public("req", ids.uuid7())
+    return f"req_{ids.random_bytes(16).hex()}"
 
 
 def _timeout_s(headers: dict[bytes, bytes], default_s: float) -> float:
@@ -122,11 +123,12 @@ async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> by
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or int(length) > limit:
         raise Refused("too_large", f"at most {limit} bytes")
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
+    body, more = b"", True
+    while more:
         message = await receive()
-        body += message.get("body", b"")
+        if message["type"] == "http.disconnect":
+            raise Invalid("malformed_json", "the caller has gone in the middle of its body")
+        body, more = body + message.get("body", b""), message.get("more_body", False)
         if len(body) > limit:
             raise Refused("too_large", f"at most {limit} bytes")
     if body and headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
@@ -137,6 +139,9 @@ async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> by
 def serve(settings: Settings) -> None:
     """Runs the API until SIGTERM or SIGINT; what was accepted is answered before it ends."""
     context = Context(settings, name="web")
+    # Almost nothing of a request is a cycle; looking for them after every 700 objects cost a twentieth of the rate.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     config = uvicorn.Config(
         Web(context),
         loop="uvloop",

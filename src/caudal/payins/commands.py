@@ -200,9 +200,10 @@ class ExpirePayin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SettleReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The bank has answered to a return."""
+    """The bank has answered to the return that the deposit's `version` asked for."""
 
     due: Due
+    version: int
     done: bool
     currency: str
     key: None = None
@@ -219,7 +220,7 @@ class SettleReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             yield ledger.ACCOUNTS, account
 
     def decide(self, view: View) -> Decision | Refused:
-        return decide.settle_return(view, due=self.due, done=self.done)
+        return decide.settle_return(view, due=self.due, version=self.version, done=self.done)
 
     def render(self, outcome: Any) -> Answer:
         raise AssertionError("not stored")

@@ -70,7 +70,7 @@ def create(
     payin = msgspec.structs.replace(
         payin, deposit_number=number, detail=encode(detail), created_at=now, expires_at=expires_at
     )
-    body = encode(body_of(payin, payer_page))
+    body = encode(body_of(payin, payer_page, detail))
     puts = [Put(PAYINS, payin), Put(DEPOSIT_ACCOUNTS, DepositAccount(number=number, payin=payin.id, book=payin.book))]
     if sealed is not None:
         puts.append(Put(PAYERS, PayerSeal(payin=payin.id, book=payin.book, sealed=sealed)))
@@ -105,7 +105,8 @@ def expire(view: View, *, due: Due) -> Decision:
         return Decision(outcome=payin, done=(due,))
     if payin.expires_at > now:
         later = msgspec.structs.replace(due, at=payin.expires_at - timedelta(seconds=book.clock_offset_s), attempt=0)
-        return Decision(outcome=payin, done=() if later.at == due.at else (due,), due=(later,))
+        # Somebody else may have moved it there: the same work at the same time is one piece.
+        return Decision(outcome=payin, done=(due, later), due=(later,))
     return _changed(view, payin, Happening.TIME_PASSED, reason="underpaid" if payin.received_minor else None, done=due)
 
 
@@ -237,7 +238,7 @@ def _paid(view: View, new: Deposit, payin: Payin, settings: BookRecord, fee_plan
     fee = fee_minor(plan, FAMILY, payin.currency, payin.amount_minor)
     offset = timedelta(seconds=settings.clock_offset_s)
     changed = _settled(payin, new, fee, view.at + offset)
-    held = [_applied(view.get(DEPOSITS, id)) for id in payin.details().deposits]
+    held = [_applied(deposit) for deposit in view.get_all(DEPOSITS, payin.details().deposits)]
     assert sum(d.amount_minor for d in held) == payin.received_minor, "held deposits make what was received"
     group = postings.received(
         new.book,
@@ -355,12 +356,12 @@ def request_return(view: View, *, id: UUID, operator: Operator, entry: UUID) -> 
     )
 
 
-def settle_return(view: View, *, due: Due, done: bool) -> Decision:
-    """The bank's answer to a return. A second one finds nothing left to settle."""
+def settle_return(view: View, *, due: Due, version: int, done: bool) -> Decision:
+    """The bank's answer to a return. A second one finds nothing left to settle, or the next return, not its own."""
     deposit = view.get(DEPOSITS, due.subject)
     assert deposit is not None, "due work names what there is"
     amount = deposit.returning_minor
-    if amount == 0:
+    if amount == 0 or deposit.version != version:
         return Decision(outcome=deposit, done=(due,))
     group = postings.return_confirmed if done else postings.return_failed
     posted = _posted(view, group(deposit.book, deposit.currency, deposit.id, deposit.version, amount))

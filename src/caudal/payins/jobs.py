@@ -35,7 +35,8 @@ async def send_back(context: Context, shard: int, due: Due) -> None:
         if outcome.status in ("retry", "unknown"):
             raise Retry("try_again", f"the bank has not returned the money yet: {outcome.detail}")
         done = outcome.status == "done"
-    await context.commit(shard, commands.SettleReturn(due=due, done=done, currency=deposit.currency))
+    settle = commands.SettleReturn(due=due, version=deposit.version, done=done, currency=deposit.currency)
+    await context.commit(shard, settle)
 
 
 JOBS: Final[dict[str, Job]] = {EXPIRE: expire, RETURN: send_back}

@@ -157,18 +157,17 @@ class PayinWithPayer(PayinBody, frozen=True, kw_only=True):
     payer: Payer | None
 
 
-def body_of(payin: Payin, payer_page: str | None = None) -> PayinBody:
-    """The payin as it is shown. `payer_page` is the sandbox's address, in test mode."""
-    return PayinBody(**_fields(payin, payer_page))
+def body_of(payin: Payin, payer_page: str | None = None, detail: Detail | None = None) -> PayinBody:
+    """The payin as it is shown. `payer_page` is the sandbox's address; `detail` where it need not be read again."""
+    return PayinBody(**_fields(payin, payer_page, detail or payin.details()))
 
 
 def body_with_payer(payin: Payin, payer: Payer | None, payer_page: str | None = None) -> PayinWithPayer:
     """The payin with its payer."""
-    return PayinWithPayer(payer=payer, **_fields(payin, payer_page))
+    return PayinWithPayer(payer=payer, **_fields(payin, payer_page, payin.details()))
 
 
-def _fields(payin: Payin, payer_page: str | None) -> dict[str, Any]:
-    detail = payin.details()
+def _fields(payin: Payin, payer_page: str | None, detail: Detail) -> dict[str, Any]:
     return {
         "id": ids.public("payin", payin.id),
         "mode": "live" if payin.book & 1 else "test",

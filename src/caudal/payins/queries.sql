@@ -137,6 +137,25 @@ where (%(status)s::text is null or p.status = %(status)s)
 order by p.id desc
 limit %(limit)s
 
+-- name: payins_found_after
+-- One page of them back towards the newest.
+select p.id, p.book, p.version, p.status, p.reason, p.method, p.country, p.currency, p.amount_minor, p.received_minor,
+    p.fee_minor, p.fee_plan, p.deposit_number, p.reference, p.detail, p.created_at, p.expires_at, p.paid_at
+from (
+    select payin from payin_search
+    where shard = %(shard)s and book = %(book)s and term = any(%(terms)s::bytea[])
+        and (payin > %(after_id)s::uuid)
+    group by payin having count(*) = %(terms_count)s
+    order by payin limit %(scan)s) found
+join payin p on p.shard = %(shard)s and p.id = found.payin
+where (%(status)s::text is null or p.status = %(status)s)
+    and (%(method)s::text is null or p.method = %(method)s)
+    and (%(country)s::text is null or p.country = %(country)s)
+    and (%(currency)s::text is null or p.currency = %(currency)s)
+    and p.created_at >= %(since)s::timestamptz and p.created_at < %(until)s::timestamptz
+order by p.id
+limit %(limit)s
+
 -- name: payins_to_expire
 -- Open payins of one test book that a moved clock has passed, oldest first.
 select id, expires_at, created_at from payin

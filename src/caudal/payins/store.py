@@ -53,11 +53,12 @@ async def payins_before(
     context: Context, shard: int, book: int, before: tuple[datetime, UUID], narrow: Filter, limit: int
 ) -> list[Payin]:
     """One page, newest first."""
+    before_at, before_id = min(before, (narrow.until, UUID(int=0)))
     parameters = {
         "shard": shard,
         "book": book,
-        "before_at": min(before[0], narrow.until),
-        "before_id": before[1],
+        "before_at": before_at,
+        "before_id": before_id,
         "since": narrow.since,
         "limit": limit,
         **narrow.columns(),
@@ -86,19 +87,29 @@ async def payins_found(
     context: Context, shard: int, book: int, terms: Sequence[bytes], before: UUID, narrow: Filter, limit: int
 ) -> list[Payin]:
     """One page of the payins that have all of these search terms, newest first."""
-    parameters = {
-        "shard": shard,
-        "book": book,
+    parameters = {"shard": shard, "book": book, "before_id": before, **_searched(terms, narrow, limit)}
+    return [payin_of(row) for row in await context.named_rows(SQL["payins_found"], parameters)]
+
+
+async def payins_found_after(
+    context: Context, shard: int, book: int, terms: Sequence[bytes], after: UUID, narrow: Filter, limit: int
+) -> list[Payin]:
+    """One page of them back towards the newest, in the same order."""
+    parameters = {"shard": shard, "book": book, "after_id": after, **_searched(terms, narrow, limit)}
+    rows = await context.named_rows(SQL["payins_found_after"], parameters)
+    return [payin_of(row) for row in reversed(rows)]
+
+
+def _searched(terms: Sequence[bytes], narrow: Filter, limit: int) -> dict[str, Any]:
+    return {
         "terms": list(terms),
         "terms_count": len(terms),
-        "before_id": before,
         "scan": max(limit, 1000),
         "since": narrow.since,
         "until": narrow.until,
         "limit": limit,
         **narrow.columns(),
     }
-    return [payin_of(row) for row in await context.named_rows(SQL["payins_found"], parameters)]
 
 
 async def open_payins(

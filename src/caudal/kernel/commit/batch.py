@@ -99,8 +99,16 @@ class Batch:
         """The row as it is by now. Raises Missing for a key that nobody read."""
         record = self._rows.get(table, {}).get(key, _ABSENT)
         if record is _ABSENT:
-            raise Missing(table, key)
+            raise Missing(table, (key,))
         return cast("R | None", record)
+
+    def get_all(self, table: Table[K, R], keys: Sequence[K]) -> list[R | None]:
+        """The rows as they are by now. Raises Missing for all that nobody read."""
+        rows = self._rows.get(table, {})
+        absent = [key for key in keys if key not in rows]
+        if absent:
+            raise Missing(table, absent)
+        return [rows[key] for key in keys]
 
     # One command
 
@@ -126,8 +134,10 @@ class Batch:
         return Result(decision.outcome, answer)
 
     def _refuse(self, command: Command, refusal: Refused) -> Result:
+        if command.key is None:
+            return Result(refusal, None)
         answer = command.render(refusal)
-        if command.key is not None and not isinstance(refusal, Invalid):
+        if not isinstance(refusal, Invalid):
             self._put_key(command.key, None, answer, None)
         return Result(refusal, answer)
 
@@ -135,11 +145,11 @@ class Batch:
         for put in decision.puts:
             self._put(put)
         self._events.extend(decision.events)
-        for due in decision.due:
-            self._due[due.at, due.kind, due.subject] = due
         for due in decision.done:
             if self._due.pop((due.at, due.kind, due.subject), None) is None:
                 self._done.append(due)
+        for due in decision.due:
+            self._due[due.at, due.kind, due.subject] = due
         if command.key is not None:
             stored = None if decision.pending_until is not None else answer
             self._put_key(command.key, decision.subject, stored, decision.pending_until)

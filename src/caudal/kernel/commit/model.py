@@ -120,7 +120,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Rows, events and due work that commit together, and the outcome from which the answer is rendered.
 
     `pending_until`: the command is the first of several; its key stays in progress until then. `finishes`: the key
-    of an earlier command that this one completes. `done` are pieces of due work that nothing waits for any more.
+    of an earlier command that this one completes. `done` are pieces of due work that nothing waits for any more; they
+    go before `due` comes.
     """
 
     outcome: Any = None
@@ -144,6 +145,10 @@ class View(Protocol):
 
     def get(self, table: Table[K, R], key: K) -> R | None:
         """The row, or None where there is none. A key nobody asked for is read for the next batch."""
+        ...
+
+    def get_all(self, table: Table[K, R], keys: Sequence[K]) -> list[R | None]:
+        """The rows of all these keys. Those that nobody asked for are read for the next batch at once."""
         ...
 
 
@@ -177,11 +182,11 @@ class Command(Protocol):
 
 
 class Missing(Exception):
-    """A decision looked at a row that was not read; the command goes first in the next batch."""
+    """A decision looked at rows that were not read; the command goes first in the next batch."""
 
-    def __init__(self, table: Table[Any, Any], key: Any) -> None:
-        super().__init__(f"{table.name} {key!r}")
-        self.need = (table, key)
+    def __init__(self, table: Table[Any, Any], keys: Sequence[Any]) -> None:
+        super().__init__(f"{table.name} {', '.join(map(repr, keys))}")
+        self.needs = tuple((table, key) for key in keys)
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -162,7 +162,7 @@ class Shard:
             try:
                 results.append((waiting, judged.decide(waiting.command)))
             except Missing as missing:
-                waiting.extra = (*waiting.extra, missing.need)
+                waiting.extra = (*waiting.extra, *missing.needs)
                 waiting.rereads += 1
                 if waiting.rereads <= _REREADS_MAX:
                     postponed.append(waiting)

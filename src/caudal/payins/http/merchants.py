@@ -153,6 +153,10 @@ async def _page(context: Context, caller: Caller, asked: PayinQuery, narrow: sto
         for field, value in (("reference", asked.reference), ("email", asked.email), ("document", asked.document))
         if value is not None
     ]
+    if terms and asked.before is not None:
+        after = cursor_of(asked.before) or (store.LONG_AGO, UUID(int=0))
+        rows = await store.payins_found_after(context, caller.shard, caller.book, terms, after[1], narrow, limit)
+        return page_of(rows, asked.limit, place_of, backwards=True)
     if terms:
         before = cursor_of(asked.after) or (store.FAR_OFF, UUID(int=2**128 - 1))
         rows = await store.payins_found(context, caller.shard, caller.book, terms, before[1], narrow, limit)

@@ -144,6 +144,41 @@ from (
     window numbered as (order by seq)) e
 where seq > %(low)s and before is not null and (seq <> before + 1 or at < at_before)
 
+-- name: event_of_payin
+-- range: events
+-- An event says of its payin what never changes, and the state that it is named after. Bytes are looked for as they are
+-- written (contracts/payins.py), so that none that somebody changed can break the look itself.
+select 'event_of_payin' check_name, e.shard, 'event ' || e.seq subject,
+    e.type || ' and payin ' || e.subject || ' tell different stories' detail
+from event e
+left join payin p on p.shard = e.shard and p.id = e.subject and p.book = e.book
+where e.shard = %(shard)s and e.seq > %(low)s and e.seq <= %(high)s and e.type like 'payin.%%' and (
+    p.id is null
+    or position(convert_to('{"id":"payin_' || replace(p.id::text, '-', '') || '","object":"payin","mode":"'
+        || case when p.book %% 2 = 1 then 'live' else 'test' end || '","status":"'
+        || case when e.type in ('payin.created', 'payin.received') then '' else substr(e.type, 7) || '"' end,
+        'UTF8') in e.data) <> 1
+    or position(convert_to(',"amount":' || p.amount_minor || ',"currency":"' || p.currency || '","country":"'
+        || p.country || '","method":"' || p.method || '",', 'UTF8') in e.data) = 0
+    or position(convert_to(',"fee_plan":' || p.fee_plan || ',', 'UTF8') in e.data) = 0
+    or position(convert_to(',"created_at":"' || to_char(p.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+        || '","expires_at":"' || to_char(p.expires_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '"',
+        'UTF8') in e.data) = 0)
+
+-- name: event_of_deposit
+-- range: events
+-- An event says of its deposit what never changes.
+select 'event_of_deposit' check_name, e.shard, 'event ' || e.seq subject,
+    e.type || ' and deposit ' || e.subject || ' tell different stories' detail
+from event e
+left join deposit d on d.shard = e.shard and d.id = e.subject and d.book = e.book
+where e.shard = %(shard)s and e.seq > %(low)s and e.seq <= %(high)s and e.type like 'deposit.%%' and (
+    d.id is null
+    or position(convert_to('{"id":"dep_' || replace(d.id::text, '-', '') || '","object":"deposit","mode":"'
+        || case when d.book %% 2 = 1 then 'live' else 'test' end || '","provider":"' || d.provider
+        || '","tracking_key":"' || d.tracking_key || '","account":"' || d.account || '","currency":"' || d.currency
+        || '","amount":' || d.amount_minor || ',', 'UTF8') in e.data) <> 1)
+
 -- name: event_head
 -- range: shard
 -- The shard stands where its last event is.

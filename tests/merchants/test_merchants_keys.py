@@ -217,6 +217,9 @@ class ViewAt(msgspec.Struct):
     def get(self, table: Any, key: Any) -> Any:
         return self.row
 
+    def get_all(self, table: Any, keys: Any) -> Any:
+        return [self.row for _ in keys]
+
 
 async def test_a_rotated_key_counts_until_the_overlap_has_passed(context: Context, ana: Cast) -> None:
     old = (await context.rows("select id from api_key"))[0][0]

@@ -1,0 +1,208 @@
+"""Due work: claimed with a lease by one worker at a time, due again when the worker dies, ended once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from caudal.app import worker
+from caudal.app.worker import Worker
+from caudal.kernel.commit import Decision, Due
+from caudal.kernel.context import Context
+from caudal.kernel.due import CLAIM_MAX, ClaimDue, run_job
+from caudal.kernel.errors import Refused, Retry
+from tests.conftest import settings_of
+from tests.kernel.toy import Note
+from tests.payins.books import assert_in_order
+from tests.payins.cast import Merchant
+
+
+class Work(Note, frozen=True, kw_only=True):
+    """Makes pieces of work, or ends them."""
+
+    due: tuple[Due, ...] = ()
+    done: tuple[Due, ...] = ()
+
+    def decide(self, view: Any) -> Decision | Refused:
+        return Decision(outcome=None, due=self.due, done=self.done)
+
+
+async def made(context: Context, count: int, kind: str = "toy") -> list[UUID]:
+    """So many pieces of work that have been due for an hour, oldest first."""
+    at = datetime.now(UTC) - timedelta(hours=1)
+    due = [Due(at=at + timedelta(seconds=i), kind=kind, subject=uuid4(), book=2) for i in range(count)]
+    await context.commit(0, Work(text="", due=tuple(due)))
+    return [one.subject for one in due]
+
+
+async def claimed(context: Context, lease_s: float = 30.0, limit: int = CLAIM_MAX) -> tuple[Due, ...]:
+    found: tuple[Due, ...] = (await context.commit(0, ClaimDue(lease_s=lease_s, limit=limit))).outcome
+    return found
+
+
+async def left(context: Context) -> list[tuple[Any, ...]]:
+    """Subject and attempt of what waits."""
+    return await context.rows("select subject, attempt from due where kind = 'toy' order by at")
+
+
+@pytest.fixture
+async def second(database_url: str) -> AsyncIterator[Context]:
+    """Another process."""
+    async with Context(settings_of(database_url), name="second") as opened:
+        yield opened
+
+
+# Claims
+
+
+async def test_work_is_claimed_oldest_first_and_not_before_it_is_due(context: Context) -> None:
+    subjects = await made(context, 5)
+    later = Due(at=datetime.now(UTC) + timedelta(hours=1), kind="toy", subject=uuid4(), book=2)
+    await context.commit(0, Work(text="", due=(later,)))
+    assert [due.subject for due in await claimed(context, limit=3)] == subjects[:3]
+    assert [due.subject for due in await claimed(context)] == subjects[3:]
+    assert await claimed(context) == ()
+
+
+async def test_no_two_workers_get_the_same_piece(context: Context, second: Context) -> None:
+    subjects = await made(context, 300)
+    asked = [claimed(one, limit=20) for one in (context, second) for _ in range(10)]
+    got = [due.subject for some in await asyncio.gather(*asked) for due in some]
+    assert len(got) == len(set(got)) == 300 and set(got) == set(subjects)
+
+
+async def test_a_worker_that_dies_leaves_its_work_to_the_next(context: Context, second: Context) -> None:
+    [subject] = await made(context, 1)
+    [lost] = await claimed(context, lease_s=0.05)
+    assert (lost.attempt, await claimed(second)) == (1, ())
+    await asyncio.sleep(0.06)
+    [again] = await claimed(second)
+    assert (again.subject, again.attempt) == (subject, 2)
+
+    async def job(context: Context, shard: int, due: Due) -> None:
+        await context.commit(shard, Work(text="", done=(due,)))
+
+    assert await run_job(second, 0, again, {"toy": job})
+    assert await left(context) == []
+
+
+async def test_a_lease_grows_with_the_attempts_and_not_for_ever(context: Context) -> None:
+    await made(context, 1)
+    leases = []
+    for _ in range(9):
+        [due] = await claimed(context, lease_s=100)
+        rows = await context.rows("select max(at) from batch")
+        leases.append((due.at - rows[0][0]) / timedelta(seconds=100))
+        await context.rows("update due set at = now() - interval '1 s' returning 1")
+    assert leases == [1, 2, 4, 8, 16, 32, 64, 64, 64]
+
+
+@pytest.mark.parametrize("error", [Retry("try_again", "not yet"), ValueError("a defect"), Refused("not_found", "gone")])
+async def test_a_job_that_fails_is_due_again_after_its_lease(context: Context, error: Exception) -> None:
+    async def job(*_: object) -> None:
+        raise error
+
+    [subject] = await made(context, 1)
+    [due] = await claimed(context)
+    assert not await run_job(context, 0, due, {"toy": job})
+    assert await left(context) == [(subject, 1)]
+
+
+async def test_work_that_nobody_knows_waits_for_who_does(context: Context) -> None:
+    [subject] = await made(context, 1)
+    [due] = await claimed(context)
+    assert not await run_job(context, 0, due, {})
+    assert await left(context) == [(subject, 1)]
+
+
+async def test_a_claim_changes_nothing_where_nothing_is_due(context: Context) -> None:
+    assert await claimed(context) == ()
+    assert await context.rows("select count(*) from batch") == [(0,)]
+
+
+# The process
+
+
+async def ran(context: Context, until: Any, monkeypatch: pytest.MonkeyPatch, jobs: dict[str, Any]) -> None:
+    """Runs a worker until something is so, ten seconds at most."""
+    monkeypatch.setattr(worker, "JOBS", {**worker.JOBS, **jobs})
+    running = Worker(context)
+    task = asyncio.create_task(running.run())
+    async with asyncio.timeout(10):
+        while not await until():  # noqa: ASYNC110 the answer is in the database
+            await asyncio.sleep(0.01)
+    running.stop()
+    await task
+
+
+async def test_two_workers_do_each_piece_once(
+    context: Context, second: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subjects, done = await made(context, 450), list[UUID]()
+
+    async def job(context: Context, shard: int, due: Due) -> None:
+        await context.commit(shard, Work(text="", done=(due,)))
+        done.append(due.subject)
+
+    async def over() -> bool:
+        return len(done) >= 450
+
+    await asyncio.gather(*(ran(one, over, monkeypatch, {"toy": job}) for one in (context, second)))
+    assert sorted(done) == sorted(subjects)
+    assert await left(context) == []
+
+
+async def test_a_job_that_breaks_stops_nobody_else(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    await made(context, 3, "broken")
+    subjects, done = await made(context, 3), list[UUID]()
+
+    async def job(context: Context, shard: int, due: Due) -> None:
+        await context.commit(shard, Work(text="", done=(due,)))
+        done.append(due.subject)
+
+    async def broken(*_: object) -> None:
+        raise ValueError("a defect")
+
+    async def over() -> bool:
+        return len(done) == 3
+
+    await ran(context, over, monkeypatch, {"toy": job, "broken": broken})
+    assert sorted(done) == sorted(subjects)
+    assert await context.rows("select attempt, count(*) from due group by 1") == [(1, 3)]
+
+
+async def test_the_worker_expires_payins_and_makes_them_findable(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from caudal.merchants import first_merchant
+
+    ana = Merchant(context, *await first_merchant(context, "Ana", "MX"), "")
+    payins = [await ana.payin(reference="order 7") for _ in range(20)]
+    await context.rows("update due set at = now() - interval '1 s' returning 1")
+    await context.rows("update payin set expires_at = now() - interval '1 s', version = version returning 1")
+
+    async def over() -> bool:
+        found = await ana.get("/v1/payins?reference=order%207&status=expired&limit=100")
+        return len(found.json["data"]) == len(payins)
+
+    await ran(context, over, monkeypatch, {})
+    assert await context.rows("select count(*) from due") == [(0,)]
+    await assert_in_order(context)
+
+
+async def test_a_worker_that_is_stopped_ends_at_once(context: Context) -> None:
+    running = Worker(context)
+    task = asyncio.create_task(running.run())
+    await asyncio.sleep(0.05)
+    running.stop()
+    async with asyncio.timeout(2):
+        await task
+
+
+def test_every_job_is_named_after_what_makes_it_due() -> None:
+    assert set(worker.JOBS) == {"payin.expire", "deposit.return"}

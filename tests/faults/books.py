@@ -1,0 +1,78 @@
+"""Afterwards: does the database have everything that was acknowledged, once, and does the bank agree?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import psycopg
+
+from tests.faults.traffic import Told
+
+PAYINS = "select id, reference, amount_minor, status from payin where book = %s"
+DEPOSITS = "select id, tracking_key, amount_minor, returning_minor, returned_minor from deposit where book % 2 = 0"
+# What may happen to an object only once: a second time would be work that was done double.
+DONE_TWICE = """
+    select count(*) from (
+        select from event where type in ('payin.paid', 'payin.expired', 'payin.cancelled', 'deposit.returned')
+        group by type, subject having count(*) > 1) twice"""
+DONE = "select count(*) from event where type in ('payin.expired', 'deposit.returned', 'deposit.return_failed')"
+# Whatever is to be done soon; the rest is due in hours.
+UNDONE = "select count(*) from due where at < clock_timestamp() + interval '1 minute' or attempt > 0"
+EVENTS = "select (select count(*) from event where shard = id), event_seq from shard where id = 0"
+SUM = """
+    select coalesce(sum(amount_minor), 0)::bigint, coalesce(sum(returned_minor), 0)::bigint
+    from deposit where book % 2 = 0"""
+BOOK = "select min(book) from book where book >= 2 and book % 2 = 0"
+
+
+class Books:
+    """Lost and double by phase (of transfers `sandbox`, of due work `worker`); `lies`: refused, and yet there."""
+
+    def __init__(self) -> None:
+        self.lost, self.doubled, self.lies = Counter[str](), Counter[str](), list[str]()
+        self.done = 0
+
+
+async def rows(connection: psycopg.AsyncConnection[Any], query: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """All rows."""
+    return await (await connection.execute(query.encode(), parameters or None)).fetchall()
+
+
+async def one(connection: psycopg.AsyncConnection[Any], query: str, *parameters: object) -> tuple[Any, ...]:
+    """The only row."""
+    [row] = await rows(connection, query, *parameters)
+    return row
+
+
+async def examined(connection: psycopg.AsyncConnection[Any], told: Told, book: int) -> Books:
+    """Compares what was told with what is there."""
+    books = Books()
+    payins = {
+        id.hex: (reference, amount, status) for id, reference, amount, status in await rows(connection, PAYINS, book)
+    }
+    times = Counter(reference for reference, _, _ in payins.values())
+    for reference, (id, amount, phase) in told.payins.items():
+        books.lost[phase] += payins.get(id.removeprefix("payin_"), ())[:2] != (reference, amount)
+        books.doubled[phase] += times[reference] > 1
+    for id, phase in told.cancelled.items():
+        books.lost[phase] += payins.get(id.removeprefix("payin_"), ())[2:] != ("cancelled",)
+    books.lies = [reference for reference in told.refused if times[reference]]
+    assert set(times) <= told.payins.keys() | set(books.lies), "payins that nobody asked for"
+    await _deposits(connection, told, books)
+    [books.done], [twice] = await one(connection, DONE), await one(connection, DONE_TWICE)
+    [books.lost["worker"]] = await one(connection, UNDONE)
+    books.doubled["worker"] = twice
+    return books
+
+
+async def _deposits(connection: psycopg.AsyncConnection[Any], told: Told, books: Books) -> None:
+    found = await rows(connection, DEPOSITS)
+    amounts, times = {key: amount for _, key, amount, _, _ in found}, Counter(key for _, key, _, _, _ in found)
+    for key, amount in told.transfers.items():
+        books.lost["sandbox"] += amounts.get(key) != amount
+    books.doubled["sandbox"] += sum(number > 1 for number in times.values())
+    assert set(times) == told.transfers.keys(), "deposits that nobody paid"
+    returned = {id.hex for id, _, _, returning, back in found if back > 0 and returning == 0}
+    for id, phase in told.returned.items():
+        books.lost[phase] += id.removeprefix("dep_") not in returned

@@ -1,0 +1,52 @@
+"""A bank on the loopback that returns money, or does not: its answers follow a script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp import web
+
+from caudal.connectors import spei
+
+
+class Bank:
+    """Each order is answered by the next word of the script: `ok`, a status, `hang` (the money has gone); then `ok`."""
+
+    def __init__(self) -> None:
+        self.script: list[str] = []
+        self.orders: list[dict[str, Any]] = []
+        self.returned: dict[str, int] = {}
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Bank:
+        application = web.Application()
+        application.router.add_post("/v1/bank/returns", self._return)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = "http://{}:{}".format(*self._runner.addresses[0])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def _return(self, request: web.Request) -> web.Response:
+        raw = await request.read()
+        header = request.headers["Spei-Signature"]
+        at = int(header.partition(",")[0].removeprefix("t="))
+        assert header == spei.signature("test secret", at, raw)
+        order = json.loads(raw)
+        self.orders.append(order)
+        word = self.script.pop(0) if self.script else "ok"
+        if word in ("ok", "hang"):
+            self.returned[order["return_key"]] = order["amount"]
+        if word == "hang":
+            await asyncio.sleep(30)
+        if word.isdigit():
+            return web.Response(status=int(word), text="no")
+        return web.json_response({"return_key": order["return_key"], "status": "returned"})

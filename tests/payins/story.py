@@ -1,0 +1,216 @@
+"""Several hundred commands whose ids, keys and seals are fixed: the same story, however it is cut into batches."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from caudal.connectors import DepositReport
+from caudal.contracts.merchants import FeeLine
+from caudal.kernel.commit import Due, Key
+from caudal.merchants import SCOPES, Operator
+from caudal.merchants.decide import ChangeFees, ChangeSettings, CreateKey, CreateMerchant, CreateOperator
+from caudal.merchants.model import Actor
+from caudal.payins.commands import (
+    AdvanceClock,
+    CancelPayin,
+    CreatePayin,
+    ExpirePayin,
+    RecordDeposit,
+    RequestReturn,
+    SettleReturn,
+)
+from caudal.payins.model import Detail, Payin
+from caudal.payins.states import Status
+
+AT = datetime(2026, 11, 23, 10, 0, 0, 123456, tzinfo=UTC)
+FEES = (FeeLine(family="instant_transfer", currency="MXN", fixed_minor=300, basis_points=100),)
+BODY = b"f" * 16
+
+
+def id_of(kind: int, number: int) -> UUID:
+    return UUID(int=0x01938F2C << 96 | 0x7 << 76 | 0b10 << 62 | kind << 32 | number)
+
+
+def digest(kind: int, number: int) -> bytes:
+    return id_of(kind, number).bytes
+
+
+class Story:
+    """Two merchants, their payins and payers, an operator, a bank; `commands` is what they ask, in this order."""
+
+    def __init__(self, seed: int, length: int) -> None:
+        self.random, self.commands = Random(seed), list[Any]()
+        self.payins: list[UUID] = []
+        self.deposits: list[UUID] = []
+        self.operator = Operator(id=id_of(1, 0), name="Olga", digest=b"o" * 32, shard=0)
+        self._people()
+        verbs = [self.create] * 8 + [self.pay] * 10 + [self.cancel] * 2
+        verbs += [self.expire] * 4 + [self.repeat, self.lie, self.give_back, self.settle]
+        verbs += [self.advance, self.settings, self.fees]
+        while len(self.commands) < length:
+            self.random.choice(verbs)()
+
+    def _next(self) -> int:
+        return len(self.commands)
+
+    def _change(self) -> dict[str, Any]:
+        return {"actor": Actor(name="cli:test"), "entry": id_of(2, self._next()), "request_id": "req_1"}
+
+    def _key(self, book: int, number: int | None = None) -> Key:
+        return Key(book=book, digest=digest(3, self._next() if number is None else number), fingerprint=BODY)
+
+    def _people(self) -> None:
+        operator: dict[str, Any] = {
+            "id": self.operator.id,
+            "digest": self.operator.digest,
+            "hint": "op_…o",
+            "name": "Olga",
+        }
+        self.commands.append(CreateOperator(**operator, **self._change()))
+        for slot in (1, 2):
+            merchant: dict[str, Any] = {"merchant": id_of(4, slot), "slot": slot}
+            named: dict[str, Any] = {"name": f"m{slot}", "country": "MX", "late_payments": "accept", "fee_plan": FEES}
+            self.commands.append(CreateMerchant(**merchant, **named, **self._change()))
+            key: dict[str, Any] = {
+                "id": id_of(5, slot),
+                "digest": bytes([slot]) * 32,
+                "hint": "sk",
+                "mode": "test",
+                "name": "k",
+            }
+            self.commands.append(CreateKey(**merchant, **key, scopes=SCOPES, **self._change()))
+
+    # Merchants
+
+    def create(self) -> None:
+        """A payin; now and then under a key that was used, with a payer, or with an expiry that has passed."""
+        slot, number = self.random.choice((1, 1, 2)), self._next()
+        used = self.random.randrange(number) if self.random.random() < 0.15 else None
+        past = self.random.random() < 0.05
+        payin = self._payin(id_of(6, number), slot * 2, AT - timedelta(days=1) if past else AT)
+        command = CreatePayin(
+            payin=payin,
+            detail=Detail(description="d", metadata={"n": str(number)}),
+            expires_in=None if past else timedelta(days=3),
+            clabe_prefix="646180",
+            sealed=b"sealed" if self.random.random() < 0.5 else None,
+            key_digest=bytes([slot]) * 32,
+            key=self._key(slot * 2, used),
+            request_id=f"req_{number}",
+            payer_page=None,
+        )
+        self.payins.append(payin.id)
+        self.commands.append(command)
+
+    def _payin(self, id: UUID, book: int, expires_at: datetime) -> Payin:
+        return Payin(
+            id=id,
+            book=book,
+            version=1,
+            status=Status.PENDING,
+            reason=None,
+            method="spei",
+            country="MX",
+            currency="MXN",
+            amount_minor=self.random.choice((800, 10_000, 12_050)),
+            received_minor=0,
+            fee_minor=0,
+            fee_plan=1,
+            deposit_number=None,
+            reference=self.random.choice((None, "order 7")),
+            detail=None,
+            created_at=AT,
+            expires_at=expires_at,
+            paid_at=None,
+        )
+
+    def _slot(self, payin: UUID) -> int:
+        asked = next(c for c in self.commands if isinstance(c, CreatePayin) and c.payin.id == payin)
+        return asked.book >> 1
+
+    def cancel(self) -> None:
+        if self.payins:
+            id = self.random.choice(self.payins)
+            book = self.random.choice((2, 4))
+            key, digest_ = self._key(book), bytes([book >> 1]) * 32
+            self.commands.append(CancelPayin(id=id, book=book, key_digest=digest_, key=key, request_id="req_1"))
+
+    def advance(self) -> None:
+        if self.random.random() < 0.5:
+            self.commands.append(AdvanceClock(book=2, seconds=4 * 86_400, key_digest=b"\x01" * 32))
+
+    # The bank
+
+    def pay(self, amount: int = 0, number: int | None = None) -> None:
+        number = self._next() if number is None else number
+        payin = self.random.choice([None, *self.payins[-20:]])
+        book = 0 if payin is None else self._slot(payin) * 2
+        amount = amount or self.random.choice((100, 400, 800, 9_600, 10_000, 12_050, 13_000))
+        currency = self.random.choice(["MXN"] * 9 + ["USD"])
+        report = DepositReport(
+            provider="spei",
+            tracking_key=f"T{number}",
+            account="646180000000000000",
+            amount_minor=amount,
+            currency=currency,
+            payer_name="Beto",
+            payer_bank="x",
+            paid_at="",
+        )
+        id = id_of(7, number)
+        self.deposits.append(id)
+        self.commands.append(RecordDeposit(id=id, book=book, payin=payin, fee_plan=1, report=report, sealed=b"sealed"))
+
+    def repeat(self) -> None:
+        paid = [command for command in self.commands if isinstance(command, RecordDeposit)]
+        if paid:
+            self.commands.append(self.random.choice(paid))
+
+    def lie(self) -> None:
+        paid = [command for command in self.commands if isinstance(command, RecordDeposit)]
+        if paid:
+            self.pay(amount=7, number=int(self.random.choice(paid).report.tracking_key[1:]))
+
+    def settle(self) -> None:
+        asked = [command for command in self.commands if isinstance(command, RequestReturn)]
+        if asked:
+            one = self.random.choice(asked)
+            due = Due(at=AT, kind="deposit.return", subject=one.id, book=one.book)
+            done = self.random.random() < 0.6
+            self.commands.append(SettleReturn(due=due, version=2, done=done, currency=one.currency))
+
+    # Time and operators
+
+    def expire(self) -> None:
+        if self.payins:
+            id = self.random.choice(self.payins[-20:])
+            created = next(c for c in self.commands if isinstance(c, CreatePayin) and c.payin.id == id)
+            if created.expires_in is not None and created.key.digest == digest(3, id.int & 0xFFFFFFFF):
+                due = Due(at=AT + timedelta(days=3), kind="payin.expire", subject=id, book=created.book)
+                self.commands.append(ExpirePayin(due=due))
+
+    def give_back(self) -> None:
+        paid = [command for command in self.commands if isinstance(command, RecordDeposit)]
+        if paid:
+            one = self.random.choice(paid)
+            command = RequestReturn(
+                id=one.id,
+                book=one.book,
+                payin=one.payin,
+                currency=one.report.currency,
+                operator=self.operator,
+                entry=id_of(8, self._next()),
+                key=self._key(0),
+                request_id="req_1",
+            )
+            self.commands.append(command)
+
+    def settings(self) -> None:
+        late: Any = self.random.choice(("accept", "unapplied"))
+        self.commands.append(ChangeSettings(merchant=id_of(4, 1), slot=1, late_payments=late, **self._change()))
+
+    def fees(self) -> None:
+        self.commands.append(ChangeFees(merchant=id_of(4, 2), slot=2, fee_plan=FEES, **self._change()))

@@ -205,7 +205,7 @@ async def test_a_report_with_errors_is_a_422_with_every_field(ana: Merchant) -> 
     fields = {"/payer": "unknown_field", "/currency": "missing"}
     fields |= dict.fromkeys(("/tracking_key", "/clabe", "/amount"), "invalid_value")
     assert (answered.status, answered.fields) == (422, fields)
-    unknown = await ana.deposit(spei.of_number("646180", 7), 100, currency="XXX")
+    unknown = await ana.deposit(spei.of_number("646180", 7), 100, currency="XTS")
     assert (unknown.status, unknown.fields) == (422, {"/currency": "unknown_currency"})
 
 

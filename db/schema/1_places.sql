@@ -1,0 +1,24 @@
+-- Where things are.
+
+create table placement (
+    slot integer primary key,
+    merchant uuid not null,
+    shard integer not null,
+    constraint placement_slot_fits check (slot between 0 and 4194303),
+    constraint placement_merchant_once unique (merchant)
+);
+
+-- What arrives without saying whose it is: API keys, prefixes of CLABEs. Written before use.
+create table directory (
+    kind text not null,
+    digest bytea not null,
+    slot integer not null,
+    shard integer not null,
+    primary key (kind, digest)
+);
+
+create table migration (
+    number integer primary key,
+    name text not null,
+    applied_at timestamptz not null default clock_timestamp()
+);

@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from caudal.kernel.commit import Lane
+from caudal.kernel.commit import Lane, Limits
+from caudal.kernel.commit.lanes import Lanes, Waiting
 from caudal.kernel.errors import Overloaded, Refused
 from tests.kernel.toy import Note, key, shard, soon
 
@@ -86,8 +87,11 @@ async def test_the_caller_that_gives_up_cancels_its_wait_and_not_the_batch(datab
     await asyncio.sleep(0.0005)  # the batch is on its way by now
     task.cancel()
     await neighbour
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await rows(database_url, "select data from event order by seq") == [(b"given up",), (b"neighbour",)]
     again = await written.submit(Note(text="given up", key=key("k")), soon())
-    assert again.answer is not None and again.answer.status == 201
+    assert again.answer is not None and (again.answer.status, again.answer.replayed) == (201, True)
     assert await rows(database_url, "select count(*) from event where data = 'given up'") == [(1,)]
     await written.stop()
 
@@ -119,8 +123,6 @@ async def test_an_expired_command_is_dropped_before_it_is_decided(database_url: 
     first = written.submit(Note(text="first"), soon())
     late = written.lanes
     future = asyncio.get_running_loop().create_future()
-    from caudal.kernel.commit.lanes import Waiting
-
     late.push(Waiting(command=Note(text="late"), future=future, deadline=soon(-1)))
     with pytest.raises(Overloaded):
         await future
@@ -129,16 +131,44 @@ async def test_an_expired_command_is_dropped_before_it_is_decided(database_url: 
     await written.stop()
 
 
-async def test_one_merchant_cannot_fill_the_queue(database_url: str) -> None:
+@pytest.mark.parametrize("others_first", [True, False])
+async def test_one_merchant_cannot_fill_the_queue(database_url: str, others_first: bool) -> None:
     written = shard(database_url, queue_limit=100, merchant_share=0.5)
-    waiting = [written.submit(Note(text="other", book=4), soon())]
+    waiting = [written.submit(Note(text="other", book=4), soon())] if others_first else []
     waiting += [written.submit(Note(text="x"), soon()) for _ in range(50)]
     with pytest.raises(Overloaded) as refused:
         written.submit(Note(text="x"), soon())
     assert refused.value.code == "too_many_requests"
-    waiting.append(written.submit(Note(text="other", book=4), soon()))
+    waiting += [written.submit(Note(text="other", book=4), soon()) for _ in range(49)]
+    waiting.append(written.submit(Note(text="fact", recorded=True), soon()))
     await asyncio.gather(*waiting)
     await written.stop()
+
+
+async def test_what_has_happened_takes_the_room_of_what_is_asked(database_url: str) -> None:
+    written = shard(database_url, queue_limit=100)
+    waiting = [written.submit(Note(text="fact", recorded=True), soon()) for _ in range(120)]
+    with pytest.raises(Overloaded) as refused:
+        written.submit(Note(text="x"), soon())
+    assert refused.value.code == "overloaded"
+    with pytest.raises(Overloaded):
+        written.submit(Note(text="bulk", lane=Lane.BULK), soon())
+    waiting.append(written.submit(Note(text="urgent", lane=Lane.URGENT), soon()))
+    await asyncio.gather(*waiting)
+    await written.stop()
+
+
+@pytest.mark.parametrize(("drain_per_s", "taken"), [(100.0, 1), (2_000.0, 10), (40_000.0, 200)])
+async def test_bulk_work_holds_the_lock_for_about_five_milliseconds(drain_per_s: float, taken: int) -> None:
+    lanes = Lanes(Limits(max_batch=256))
+    lanes.drain_per_s = drain_per_s
+    for _ in range(300):
+        future = asyncio.get_running_loop().create_future()
+        lanes.push(Waiting(command=Note(text="bulk", lane=Lane.BULK), future=future, deadline=soon()))
+    assert len(lanes.take()) == taken
+    future = asyncio.get_running_loop().create_future()
+    lanes.push(Waiting(command=Note(text="normal"), future=future, deadline=soon()))
+    assert [waiting.command.lane for waiting in lanes.take()] == [Lane.NORMAL], "the others do not wait twice"
 
 
 async def test_a_merchant_that_asks_more_often_than_agreed_is_told_so(database_url: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,75 +18,15 @@ from caudal.kernel.commit import (
     Answer,
     BurnKey,
     Decision,
-    Head,
     KeyRecord,
     PostgresPort,
     Put,
-    Row,
-    Statement,
     View,
 )
 from caudal.kernel.errors import Fault, Retry, Unknown
+from tests.kernel.faulty import FaultyPort, kill_backend, lose_the_answer, raising
 from tests.kernel.test_commit import rows
 from tests.kernel.toy import Note, key, shard, soon
-
-Moment = Callable[["FaultyPort"], Awaitable[None]]
-
-
-class FaultyPort(PostgresPort):
-    """A port in which something happens between the round trips, before the COMMIT or after it; each once."""
-
-    def __init__(self, database_url: str, **moments: Moment) -> None:
-        super().__init__(database_url)
-        self.url, self.moments, self.finds = database_url, moments, 0
-        self.happened: list[str] = []
-
-    async def _moment(self, name: str) -> None:
-        if name in self.moments:
-            self.happened.append(name)
-            await self.moments.pop(name)(self)
-
-    async def read(self, shard: int, reads: Sequence[Statement]) -> tuple[Head, list[list[Row]]]:
-        await self._moment("before_read")
-        found = await super().read(shard, reads)
-        await self._moment("between")
-        return found
-
-    async def write(self, statements: Sequence[Statement]) -> None:
-        if "instead_of_commit" in self.moments:
-            moment = self.moments.pop("instead_of_commit")
-            self.happened.append("instead_of_commit")
-            await moment(self)
-        await super().write(statements)
-        await self._moment("after_commit")
-
-    async def find(self, shard: int, batch: UUID) -> bool:
-        self.finds += 1
-        await self._moment("before_find")
-        return await super().find(shard, batch)
-
-    @property
-    def backend(self) -> int:
-        assert self._connection is not None
-        return self._connection.info.backend_pid
-
-
-async def kill_backend(port: FaultyPort) -> None:
-    pid = port.backend
-    async with await psycopg.AsyncConnection.connect(port.url, autocommit=True) as other:
-        await other.execute("select pg_terminate_backend(%s, 2000)", (pid,))
-
-
-async def lose_the_answer(port: FaultyPort) -> None:
-    await kill_backend(port)
-    raise psycopg.OperationalError("the answer was lost on the way")
-
-
-def raising(error: BaseException) -> Moment:
-    async def moment(_: FaultyPort) -> None:
-        raise error
-
-    return moment
 
 
 async def test_a_backend_killed_between_the_round_trips_means_that_nothing_happened(database_url: str) -> None:
@@ -220,6 +159,7 @@ async def test_a_batch_that_lost_a_race_runs_again(database_url: str, error: typ
     written = shard(database_url, port=port)
     await written.submit(Note(text="x"), soon())
     assert port.finds == 0 and written.reruns == 2
+    assert len(set(port.backends)) == 3, "a connection that failed is replaced, never reused"
     assert await rows(database_url, "select count(*) from event") == [(1,)]
     await written.stop()
 
@@ -340,11 +280,14 @@ async def test_a_key_in_progress_says_when_to_come_back_and_whoever_finishes_sto
             return Decision(outcome="finished", finishes=key("two"))
 
     written = shard(database_url)
-    begun = await written.submit(Begin(text="begin", key=key("two")), soon())
+    subject = uuid4()
+    begun = await written.submit(Begin(text="begin", key=key("two"), subject=subject), soon())
     assert begun.answer is None
-    with pytest.raises(Retry) as busy:
-        await written.submit(Begin(text="begin", key=key("two")), soon())
-    assert busy.value.code == "key_in_progress" and 0 < busy.value.after_s <= 9
+    for prefix, object in (("", None), ("note", f"note_{subject.hex}")):
+        with pytest.raises(Retry) as busy:
+            await written.submit(Begin(text="begin", key=msgspec.structs.replace(key("two"), prefix=prefix)), soon())
+        assert busy.value.code == "key_in_progress" and 0 < busy.value.after_s <= 9
+        assert busy.value.object == object
     await written.submit(Finish(text="finish", wants=((KEYS, key("two").place),)), soon())
     replayed = await written.submit(Begin(text="begin", key=key("two")), soon())
     assert replayed.answer == Answer(201, b"finished", replayed=True)

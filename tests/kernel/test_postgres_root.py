@@ -64,6 +64,7 @@ async def test_a_home_that_a_user_of_its_own_cannot_reach_becomes_a_link_to_one_
     await make(home).remove()
     assert not real.exists()
     assert not home.is_symlink()
+    assert not ELSEWHERE.exists() or list(ELSEWHERE.iterdir()), "it is left only where others have their data in it"
 
 
 async def test_data_whose_link_was_deleted_is_never_taken_over(closed: Path) -> None:

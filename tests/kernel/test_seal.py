@@ -48,6 +48,14 @@ def test_it_opens_in_no_other_place_and_under_no_other_key() -> None:
         Sealer(KEK[::-1]).open(sealed, PLACE)
 
 
+def test_what_a_former_key_sealed_still_opens_and_everything_new_is_under_the_new_one() -> None:
+    former, changed = SEALER.seal(b"Ana", PLACE), Sealer(KEK[::-1], [KEK])
+    assert changed.open(former, PLACE) == b"Ana"
+    assert Sealer(KEK[::-1]).open(changed.seal(b"Eva", PLACE), PLACE) == b"Eva"
+    with pytest.raises(SealError):
+        changed.open(former, b"payin 2")
+
+
 def test_each_purpose_has_a_key_of_its_own() -> None:
     keys = {derive(KEK, purpose) for purpose in ("payer data", "fingerprints", "search")}
     assert len(keys) == 3 and all(len(key) == 32 for key in keys)

@@ -67,3 +67,13 @@ def test_the_key_encryption_key_is_32_bytes_of_base64() -> None:
     for kek in (None, "not base64!", base64.b64encode(key[:31]).decode(), base64.b64encode(key * 2).decode()):
         with pytest.raises(SettingError, match="CAUDAL_KEK"):
             Settings(kek=kek).kek_bytes()
+
+
+def test_former_keys_are_separated_by_commas() -> None:
+    keys = [bytes([byte]) * 32 for byte in (1, 2)]
+    texts = [base64.b64encode(key).decode() for key in keys]
+    assert Settings().former_keks() == ()
+    assert Settings(kek_former=", ".join(texts)).former_keks() == tuple(keys)
+    for wrong in ("", f"{texts[0]},", "not base64!", texts[0][:40]):
+        with pytest.raises(SettingError, match="CAUDAL_KEK_FORMER"):
+            Settings(kek_former=wrong).former_keks()

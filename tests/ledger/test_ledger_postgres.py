@@ -41,8 +41,19 @@ from tests.ledger.test_ledger_chain import BANK, FEES, PAYIN, PENDING
 from tests.ledger.test_ledger_machine import ACCOUNTS as MACHINE_ACCOUNTS
 from tests.ledger.test_ledger_machine import LedgerMachine
 
-LAWS = sqlfile.queries(Path(__file__).parents[2] / "db" / "checks.sql")
-OTHERS = ("payin", "event", "batch", "key", "unapplied")  # laws of what stands above the ledger
+LAWS = sqlfile.queries(Path(__file__).parents[2] / "db" / "checks" / "ledger.sql")
+# Laws of what stands above the ledger.
+OTHERS = (
+    "payin",
+    "event",
+    "batch",
+    "key",
+    "unapplied",
+    "statement_money",
+    "pending_money",
+    "clearing_money",
+    "release",
+)
 CHECKS = {name: law for name, law in LAWS.items() if not name.startswith(OTHERS)}
 MOST = 2**63 - 1
 EVERYTHING = {"low": 0, "high": MOST, "low_account": 0, "low_version": 0, "high_account": MOST, "high_version": MOST}

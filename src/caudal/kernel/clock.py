@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
+@lru_cache(maxsize=1024)  # the payins of a batch have one time of creation, and most of them one expiry
 def rfc3339(at: datetime) -> str:
     """An instant as RFC 3339 in UTC with microseconds: `2026-11-23T10:00:00.000000Z`."""
     assert at.tzinfo is not None, "a naive time has no meaning here"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, Final, LiteralString, TypeVar, cast
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
@@ -12,20 +13,29 @@ from psycopg_pool import AsyncConnectionPool
 from caudal.kernel import db
 from caudal.kernel.commit import Command, Limits, PostgresPort, Result, Row, Shard
 from caudal.kernel.errors import Retry
+from caudal.kernel.postgres import NotDurable, verify_durable
 from caudal.kernel.seal import Sealer
 from caudal.kernel.settings import SettingError, Settings
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+_LOOK_S: Final = 2.0  # for the server that is up; the writer's own connections look each time that they are opened
 
 
 class Context:
-    """One process's way to the world. `async with` opens and closes it."""
+    """One process's way to the world. `async with` opens and closes it.
+
+    Entering raises NotDurable for a server that may lose what it acknowledges; one that does not answer is waited for
+    by whoever asks it.
+    """
 
     def __init__(self, settings: Settings, *, name: str, readers: int = 4) -> None:
         if settings.database_url is None:
             raise SettingError("CAUDAL_DATABASE_URL is not set")
         self.settings, self.name = settings, name
-        self.sealer = Sealer(settings.kek_bytes())
+        self.sealer = Sealer(settings.kek_bytes(), settings.former_keks())
         self._url = settings.database_url
         self._shards: dict[int, Shard] = {}
         self._once: dict[object, Any] = {}
@@ -41,6 +51,14 @@ class Context:
 
     async def __aenter__(self) -> Context:
         await self.pool.open(wait=False)
+        try:
+            async with self.pool.connection(timeout=_LOOK_S) as connection:
+                await verify_durable(connection)
+        except psycopg.OperationalError:
+            log.warning("the database does not answer yet")
+        except NotDurable:
+            await self.pool.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -7,10 +7,9 @@ tenth of adapting it element by element, so these wrappers carry the finished by
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from itertools import chain
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any, ClassVar, Final, TypeVar, cast
 from uuid import UUID
 
 import psycopg
@@ -19,9 +18,13 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.conninfo import make_conninfo
 
+T = TypeVar("T")
+
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_DAY_ZERO: Final = date(2000, 1, 1)
 _NULL: Final = struct.pack("!i", -1)
 _LENGTH: Final = struct.Struct("!i")
+_UUID_LENGTH: Final = _LENGTH.pack(16)
 
 # Sessions end themselves rather than hold a shard: a stopped client loses its lock within a second.
 SESSION_SETTINGS: Final = {
@@ -96,58 +99,99 @@ class Timestamps(Array):
     element_oid, array_oid = 1184, 1185
 
 
-def _fixed(kind: type[Array], values: Sequence[int | bool | None], form: str, size: int) -> bytes:
+class Dates(Array):
+    element_oid, array_oid = 1082, 1182
+
+
+def _column(kind: type[Array], values: Sequence[T | None], cells: Callable[[Sequence[T]], bytes]) -> bytes:
+    """A whole array: `cells` packs values none of which is null. Most columns of a batch have one value throughout."""
+    count = len(values)
+    if count and values[0] == values[-1] and values.count(values[0]) == count:
+        cell = _NULL if values[0] is None else cells((values[0],))
+        return kind.header(count, values[0] is None) + cell * count
     if None in values:
-        single = struct.Struct(f"!i{form}")
-        cells = [_NULL if value is None else single.pack(size, value) for value in values]
-        return kind.header(len(values), True) + b"".join(cells)
-    pairs = chain.from_iterable((size, value) for value in values)
-    return kind.header(len(values), False) + struct.pack("!" + f"i{form}" * len(values), *pairs)
+        return kind.header(count, True) + b"".join([_NULL if value is None else cells((value,)) for value in values])
+    return kind.header(count, False) + cells(cast("Sequence[T]", values))
 
 
-def _cells(kind: type[Array], values: Sequence[bytes | None]) -> bytes:
+def _fixed(form: str, size: int, values: Iterable[int | bool]) -> bytes:
+    numbers = list(values)
+    pairs: list[int | bool] = [size] * (2 * len(numbers))
+    pairs[1::2] = numbers
+    return struct.pack("!" + f"i{form}" * len(numbers), *pairs)
+
+
+def _bigint_cells(values: Iterable[int]) -> bytes:
+    return _fixed("q", 8, values)
+
+
+def _integer_cells(values: Iterable[int]) -> bytes:
+    return _fixed("i", 4, values)
+
+
+def _boolean_cells(values: Iterable[bool]) -> bytes:
+    return _fixed("?", 1, values)
+
+
+def _uuid_cells(values: Iterable[UUID]) -> bytes:
+    return b"".join([_UUID_LENGTH + value.int.to_bytes(16) for value in values])
+
+
+def _bytea_cells(values: Iterable[bytes]) -> bytes:
     pack = _LENGTH.pack
-    if None in values:
-        cells = [_NULL if value is None else pack(len(value)) + value for value in values]
-        return kind.header(len(values), True) + b"".join(cells)
-    return kind.header(len(values), False) + b"".join(
-        chain.from_iterable((pack(len(value)), value) for value in values if value is not None)
-    )
+    return b"".join([part for value in values for part in (pack(len(value)), value)])
+
+
+def _text_cells(values: Iterable[str]) -> bytes:
+    return _bytea_cells([value.encode() for value in values])
+
+
+def _timestamp_cells(values: Iterable[datetime]) -> bytes:
+    return _bigint_cells([_micros(value) for value in values])
+
+
+def _date_cells(values: Iterable[date]) -> bytes:
+    return _integer_cells([(value - _DAY_ZERO).days for value in values])
 
 
 def bigints(values: Sequence[int | None]) -> Bigints:
     """`bigint[]`."""
-    return Bigints(_fixed(Bigints, values, "q", 8))
+    return Bigints(_column(Bigints, values, _bigint_cells))
 
 
 def integers(values: Sequence[int | None]) -> Integers:
     """`integer[]`."""
-    return Integers(_fixed(Integers, values, "i", 4))
+    return Integers(_column(Integers, values, _integer_cells))
 
 
 def booleans(values: Sequence[bool | None]) -> Booleans:
     """`boolean[]`."""
-    return Booleans(_fixed(Booleans, values, "?", 1))
+    return Booleans(_column(Booleans, values, _boolean_cells))
 
 
 def uuids(values: Sequence[UUID | None]) -> Uuids:
     """`uuid[]`."""
-    return Uuids(_cells(Uuids, [None if value is None else value.bytes for value in values]))
+    return Uuids(_column(Uuids, values, _uuid_cells))
 
 
 def byteas(values: Sequence[bytes | None]) -> Byteas:
     """`bytea[]`."""
-    return Byteas(_cells(Byteas, values))
+    return Byteas(_column(Byteas, values, _bytea_cells))
 
 
 def texts(values: Sequence[str | None]) -> Texts:
     """`text[]`. The edge has refused U+0000, which PostgreSQL cannot store."""
-    return Texts(_cells(Texts, [None if value is None else value.encode() for value in values]))
+    return Texts(_column(Texts, values, _text_cells))
 
 
 def timestamps(values: Sequence[datetime | None]) -> Timestamps:
     """`timestamptz[]`, from aware times."""
-    return Timestamps(_fixed(Timestamps, [None if value is None else _micros(value) for value in values], "q", 8))
+    return Timestamps(_column(Timestamps, values, _timestamp_cells))
+
+
+def dates(values: Sequence[date | None]) -> Dates:
+    """`date[]`."""
+    return Dates(_column(Dates, values, _date_cells))
 
 
 def _micros(at: datetime) -> int:
@@ -166,7 +210,7 @@ def _register(kind: type[Array]) -> None:
     psycopg.adapters.register_dumper(kind, Packed)
 
 
-for _kind in (Bigints, Integers, Booleans, Uuids, Byteas, Texts, Timestamps):
+for _kind in (Bigints, Integers, Booleans, Uuids, Byteas, Texts, Timestamps, Dates):
     _register(_kind)
 
 

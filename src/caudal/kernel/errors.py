@@ -22,7 +22,7 @@ RetryClass = Literal["no", "after", "same_key"]
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
-    """One field's error: `field` is a JSON pointer (RFC 6901) or a header's name."""
+    """One field's error: `field` is a JSON pointer (RFC 6901), `?` and a parameter's name, or a header's."""
 
     field: str
     code: str
@@ -56,13 +56,13 @@ class MethodNotAllowed(Refused):
 
 
 class Retry(CaudalError):
-    """Nothing happened; the same request may be sent again."""
+    """Nothing happened; the same request may be sent again after so many seconds. `object`: the id to look at."""
 
     retry = "after"
 
-    def __init__(self, code: str, detail: str, *, after_s: float = 1.0) -> None:
+    def __init__(self, code: str, detail: str, *, after_s: float = 1.0, object: str | None = None) -> None:
         super().__init__(code, detail)
-        self.after_s = after_s
+        self.after_s, self.object = after_s, object
 
 
 class Overloaded(Retry):

@@ -6,7 +6,7 @@ service's `http.py` has its `ROUTES`, from which the server, the OpenAPI documen
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 from urllib.parse import parse_qsl
@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from caudal.kernel.errors import FieldError, Invalid
+from caudal.kernel.parse import near
 
 if TYPE_CHECKING:
     from caudal.kernel.context import Context
@@ -45,12 +46,13 @@ class Request(msgspec.Struct, kw_only=True):
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer: JSON unless another content type is given."""
+    """An answer: JSON unless another content type is given. What is too long for one body is a `stream` of parts."""
 
     status: int = 200
     body: bytes = b""
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    stream: AsyncIterator[bytes] | None = None
 
 
 Handler = Callable[["Context", Request], Awaitable[Response]]
@@ -60,7 +62,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One operation of the API, with what its documentation needs.
 
     `path` has parameters in braces. `body` and `answer` are typed records; `keyed` says whether an Idempotency-Key
-    goes with it; `who` whose credentials; `codes` the problems beyond those that every operation has.
+    goes with it; `who` whose credentials; `codes` the problems beyond those that every operation has; `also` the
+    content types that the answer can have instead of JSON; `takes` those of a body that is a file, at most
+    `body_limit_bytes` long where that is not the general limit.
     """
 
     method: Literal["GET", "POST"]
@@ -75,6 +79,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     keyed: Literal["required", "optional", "no"] = "no"
     scope: str | None = None
     codes: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    body_limit_bytes: int | None = None
     hidden: bool = False
 
 
@@ -92,22 +99,39 @@ def _given(kind: Any) -> Any:
     return kind
 
 
-def query_of(request: Request, kind: type[T]) -> T:
-    """The query string as a typed record. Raises Invalid with every parameter's error."""
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """The values that a parameter may have, and the code of the error for others. `separated`: several, by commas."""
+
+    values: Collection[str]
+    code: str
+    separated: bool = False
+
+    def errors(self, field: str, text: str) -> Iterator[FieldError]:
+        """What is not known of a parameter's text."""
+        for value in text.split(",") if self.separated else (text,):
+            if value.strip() not in self.values:
+                detail = f"{value.strip()[:50]!r} is not known{near(value.strip()[:50], self.values)}"
+                yield FieldError(field=field, code=self.code, detail=detail)
+
+
+def query_of(request: Request, kind: type[T], known: Mapping[str, Known] | None = None) -> T:
+    """The query string as a typed record. Raises Invalid with every parameter's error.
+
+    `known` has the parameters whose values are names in a table that the record's types do not say.
+    """
     names = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
-    try:
-        pairs = parse_qsl(request.query.decode("ascii"), keep_blank_values=True, strict_parsing=bool(request.query))
-    except (UnicodeDecodeError, ValueError) as error:
-        raise Invalid("invalid_request", "the query string cannot be read") from error
-    for name, text in pairs:
+    for name, text in _pairs(request.query):
         if name not in names:
-            errors.append(FieldError(field=f"?{name}", code="unknown_field", detail="there is no such parameter"))
+            detail = f"there is no such parameter{near(name, names)}"
+            errors.append(FieldError(field=f"?{name}", code="unknown_field", detail=detail))
         elif name in values:
             errors.append(FieldError(field=f"?{name}", code="repeated", detail="given more than once"))
         elif "\x00" in text:
             errors.append(FieldError(field=f"?{name}", code="invalid_text", detail="U+0000 is not allowed"))
+        elif known is not None and name in known and (found := tuple(known[name].errors(f"?{name}", text))):
+            errors += found
         else:
             try:
                 values[name] = msgspec.convert(text, _given(names[name].type), strict=False)
@@ -116,3 +140,34 @@ def query_of(request: Request, kind: type[T]) -> T:
     if errors:
         raise Invalid("invalid_request", "the query has errors", errors=tuple(errors))
     return kind(**values)
+
+
+def refuse_query(query: bytes) -> None:
+    """For an operation without parameters. Raises Invalid when there are some."""
+    errors = tuple(
+        FieldError(field=f"?{name}", code="unknown_field", detail="this operation has no parameters")
+        for name in dict(_pairs(query))
+    )
+    if errors:
+        raise Invalid("invalid_request", "the query has errors", errors=errors)
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query.decode("ascii"), keep_blank_values=True, strict_parsing=bool(query))
+    except (UnicodeDecodeError, ValueError) as error:
+        found = FieldError(field="?", code="invalid_value", detail="not `name=value`, several joined by `&`")
+        raise Invalid("invalid_request", "the query string cannot be read", errors=(found,)) from error
+
+
+def no_body(request: Request) -> None:
+    """For an operation without a body. Raises Invalid when there is one that says something."""
+    if request.body.strip() not in (b"", b"{}"):
+        error = FieldError(field="", code="unexpected", detail="this request takes no body")
+        raise Invalid("invalid_request", "this request takes no body", errors=(error,))
+
+
+def header_error(name: str, detail: str) -> Invalid:
+    """The refusal of a header's value."""
+    error = FieldError(field=name, code="invalid_value", detail=detail)
+    return Invalid("invalid_request", f"{name} is {detail}", errors=(error,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -27,10 +28,14 @@ def derive(kek: bytes, purpose: str) -> bytes:
 
 
 class Sealer:
-    """Seals small values; `place` (shard and id) is bound in, so that a value cannot be moved to another row."""
+    """Seals small values; `place` (shard and id) is bound in, so that a value cannot be moved to another row.
 
-    def __init__(self, kek: bytes) -> None:
+    What was sealed under a `former` key still opens; everything new is under `kek`.
+    """
+
+    def __init__(self, kek: bytes, former: Sequence[bytes] = ()) -> None:
         self._cipher = AESGCM(derive(kek, "payer data"))
+        self._former = [AESGCM(derive(key, "payer data")) for key in former]
         self.fingerprint_key = derive(kek, "fingerprints")
         self._search_key = derive(kek, "search")
 
@@ -43,10 +48,12 @@ class Sealer:
         """The value again. Raises SealError."""
         if sealed[:1] != _FORMAT or len(sealed) < _SHORTEST:
             raise SealError("unknown format of a sealed value")
-        try:
-            return self._cipher.decrypt(sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :], place)
-        except InvalidTag as error:
-            raise SealError("a sealed value does not open") from error
+        for cipher in (self._cipher, *self._former):
+            try:
+                return cipher.decrypt(sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :], place)
+            except InvalidTag:
+                continue
+        raise SealError("a sealed value does not open")
 
     def search_term(self, book: int, field: str, value: str) -> bytes:
         """What a value is searched by: 16 bytes that say nothing of it to whoever has no key."""

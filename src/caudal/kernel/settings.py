@@ -17,8 +17,13 @@ import msgspec
 from msgspec import Meta
 
 PREFIX: Final = "CAUDAL_"
-# Read by the neighbouring processes, not by caudal itself.
-FOREIGN: Final = frozenset({"CAUDAL_SANDBOX_SPEI_SECRET"})
+# Read by the neighbouring processes, not by caudal itself: what each means.
+FOREIGN: Final = {
+    "CAUDAL_SANDBOX_SPEI_SECRET": "secret that signs the sandbox bank's callbacks and returns, the same as "
+    "`CAUDAL_SPEI_SECRET_TEST` of caudal; needed; `caudal up` sets both",
+    "CAUDAL_SANDBOX_PROVIDER_SECRET": "secret that signs the sandbox providers' calls and callbacks, the same as "
+    "`CAUDAL_PROVIDER_SECRET_TEST` of caudal; unset: one that nobody knows; `caudal up` sets both",
+}
 
 
 class SettingError(Exception):
@@ -39,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     sandbox_port: Annotated[int, Meta(ge=0, le=65535, description="port of the sandbox, likewise")] = 8701
     sandbox_url: Annotated[
-        str | None, Meta(description="the sandbox's address, for returns and the payer's page; unset: no sandbox")
+        str | None, Meta(description="the sandbox's address: test providers, bank, payer's page; unset: no sandbox")
     ] = None
     web_processes: Annotated[int, Meta(ge=1, le=64, description="API processes that `caudal up` starts")] = 1
     shard: Annotated[int, Meta(ge=0, description="shard on which new merchants are placed")] = 0
@@ -49,11 +54,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="key-encryption key, base64 of 32 bytes: seals payers' data, keys fingerprints and search"),
     ] = None
+    kek_former: Annotated[
+        str | None,
+        Meta(description="key-encryption keys before this one, separated by commas: what they sealed still opens"),
+    ] = None
     spei_secret_test: Annotated[str | None, Meta(description="secret that signs the test bank's callbacks")] = None
     spei_secret_live: Annotated[str | None, Meta(description="secret that signs the live bank's callbacks")] = None
     spei_prefix: Annotated[
         str, Meta(pattern=r"^\d{6}$", description="bank and plaza (6 digits) of the CLABEs that we give out")
     ] = "646180"
+
+    # Providers
+    provider_secret_test: Annotated[
+        str | None, Meta(description="secret that signs calls to and from the test providers; unset: no providers")
+    ] = None
+    provider_secret_live: Annotated[
+        str | None, Meta(description="secret that signs calls to and from the live providers")
+    ] = None
+    provider_concurrency: Annotated[
+        int, Meta(ge=1, description="calls to one provider that one process has under way at once")
+    ] = 128
+    provider_connect_timeout_ms: Annotated[
+        int, Meta(ge=1, description="how long a connection to a provider may take, milliseconds")
+    ] = 1000
+    provider_timeout_ms: Annotated[
+        int, Meta(ge=1, description="how long one try may wait for a provider's whole answer, milliseconds")
+    ] = 4000
+    provider_tries: Annotated[
+        int, Meta(ge=1, le=10, description="how often a call is tried at most, where that is safe and time is left")
+    ] = 3
+    provider_breaker_failures: Annotated[
+        int, Meta(ge=1, description="tries that fail in a row until a provider's breaker opens")
+    ] = 10
+    provider_breaker_open_s: Annotated[
+        float, Meta(gt=0, description="how long an open breaker lets nothing through before it probes, seconds")
+    ] = 5.0
 
     # The write path
     max_batch: Annotated[int, Meta(ge=1, le=4096, description="commands in one batch at most")] = 256
@@ -70,7 +105,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            description="first commands that may wait at once in one process; facts are never refused",
+            description="commands that may wait before a new one in one process; facts take room and are never refused",
         ),
     ] = 8192
     merchant_rate: Annotated[
@@ -82,7 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0
     merchant_share: Annotated[
         float,
-        Meta(gt=0, le=1, description="part of the queue that one merchant may hold while others wait too"),
+        Meta(gt=0, le=1, description="part of the queue that one merchant may hold; the rest is kept for the others"),
     ] = 0.5
 
     # Edge
@@ -103,6 +138,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     key_days: Annotated[int, Meta(ge=1, description="how long idempotency keys are kept, days")] = 30
     event_days: Annotated[int, Meta(ge=31, description="how long events are kept, days")] = 365
 
+    # Webhooks
+    webhook_loopback: Annotated[
+        bool, Meta(description="test-mode endpoints may name this machine; for trying things, never on a server")
+    ] = False
+    webhook_timeout_s: Annotated[float, Meta(gt=0, le=60, description="an endpoint's time to answer, seconds")] = 15.0
+    webhook_width: Annotated[int, Meta(ge=1, le=256, description="messages on their way to one endpoint at once")] = 16
+    webhook_patience_days: Annotated[
+        float, Meta(gt=0, description="an endpoint of which only failures came for so long is disabled, days")
+    ] = 5.0
+    webhook_days: Annotated[int, Meta(ge=8, description="how long deliveries and their attempts are kept, days")] = 30
+
     # Logs
     log_level: Annotated[
         str, Meta(pattern="^(debug|info|warning|error)$", description="least level that is logged")
@@ -113,13 +159,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The key-encryption key. Raises SettingError when unset or not 32 bytes of base64."""
         if self.kek is None:
             raise SettingError("CAUDAL_KEK is not set: base64 of 32 random bytes, e.g. `openssl rand -base64 32`")
-        try:
-            key = base64.b64decode(self.kek, validate=True)
-        except binascii.Error as error:
-            raise SettingError("CAUDAL_KEK is not base64") from error
-        if len(key) != 32:
-            raise SettingError(f"CAUDAL_KEK has {len(key)} bytes instead of 32")
-        return key
+        return _key_bytes("CAUDAL_KEK", self.kek)
+
+    def former_keks(self) -> tuple[bytes, ...]:
+        """The key-encryption keys before this one. Raises SettingError when one is not 32 bytes of base64."""
+        texts = [] if self.kek_former is None else self.kek_former.split(",")
+        return tuple(_key_bytes("CAUDAL_KEK_FORMER", text.strip()) for text in texts)
+
+
+def _key_bytes(name: str, text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise SettingError(f"{name} is not base64") from error
+    if len(key) != 32:
+        raise SettingError(f"{name} has {len(key)} bytes instead of 32")
+    return key
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

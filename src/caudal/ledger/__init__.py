@@ -1,7 +1,8 @@
 """The ledger: double entry, per shard one gap-free chain of postings. Amounts are integers in minor units.
 
 A service builds a group of `Transfer`s (its `postings.py`), declares what it `needs`, asks `post` in its decision and
-adds `puts` of the outcome to its rows. `docs/money.md` has the chart of accounts and the T-accounts of every verb.
+adds `puts` of the outcome to its rows: with `events` where a fact can overdraw a balance, with `due` and `done` where
+it holds. `docs/money.md` has the chart of accounts and the T-accounts of every verb.
 """
 
 from caudal.ledger.chain import GENESIS, number
@@ -16,6 +17,7 @@ from caudal.ledger.chart import (
     transfer_id,
 )
 from caudal.ledger.decide import decide_group
+from caudal.ledger.jobs import JOBS
 from caudal.ledger.model import (
     AMOUNT_MAX,
     BALANCING_CREDIT,
@@ -36,7 +38,8 @@ from caudal.ledger.model import (
     Refused,
     Transfer,
 )
-from caudal.ledger.rows import ACCOUNTS, PENDING_TRANSFERS, POSTINGS, needs, post, puts
+from caudal.ledger.rows import ACCOUNTS, PENDING_TRANSFERS, POSTINGS, done, due, events, needs, post, puts
+from caudal.ledger.store import balances, balances_at
 
 __all__ = [
     "ACCOUNTS",
@@ -50,6 +53,7 @@ __all__ = [
     "DEBITS_MUST_NOT_EXCEED_CREDITS",
     "FACT",
     "GENESIS",
+    "JOBS",
     "PENDING_TRANSFERS",
     "POSTINGS",
     "Account",
@@ -65,8 +69,13 @@ __all__ = [
     "Transfer",
     "account_id",
     "account_name",
+    "balances",
+    "balances_at",
     "book_of",
     "decide_group",
+    "done",
+    "due",
+    "events",
     "house_book",
     "needs",
     "number",

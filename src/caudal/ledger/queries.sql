@@ -21,10 +21,12 @@ select 1 / (count(*) = %s)::int from w
 with w as (
     update account a set version = n.version, debits_pending = n.debits_pending, debits_posted = n.debits_posted,
         credits_pending = n.credits_pending, credits_posted = n.credits_posted, flags = n.flags
-    from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+    from (select * from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+        %s::bigint[],
         %s::integer[])
-        n(read_version, id, version, debits_pending, debits_posted, credits_pending, credits_posted, flags)
-    where a.shard = %s and a.id = n.id and a.version = n.read_version
+        n(read_version, id, version, debits_pending, debits_posted, credits_pending, credits_posted, flags),
+        (select %s::integer as shard) here offset 0) n
+    where a.shard = n.shard and a.id = n.id and a.version = n.read_version
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
@@ -90,9 +92,10 @@ select 1 / (count(*) = %s)::int from w
 -- Resolve, once. Parameters: versions that were read, ids, versions, states, posted amounts, shard, how many.
 with w as (
     update pending_transfer p set version = n.version, state = n.state, posted_minor = n.posted_minor
-    from unnest(%s::integer[], %s::uuid[], %s::integer[], %s::integer[], %s::bigint[])
-        n(read_version, id, version, state, posted_minor)
-    where p.shard = %s and p.id = n.id and p.version = n.read_version and p.state = 0
+    from (select * from unnest(%s::integer[], %s::uuid[], %s::integer[], %s::integer[], %s::bigint[])
+        n(read_version, id, version, state, posted_minor),
+        (select %s::integer as shard) here offset 0) n
+    where p.shard = n.shard and p.id = n.id and p.version = n.read_version and p.state = 0
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
@@ -100,11 +103,6 @@ select 1 / (count(*) = %s)::int from w
 -- Accounts of one book, for reading outside a batch. Parameters: shard, lowest id, id beyond the highest.
 select id, version, debits_pending, debits_posted, credits_pending, credits_posted, flags
 from account where shard = %s and id >= %s and id < %s order by id
-
--- name: entry_at_version
--- The account right after its nth entry: one index probe. Parameters: shard, account, version.
-select version, seq, debits_pending, debits_posted, credits_pending, credits_posted, flags
-from entry where shard = %s and account_id = %s and version = %s
 
 -- name: entry_at_seq
 -- The account as it stood after the shard's posting `seq`: halving the range of versions, about twenty probes, because

@@ -1,7 +1,8 @@
-"""The ledger's tables as the write path takes them, and the two calls that services make.
+"""The ledger's tables as the write path takes them, and the calls that services make.
 
     outcome = post(view, group)          # Posted | Refused; raises Missing for an account that was not read
-    Decision(puts=puts(outcome), …)
+    Decision(puts=puts(outcome), events=events(outcome), …)                    # a group with facts that can overdraw
+    Decision(puts=puts(outcome), due=due(outcome), done=done(outcome), …)      # a group with holds
 
 Accounts and pending transfers are written with the version that was read as their guard. Postings are numbered and
 chained when the batch is written, in the order of its commands; `shard.posting_seq` and `shard.chain` move with them.
@@ -15,14 +16,18 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from caudal.kernel import sqlfile
-from caudal.kernel.commit.model import Head, Put, Row, Statement, Table, View
+from caudal.contracts.ledger import BalanceWentNegative
+from caudal.kernel import ids, sqlfile
+from caudal.kernel.commit.model import Due, Event, Head, Put, Row, Statement, Table, View
 from caudal.kernel.db import bigints, booleans, byteas, integers, texts, timestamps, uuids
+from caudal.kernel.http import encode
 from caudal.ledger.chain import EntryRow, TransferRow, number
-from caudal.ledger.chart import opened
+from caudal.ledger.chart import account_name, opened
 from caudal.ledger.decide import decide_group
-from caudal.ledger.model import Account, PendingState, PendingTransfer, Posted, Refused, Transfer
+from caudal.ledger.model import FACT, Account, PendingState, PendingTransfer, Posted, Refused, Transfer
 
+EXPIRE: Final = "hold.expire"
+_OPEN: Final = PendingState.OPEN
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 
 
@@ -35,17 +40,8 @@ class Accounts(Table[int, Account]):
         return SQL["read_accounts"], (shard, bigints(keys))
 
     def load(self, row: Row) -> tuple[int, Account]:
-        id, version, debits_pending, debits_posted, credits_pending, credits_posted, flags = row
-        account = Account(
-            id=id,
-            version=version,
-            debits_pending=debits_pending,
-            debits_posted=debits_posted,
-            credits_pending=credits_pending,
-            credits_posted=credits_posted,
-            flags=flags,
-        )
-        return id, account
+        account = account_of(row)
+        return account.id, account
 
     def key(self, record: Account) -> int:
         return record.id
@@ -160,6 +156,20 @@ def _entry_columns(rows: Sequence[EntryRow]) -> tuple[object, ...]:
     )
 
 
+def account_of(row: Row) -> Account:
+    """A row of `account`."""
+    id, version, debits_pending, debits_posted, credits_pending, credits_posted, flags = row
+    return Account(
+        id=id,
+        version=version,
+        debits_pending=debits_pending,
+        debits_posted=debits_posted,
+        credits_pending=credits_pending,
+        credits_posted=credits_posted,
+        flags=flags,
+    )
+
+
 ACCOUNTS: Final = Accounts()
 PENDING_TRANSFERS: Final = PendingTransfers()
 POSTINGS: Final = Postings()
@@ -201,3 +211,37 @@ def puts(posted: Posted) -> tuple[Put, ...]:
     accounts = [Put(ACCOUNTS, account) for account in posted.accounts.values()]
     pendings = [Put(PENDING_TRANSFERS, pending) for pending in posted.pendings.values()]
     return (*accounts, *pendings, Put(POSTINGS, posted))
+
+
+def events(posted: Posted) -> tuple[Event, ...]:
+    """What a group with facts has to say: one event for each balance that it leaves below its limit, mostly none."""
+    return tuple(_went_negative(posted, id) for id in posted.limit_broken)
+
+
+def _went_negative(posted: Posted, id: int) -> Event:
+    account, name, balance = posted.accounts[id], account_name(id), UUID(int=id)
+    taken = [one.transfer for one in posted.transfers if one.transfer.debit_account == id and one.transfer.flags & FACT]
+    data = BalanceWentNegative(
+        id=ids.public("bal", balance),
+        mode="live" if name.live else "test",
+        name=name.purpose.name.lower(),  # type: ignore[arg-type]  # a limit is only on what belongs to somebody
+        currency=name.currency,
+        amount=account.credit_balance_minor - account.debits_pending,
+        cause=taken[-1].code,
+    )
+    return Event(type="balance.went_negative", subject=balance, book=name.book, data=encode(data))
+
+
+def due(posted: Posted) -> tuple[Due, ...]:
+    """The work that ends the group's new holds when their time has passed."""
+    return tuple(_expiry(hold) for hold in posted.pendings.values() if hold.expires_at and hold.state is _OPEN)
+
+
+def done(posted: Posted) -> tuple[Due, ...]:
+    """The work that nothing waits for any more, because the group has resolved the holds."""
+    return tuple(_expiry(hold) for hold in posted.pendings.values() if hold.expires_at and hold.state is not _OPEN)
+
+
+def _expiry(hold: PendingTransfer) -> Due:
+    assert hold.expires_at is not None
+    return Due(at=hold.expires_at, kind=EXPIRE, subject=hold.id, book=account_name(hold.debit_account).book)

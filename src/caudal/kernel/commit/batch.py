@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
 
+from caudal.kernel import ids
 from caudal.kernel.commit.model import (
     Answer,
     Command,
@@ -74,7 +75,6 @@ class Batch:
         self.before = head
         self.at: datetime = head.at
         self._rows: dict[Table[Any, Any], dict[Any, Any]] = {}
-        self._versions: dict[Table[Any, Any], dict[Any, int]] = {}
         for (table, keys), rows in zip(reads.items(), found, strict=True):
             if table is DUE_NOW:
                 self._rows[table] = dict.fromkeys(keys, DUE_NOW.load_all(rows))
@@ -82,7 +82,7 @@ class Batch:
             here: dict[Any, Any] = dict.fromkeys(keys)
             here.update(table.load(row) for row in rows)
             self._rows[table] = here
-        self._changed: dict[Table[Any, Any], dict[Any, None]] = {}
+        self._changed: dict[Table[Any, Any], dict[Any, int]] = {}  # the version that was read; 0: the row is new
         self._appended: dict[Table[Any, Any], list[Any]] = {}
         self._events: list[Event] = []
         self._due: dict[tuple[datetime, str, UUID], Due] = {}
@@ -97,10 +97,11 @@ class Batch:
 
     def get(self, table: Table[K, R], key: K) -> R | None:
         """The row as it is by now. Raises Missing for a key that nobody read."""
-        record = self._rows.get(table, {}).get(key, _ABSENT)
-        if record is _ABSENT:
+        rows = self._rows.get(table)
+        if rows is None or (record := rows.get(key, _ABSENT)) is _ABSENT:
             raise Missing(table, (key,))
-        return cast("R | None", record)
+        found: R | None = record
+        return found
 
     def get_all(self, table: Table[K, R], keys: Sequence[K]) -> list[R | None]:
         """The rows as they are by now. Raises Missing for all that nobody read."""
@@ -120,7 +121,7 @@ class Batch:
             if earlier is not None:
                 return replay(earlier, key, self.at)
         try:
-            decision = command.decide(cast("Any", self))
+            decision = command.decide(self)
             if isinstance(decision, Refused):
                 return self._refuse(command, decision)
             answer = command.render(decision.outcome) if _answers(command, decision) else None
@@ -162,14 +163,14 @@ class Batch:
         if version is None:
             self._appended.setdefault(table, []).append(record)
             return
-        key, rows = table.key(record), self._rows.setdefault(table, {})
-        first_change = key not in self._changed.setdefault(table, {})
-        if first_change:
+        key = table.key(record)
+        rows, changed = self._rows.setdefault(table, {}), self._changed.setdefault(table, {})
+        read = changed.get(key)
+        if read is None:
             before = rows.get(key)
-            self._versions.setdefault(table, {})[key] = 0 if before is None else before.version
-        assert version > self._versions[table][key], f"{table.name} {key}: a change raises the version"
+            read = changed[key] = 0 if before is None else before.version
+        assert version > read, f"{table.name} {key}: a change raises the version"
         rows[key] = record
-        self._changed[table][key] = None
 
     def _put_key(self, key: Key, subject: UUID | None, answer: Answer | None, deadline: datetime | None) -> None:
         record = KeyRecord(
@@ -208,12 +209,12 @@ class Batch:
         """Everything to send before the COMMIT, one statement a table and kind of change."""
         head = msgspec.structs.replace(self.before)
         out: list[Statement] = []
-        for table, keys in self._changed.items():
-            rows, versions = self._rows[table], self._versions[table]
-            new = [rows[key] for key in keys if versions[key] == 0]
+        for table, versions in self._changed.items():
+            rows = self._rows[table]
+            new = [rows[key] for key, version in versions.items() if not version]
             if new:
                 out.extend(table.inserting(head, new))
-            changed = [(versions[key], rows[key]) for key in keys if versions[key] != 0]
+            changed = [(version, rows[key]) for key, version in versions.items() if version]
             if changed:
                 out.extend(table.updating(head, changed))
         for table, records in self._appended.items():
@@ -238,6 +239,8 @@ def replay(earlier: KeyRecord, key: Key, at: datetime) -> Result | CaudalError:
         return Refused("key_reused", "this Idempotency-Key was used for another request")
     if earlier.answer is None:
         wait_s = 1.0 if earlier.deadline is None else max((earlier.deadline - at).total_seconds(), 0.1)
-        return Retry("key_in_progress", "the first request with this Idempotency-Key has not ended", after_s=wait_s)
+        object = ids.public(key.prefix, earlier.subject) if key.prefix and earlier.subject is not None else None
+        detail = "the first request with this Idempotency-Key has not ended"
+        return Retry("key_in_progress", detail, after_s=wait_s, object=object)
     assert earlier.status is not None, "an answer has a status"
     return Result(earlier.subject, Answer(earlier.status, earlier.answer, replayed=True))

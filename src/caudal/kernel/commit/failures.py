@@ -2,8 +2,8 @@
 
 again     nothing happened: the batch runs again, at most five times (serialization, deadlock, lock time-out)
 halve     one command is at fault: the batch is halved until it is alone, and gets a Fault
-lost      the connection or the server is in trouble: before the write segment nothing happened; behind it nobody
-          knows until the batch has been looked for
+lost      the connection or the server is in trouble before the write segment: nothing happened
+unknown   the same behind it: nobody knows whether the COMMIT came through until the batch has been looked for
 defect    anything else: our statement is wrong; nothing was written
 """
 
@@ -15,24 +15,31 @@ from typing import Final
 import psycopg
 
 from caudal.kernel.commit.port import NotCommitted
+from caudal.kernel.postgres import NotDurable
 
-_AGAIN: Final = {"40001", "40P01", "55P03", "40003"}
+_AGAIN: Final = {"40001", "40P01", "55P03"}
 _HALVE: Final = ("22", "23", "54000")
-_LOST: Final = ("25006", "25P03", "25P04", "53", "57", "58", "XX", "08")
+_LOST: Final = ("08", "25006", "25P03", "25P04", "40003", "53", "57", "58", "XX")
 
 
 class Failure(Enum):
     AGAIN = "again"
     HALVE = "halve"
     LOST = "lost"
+    UNKNOWN = "unknown"
     DEFECT = "defect"
 
 
-def classify(error: BaseException) -> Failure:
-    """What an exception of the port means. Total: an unknown one is a defect."""
+def classify(error: BaseException, *, writing: bool) -> Failure:
+    """What an exception of the port means; `writing`: the write segment had begun. Total: the rest are defects."""
+    failure = _failure(error)
+    return Failure.UNKNOWN if failure is Failure.LOST and writing else failure
+
+
+def _failure(error: BaseException) -> Failure:
     if isinstance(error, TimeoutError | OSError | EOFError):
         return Failure.LOST
-    if isinstance(error, NotCommitted):
+    if isinstance(error, NotCommitted | NotDurable):
         return Failure.LOST
     if isinstance(error, psycopg.Error):
         state = error.sqlstate

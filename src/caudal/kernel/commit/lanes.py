@@ -67,7 +67,7 @@ class Lanes:
 
     def admit(self, command: Command, deadline: float) -> Overloaded | None:
         """Why a first command may not wait here, or None. Never asked for what has already happened."""
-        waiting = self.admitted
+        waiting = max(self.admitted, self._ahead_of(command.lane))
         wait_s = waiting / self.drain_per_s
         if waiting >= self.limits.queue_limit or wait_s > deadline - monotonic():
             return Overloaded(
@@ -75,10 +75,16 @@ class Lanes:
             )
         if self.limits.merchant_rate and not self._has_token(command.book):
             return Overloaded("too_many_requests", "this merchant asks more often than is agreed", after_s=1.0)
-        held = self._of_book[command.book]
-        if held >= self.limits.merchant_share * self.limits.queue_limit and held < waiting:
+        if self._of_book[command.book] >= self.limits.merchant_share * self.limits.queue_limit:
             return Overloaded("too_many_requests", "too many of this merchant's requests wait already", after_s=wait_s)
         return None
+
+    def _ahead_of(self, lane: Lane) -> int:
+        """How many go before a command of this lane. What has already happened takes the room of first commands."""
+        ahead = len(self._first)
+        for queue in self._lanes[: lane + 1]:
+            ahead += len(queue)
+        return ahead
 
     def _has_token(self, book: int) -> bool:
         """A bucket of one second's tokens per book, filled all the time."""

@@ -7,6 +7,9 @@ A batch enters and leaves a pipeline block of its own (`wire.py`) on an autocomm
 connection is closed and replaced, never reused: a ROLLBACK inside a long pipeline breaks the cache of prepared
 statements, and a swallowed error turns COMMIT into a silent ROLLBACK. So success means that the tag of COMMIT says
 COMMIT and that no warning came with it.
+
+Plans are made once and kept, and those of an empty table may take the wrong index of two that look alike. So they are
+made anew while tables grow: after 16 batches, 32, 64 …
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ import psycopg
 from caudal.kernel import db, sqlfile
 from caudal.kernel.commit.model import Head, Row, Statement
 from caudal.kernel.commit.wire import Wire
+from caudal.kernel.postgres import verify_durable
 
+_FIRST_PLANS: Final = 16
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 
 
@@ -52,13 +57,21 @@ class PostgresPort:
         self._connection: psycopg.AsyncConnection[Row] | None = None
         self._wire: Wire | None = None
         self._warned = False
+        self._batches, self._plans_end = 0, _FIRST_PLANS
 
     async def open(self) -> None:
-        """A connection, the old one unless it was given up."""
+        """A connection, the old one unless it was given up. Raises NotDurable: no shard is written on such a server."""
         if self._connection is None or self._connection.closed:
-            self._connection = await db.connect(self._database_url, **db.PLANS)
+            connection = await db.connect(self._database_url, **db.PLANS)
+            try:
+                await verify_durable(connection)
+            except BaseException:
+                await connection.close()
+                raise
+            self._connection = connection
             self._connection.add_notice_handler(self._notice)
             self._wire = Wire(self._connection)
+            self._batches, self._plans_end = 0, _FIRST_PLANS
 
     def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         self._warned = self._warned or diagnostic.severity_nonlocalized == "WARNING"
@@ -69,6 +82,10 @@ class PostgresPort:
         assert wire is not None, "open() comes first"
         self._warned = False
         wire.begin()
+        if self._batches == self._plans_end:
+            self._plans_end *= 2
+            await wire.ask([(SQL["discard_plans"], ())])
+        self._batches += 1
         _, lock, *answers = await wire.ask([(SQL["begin"], ()), (SQL["lock_shard"], (shard,)), *reads])
         row = next(iter(wire.rows(lock)), None)
         if row is None:

@@ -4,6 +4,9 @@
 -- name: begin
 begin isolation level read committed
 
+-- name: discard_plans
+discard plans
+
 -- name: commit
 commit
 
@@ -18,26 +21,29 @@ select 1 from batch where shard = %s and id = %s
 select k.book, k.digest, k.fingerprint, k.subject, k.status, k.answer, k.deadline, k.version, k.created_at
 from unnest(%s::bigint[], %s::bytea[]) asked(book, digest)
 cross join lateral (
-    -- Weeks that have not begun hold no keys: said so, they are left out when the statement starts.
+    -- Weeks that have not begun, by the shard's time, hold no keys: said so, they are left out.
     select * from key where shard = %s and book = asked.book and digest = asked.digest
-        and created_at < now() + interval '1 day' limit 1) k
+        and created_at < (select greatest(now(), last_at) + interval '1 day' from shard where id = %s) limit 1) k
 
 -- name: insert_keys
 with w as (
     insert into key (shard, created_at, version, book, digest, fingerprint, subject, status, answer, deadline)
-    select %s, %s, 1, * from unnest(
+    select %s, %s, * from unnest(%s::integer[],
         %s::bigint[], %s::bytea[], %s::bytea[], %s::uuid[], %s::integer[], %s::bytea[], %s::timestamptz[])
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
 -- name: update_keys
+-- The shard stands among the rows that are looked for, behind `offset 0`: so no condition is left that a scan of the
+-- whole table could begin with, and every row is a probe, whatever the planner believes. All updates are written so.
 with w as (
     update key k set version = n.version, status = n.status, answer = n.answer, subject = n.subject,
         deadline = n.deadline
-    from unnest(%s::bigint[], %s::bytea[], %s::timestamptz[], %s::integer[], %s::integer[], %s::uuid[],
+    from (select * from unnest(%s::bigint[], %s::bytea[], %s::timestamptz[], %s::integer[], %s::integer[], %s::uuid[],
         %s::integer[], %s::bytea[], %s::timestamptz[])
-        n(book, digest, created_at, read_version, version, subject, status, answer, deadline)
-    where k.shard = %s and k.book = n.book and k.digest = n.digest and k.created_at = n.created_at
+        n(book, digest, created_at, read_version, version, subject, status, answer, deadline),
+        (select %s::integer as shard) here offset 0) n
+    where k.shard = n.shard and k.book = n.book and k.digest = n.digest and k.created_at = n.created_at
         and k.version = n.read_version
     returning 1)
 select 1 / (count(*) = %s)::int from w
@@ -58,8 +64,9 @@ select 1 / (count(*) = %s)::int from w
 
 -- name: delete_due
 -- Unguarded: the work may have been claimed meanwhile, and then finds for itself that nothing is left to do.
-delete from due d using unnest(%s::timestamptz[], %s::text[], %s::uuid[]) gone(at, kind, subject)
-where d.shard = %s and d.at = gone.at and d.kind = gone.kind and d.subject = gone.subject
+delete from due d using (select * from unnest(%s::timestamptz[], %s::text[], %s::uuid[]) gone(at, kind, subject),
+    (select %s::integer as shard) here offset 0) gone
+where d.shard = gone.shard and d.at = gone.at and d.kind = gone.kind and d.subject = gone.subject
 
 -- name: read_due_now
 select at, kind, subject, book, attempt from due where shard = %s and at <= clock_timestamp() order by at limit %s

@@ -41,7 +41,7 @@ class Shard:
         self._limits = limits
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._stopping = self._giving_up = False
         self.batches = self.commands = self.alarms = self.unknowns = self.reruns = 0
 
     # Callers
@@ -64,19 +64,27 @@ class Shard:
         self._task = asyncio.create_task(self._run(), name=f"shard-{self.id}")
 
     async def stop(self, within_s: float = 8.0) -> None:
-        """Takes no new first commands, commits what waits, and ends."""
+        """Takes no new first commands, commits what waits, and ends.
+
+        After `within_s` the connection is closed under what still hangs, which then ends by itself within a batch's
+        deadline: whoever waits learns that nothing happened, or that it is unknown.
+        """
         self._stopping = True
         self._wake.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=within_s)
-            if not self._task.done():
-                self._task.cancel()
+            self._giving_up = True
+            await self._port.close()
+            await self._task
         await self._port.close()
 
     # The chain of batches
 
     async def _run(self) -> None:
         while True:
+            if self._giving_up:
+                _fail([*self.lanes], Retry, "stopping", "this process is stopping; nothing was written")
+                return
             if not len(self.lanes):
                 if self._stopping:
                     return
@@ -110,7 +118,9 @@ class Shard:
             elif failure is Failure.LOST:
                 self._expire(part, Retry, "database_unavailable", "the database does not answer; nothing was written")
                 wanted = [w for w in part if w.command.recorded or not w.future.done()]
-                if wanted and not (self._stopping and all(w.future.done() for w in wanted)):
+                if self._giving_up:
+                    _fail(wanted, Retry, "stopping", "this process is stopping; nothing was written")
+                elif wanted and not (self._stopping and all(w.future.done() for w in wanted)):
                     pending.append(wanted)
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, _PAUSE_MAX_S)
@@ -136,8 +146,8 @@ class Shard:
                 await self._port.write(statements)
         except Exception as error:
             await self._port.close()
-            failure = classify(error)
-            if failure is not Failure.LOST or not writing:
+            failure = classify(error, writing=writing)
+            if failure is not Failure.UNKNOWN:
                 _report(failure, error, batch)
                 return failure
             if not await self._find(batch, batch_id):
@@ -185,6 +195,8 @@ class Shard:
                 await self._port.close()
                 log.warning("unknown commit not yet resolved: %s", error)
             self._expire(batch, Unknown, "unknown_outcome", "the commit's answer was lost; ask with the same key")
+            if self._giving_up:
+                _fail(batch, Unknown, "unknown_outcome", "the commit's answer was lost; ask with the same key")
             if self._stopping and all(waiting.future.done() for waiting in batch):
                 raise Stuck
             await asyncio.sleep(pause_s)

@@ -40,7 +40,12 @@ class Keys(Table[tuple[int, bytes], KeyRecord]):
     name = "key"
 
     def reading(self, shard: int, keys: Sequence[tuple[int, bytes]]) -> Statement:
-        return SQL["read_keys"], (bigints([book for book, _ in keys]), byteas([digest for _, digest in keys]), shard)
+        return SQL["read_keys"], (
+            bigints([book for book, _ in keys]),
+            byteas([digest for _, digest in keys]),
+            shard,
+            shard,
+        )
 
     def load(self, row: Row) -> tuple[tuple[int, bytes], KeyRecord]:
         book, digest, fingerprint, subject, status, answer, deadline, version, created_at = row
@@ -62,6 +67,7 @@ class Keys(Table[tuple[int, bytes], KeyRecord]):
 
     def inserting(self, head: Head, records: Sequence[KeyRecord]) -> Iterable[Statement]:
         columns = (
+            integers([r.version for r in records]),  # one that is finished in the batch that began it has gone on
             bigints([r.book for r in records]),
             byteas([r.digest for r in records]),
             byteas([r.fingerprint for r in records]),

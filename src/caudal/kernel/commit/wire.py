@@ -44,13 +44,15 @@ class Wire:
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection, self._libpq = connection, connection.pgconn
+        self._socket = connection.pgconn.socket  # libpq forgets it when the connection is lost
         self._loop = asyncio.get_running_loop()
         self._adapt = Transformer.from_context(connection)
         self._names: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
         self._waiter: asyncio.Future[None] | None = None
         self._lost: BaseException | None = None
         self._libpq.nonblocking = 1
-        self._loop.add_reader(self._libpq.socket, self._readable)
+        self._watching = True
+        self._loop.add_reader(self._socket, self._readable)
 
     def begin(self) -> None:
         """Enters a pipeline block."""
@@ -62,9 +64,10 @@ class Wire:
 
     def close(self) -> None:
         """Gives the connection up, whatever is under way on it."""
-        if not self._connection.closed:
-            self._loop.remove_reader(self._libpq.socket)
-            self._loop.remove_writer(self._libpq.socket)
+        if self._lost is None:
+            self._lost = psycopg.InterfaceError("the connection was given up")
+        self._wake()
+        self._forget_socket()
         self._libpq.finish()
 
     async def ask(self, statements: Sequence[Statement]) -> list[pq.abc.PGresult]:
@@ -85,7 +88,8 @@ class Wire:
             if result.status not in _DONE:
                 raise error_from_result(result, encoding="utf-8")
             answers.append(result)
-        assert len(answers) == expected, "an answer for each statement"
+        if len(answers) != expected:  # the COMMIT may have come through: this is no reason to run it again
+            raise psycopg.InterfaceError(f"{len(answers)} answers came for {expected} statements")
         return [answer for answer in answers if answer.fname(0) is not None or answer.command_status]
 
     def rows(self, answer: pq.abc.PGresult) -> list[Row]:
@@ -114,8 +118,15 @@ class Wire:
             self._libpq.consume_input()
         except psycopg.Error as error:
             self._lost = error
-            self._loop.remove_reader(self._libpq.socket)
+            self._forget_socket()
         self._wake()
+
+    def _forget_socket(self) -> None:
+        """Once: a number that is closed may soon be somebody else's."""
+        if self._watching:
+            self._watching = False
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -139,9 +150,10 @@ class Wire:
 
     async def _flushed(self) -> None:
         """The rest of a large batch, as the socket takes it; answers are read meanwhile by `_readable`."""
-        self._loop.add_writer(self._libpq.socket, self._wake)
+        self._loop.add_writer(self._socket, self._wake)
         try:
             while self._libpq.flush():
                 await self._wait()
         finally:
-            self._loop.remove_writer(self._libpq.socket)
+            if self._watching:
+                self._loop.remove_writer(self._socket)

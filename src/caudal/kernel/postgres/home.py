@@ -18,6 +18,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -175,3 +176,6 @@ def remove(home: Path) -> None:
         real.rmdir()
         if home.is_symlink():
             home.unlink()
+    if real.parent == ELSEWHERE:
+        with suppress(OSError):  # other installations have their data there
+            ELSEWHERE.rmdir()

@@ -1,0 +1,143 @@
+"""How long the write path waits: for a shard that is busy, an answer that does not come, a process that ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import psycopg
+import pytest
+
+from caudal.kernel import db
+from caudal.kernel.commit import PostgresPort
+from caudal.kernel.errors import Retry, Unknown
+from caudal.kernel.ids import uuid7
+from tests.kernel.faulty import FaultyPort, lose_the_answer, raising
+from tests.kernel.test_commit import rows
+from tests.kernel.toy import Note, key, shard, soon
+
+RACE = psycopg.errors.SerializationFailure("race")
+
+
+async def stand_still(_: FaultyPort) -> None:
+    await asyncio.sleep(3600)
+
+
+async def test_a_batch_that_loses_every_race_is_given_back_after_five_reruns(database_url: str) -> None:
+    port = FaultyPort(database_url, between=raising(RACE))
+    port.always = True
+    written = shard(database_url, port=port)
+    with pytest.raises(Retry) as refused:
+        await written.submit(Note(text="x"), soon())
+    assert refused.value.code == "try_again"
+    assert len(port.happened) == 6
+    port.moments.clear()
+    await written.submit(Note(text="y"), soon())
+    assert await rows(database_url, "select data from event") == [(b"y",)]
+    await written.stop()
+
+
+@pytest.mark.parametrize("moment", ["before_read", "between", "instead_of_commit", "after_commit"])
+async def test_an_answer_that_does_not_come_in_time_costs_the_connection_and_nothing_else(
+    database_url: str, moment: str
+) -> None:
+    port = FaultyPort(database_url, **{moment: stand_still})
+    written = shard(database_url, port=port, batch_deadline_s=0.2)
+    result = await written.submit(Note(text="x", key=key("k")), soon())
+    assert result.answer is not None and result.answer.status == 201
+    assert port.happened == [moment]
+    assert port.finds == (moment in ("instead_of_commit", "after_commit")), "behind the write it is looked for"
+    assert await rows(database_url, "select data from event") == [(b"x",)]
+    await written.stop()
+
+
+async def test_a_transaction_that_takes_too_long_is_ended_by_the_server(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(db.SESSION_SETTINGS, "transaction_timeout", "200ms")
+
+    async def sleep(port: FaultyPort) -> None:
+        with pytest.raises(psycopg.errors.TransactionTimeout):
+            await port.say(("select pg_sleep(2)", ()))
+        raise psycopg.errors.TransactionTimeout
+
+    port, started = FaultyPort(database_url, instead_of_commit=sleep), time.monotonic()
+    written = shard(database_url, port=port)
+    await written.submit(Note(text="x"), soon())
+    assert time.monotonic() - started < 1.5
+    assert (port.finds, written.unknowns, written.reruns) == (1, 1, 1)
+    assert await rows(database_url, "select count(*) from event") == [(1,)]
+    await written.stop()
+
+
+async def test_a_primary_that_became_read_only_is_left_for_another_connection(database_url: str) -> None:
+    async def demote(port: FaultyPort) -> None:
+        assert port._wire is not None
+        port._wire.begin()
+        await port.say(("set default_transaction_read_only = on", ()))
+        port._wire.end()
+
+    port = FaultyPort(database_url, before_read=demote)
+    written = shard(database_url, port=port)
+    await written.submit(Note(text="x"), soon())
+    assert (written.reruns, len(set(port.backends))) == (1, 2)
+    assert await rows(database_url, "select count(*) from event") == [(1,)]
+    await written.stop()
+
+
+async def test_a_lost_commit_is_looked_for_only_when_its_backend_has_let_go_of_the_shard(database_url: str) -> None:
+    port, batch = PostgresPort(database_url), uuid7()
+    async with await psycopg.AsyncConnection.connect(database_url) as former:
+        await former.execute("select 1 from shard where id = 0 for update")
+        finding = asyncio.create_task(port.find(0, batch))
+        await asyncio.sleep(0.3)
+        assert not finding.done(), "it waits for the shard's row"
+        await former.execute(
+            "insert into batch (shard, id, commands, first_event_seq, last_event_seq, first_posting_seq,"
+            " last_posting_seq, at) values (0, %s, 1, 1, 0, 1, 0, now())",
+            (batch,),
+        )
+        await former.commit()
+        assert await finding
+    assert not await port.find(0, uuid7())
+    await port.close()
+
+
+async def test_a_process_that_ends_closes_the_connection_under_what_hangs(database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        await other.execute("select 1 from shard where id = 0 for update")
+        written = shard(database_url)
+        waiting = [written.submit(Note(text="x"), soon()) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        waiting.append(written.submit(Note(text="behind"), soon()))
+        started = time.monotonic()
+        await written.stop(within_s=0.3)
+        assert time.monotonic() - started < 1.0, "closing wakes what waits for an answer"
+    for one in waiting:
+        with pytest.raises(Retry) as refused:
+            await one
+        assert refused.value.code == "stopping"
+    assert await rows(database_url, "select count(*) from event") == [(0,)]
+
+
+async def test_a_process_that_ends_says_that_a_lost_commit_is_unknown(database_url: str) -> None:
+    away = raising(psycopg.OperationalError("still away"))
+    port = FaultyPort(database_url, before_find=away, after_commit=lose_the_answer)
+    port.always = True
+    written = shard(database_url, port=port)
+    waiting = written.submit(Note(text="x"), soon(60))
+    await asyncio.sleep(0.3)
+    await written.stop(within_s=0.1)
+    with pytest.raises(Unknown):
+        await waiting
+    assert await rows(database_url, "select count(*) from event") == [(1,)]
+
+
+async def test_a_key_is_found_however_far_the_shards_time_is_ahead(database_url: str) -> None:
+    await rows(database_url, "update shard set last_at = now() + interval '2 days' returning 1")
+    written = shard(database_url)
+    for replayed in (False, True):
+        result = await written.submit(Note(text="x", key=key("k")), soon())
+        assert result.answer is not None and result.answer.replayed == replayed
+    assert await rows(database_url, "select count(*) from event") == [(1,)]
+    await written.stop()

@@ -13,12 +13,31 @@ import msgspec
 import pytest
 
 from caudal.app import events, examples
-from caudal.contracts import merchants, payins
+from caudal.connectors import AwaitPush, Redirect, ShowQr, ShowVoucher
+from caudal.contracts import instruments, ledger, merchants, payins, webhooks
+from caudal.contracts.envelope import envelope_of
 from caudal.kernel.http import encode
 from caudal.merchants import FeePlan, FeeRow, fee_minor
 from caudal.payins import Status, decide
-from caudal.payins.model import Deposit, Detail, Payin, body_of, deposit_body
+from caudal.payins.decide.changing import begun
+from caudal.payins.model import (
+    Chosen,
+    Deposit,
+    Detail,
+    Discrepancy,
+    Operation,
+    OperationDetail,
+    Payin,
+    body_of,
+    capture_body,
+    deposit_body,
+    discrepancy_body,
+    refund_body,
+)
 from caudal.payins.states import TABLE
+from caudal.vault import decide as vault_decide
+from caudal.vault.model import InstrumentRecord
+from caudal.vault.model import body_of as instrument_body
 
 AT = datetime(2026, 11, 23, 10, 0, 0, 123456, tzinfo=UTC)
 ID, OTHER = UUID("01a207d9210075c38000019a41e07f2b"), UUID("fed890b0b5068d6bb38e5ed26348ad89")
@@ -43,6 +62,20 @@ PAYIN = Payin(
     expires_at=AT + timedelta(days=3),
     paid_at=None,
 )
+THROUGH = Detail(
+    capture="manual",
+    three_ds=True,
+    return_url="https://shop.example/",
+    chosen=Chosen(instrument=OTHER, brand="visa", last_four="1111", bank="1007"),
+    reference="pp_1",
+    payer_page="http://127.0.0.1/pay/1",
+)
+ACTIONS = (
+    Redirect(url="http://127.0.0.1/3ds"),
+    ShowQr(payload="0002"),
+    ShowVoucher(line="1" * 47, barcode="1" * 44, due_on="2026-12-01", url=None),
+    AwaitPush(phone="…678"),
+)
 PAYINS = {
     "created": PAYIN,
     "created with everything": msgspec.structs.replace(PAYIN, reference="order-1001", detail=encode(DETAIL)),
@@ -51,6 +84,54 @@ PAYINS = {
         PAYIN, status=Status.PAID, reason="late", received_minor=12_050, fee_minor=421, paid_at=AT, book=3
     ),
     **{f"as {status}": msgspec.structs.replace(PAYIN, status=status, detail=encode(DETAIL)) for status in Status},
+    **{
+        f"that {action.__class__.__name__}": msgspec.structs.replace(
+            PAYIN, method="card", deposit_number=None, detail=encode(msgspec.structs.replace(THROUGH, action=action))
+        )
+        for action in ACTIONS
+    },
+    "captured and disputed": msgspec.structs.replace(
+        PAYIN,
+        status=Status.PAID,
+        paid_at=AT,
+        received_minor=12_050,
+        authorized_minor=12_050,
+        captured_minor=12_050,
+        refunded_minor=50,
+        disputed_minor=1,
+        available_on=AT.date(),
+        detail=encode(THROUGH),
+    ),
+}
+CAPTURE = begun(PAYIN, OTHER, "capture", 2_000, AT)
+OPERATIONS = {
+    "pending": CAPTURE,
+    "failed": msgspec.structs.replace(CAPTURE, status="failed", reason="processing_error", settled_at=AT, book=3),
+    "with everything": msgspec.structs.replace(
+        CAPTURE,
+        status="succeeded",
+        settled_at=AT,
+        fee_minor=50,
+        from_available_minor=2_050,
+        detail=encode(OperationDetail(final=True, note="n", metadata={"a": "b"}, day=AT.date())),
+    ),
+}
+DISCREPANCY = Discrepancy(
+    id=OTHER,
+    book=2,
+    version=1,
+    provider="card",
+    kind="late_success",
+    payin=ID,
+    detail=b'{"key":"1"}',
+    created_at=AT,
+    resolved_at=None,
+    resolution=None,
+)
+DISCREPANCIES = {
+    "open": DISCREPANCY,
+    "of nobody": msgspec.structs.replace(DISCREPANCY, payin=None, book=1, kind="unknown_payment"),
+    "resolved": msgspec.structs.replace(DISCREPANCY, resolved_at=AT, resolution="looked after"),
 }
 DEPOSIT = Deposit(
     id=OTHER,
@@ -81,7 +162,8 @@ DEPOSITS = {
 @pytest.mark.parametrize("page", [None, "http://127.0.0.1:8701"], ids=["event", "with the sandbox's page"])
 def test_a_payin_is_emitted_in_the_published_language(payin: Payin, page: str | None) -> None:
     emitted = encode(body_of(payin, page))
-    for kind in (payins.PayinData, payins.PayinCreated, payins.PayinReceived, payins.PayinPaid, payins.PayinExpired):
+    kinds = [kind for name, kind in payins.EVENTS.items() if name.startswith("payin.")]
+    for kind in (payins.PayinData, *kinds):
         assert encode(msgspec.json.decode(emitted, type=kind)) == emitted
 
 
@@ -92,19 +174,90 @@ def test_a_deposit_is_emitted_in_the_published_language(deposit: Deposit) -> Non
         assert encode(msgspec.json.decode(emitted, type=kind)) == emitted
 
 
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
+def test_captures_and_refunds_are_emitted_in_the_published_language(operation: Operation) -> None:
+    for prefix, body in (("capture.", capture_body), ("refund.", refund_body)):
+        emitted = encode(body(operation))
+        kinds = [kind for name, kind in payins.EVENTS.items() if name.startswith(prefix)]
+        assert kinds
+        for kind in kinds:
+            assert encode(msgspec.json.decode(emitted, type=kind)) == emitted
+
+
+@pytest.mark.parametrize("found", DISCREPANCIES.values(), ids=list(DISCREPANCIES))
+def test_a_discrepancy_is_emitted_in_the_published_language(found: Discrepancy) -> None:
+    emitted = encode(discrepancy_body(found))
+    for kind in (payins.DiscrepancyOpened, payins.DiscrepancyResolved):
+        assert encode(msgspec.json.decode(emitted, type=kind)) == emitted
+
+
+INSTRUMENT = InstrumentRecord(
+    id=ID,
+    book=2,
+    version=1,
+    type="card",
+    brand="visa",
+    bin="41111111",
+    last4="1111",
+    expiry_month=12,
+    expiry_year=2030,
+    country="BR",
+    fingerprint=bytes(16),
+    key_id="0123456789abcdef",
+    wrapped=b"",
+    sealed=b"",
+    code=None,
+    code_until=None,
+    created_at=AT,
+    deleted_at=None,
+)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [INSTRUMENT, msgspec.structs.replace(INSTRUMENT, book=3, country=None, fingerprint=None, deleted_at=AT)],
+    ids=["kept", "erased"],
+)
+def test_an_instrument_is_emitted_in_the_published_language(record: InstrumentRecord) -> None:
+    emitted = encode(instrument_body(record))
+    for kind in instruments.EVENTS.values():
+        assert encode(msgspec.json.decode(emitted, type=kind)) == emitted
+
+
+def test_every_type_that_the_vault_emits_is_in_the_table() -> None:
+    source = Path(vault_decide.__file__).read_text()
+    literal = set(re.findall(r'"(instrument\.[a-z_]+)"', source)) - {vault_decide.FORGET}
+    assert literal == set(instruments.EVENTS)
+
+
 def test_every_type_that_payins_emit_is_in_the_table() -> None:
-    source = Path(decide.__file__).read_text()
-    work = {decide.EXPIRE, decide.RETURN}
-    literal = set(re.findall(r'"((?:payin|deposit)\.[a-z_]+)"', source)) - work
-    by_status = {f"payin.{status}" for status in TABLE.values() if status is not Status.PENDING}
-    assert literal | by_status == set(payins.EVENTS)
+    folder = Path(decide.__file__).parent
+    source = "".join(path.read_text() for path in sorted(folder.glob("*.py")))
+    work = {decide.EXPIRE, decide.OPERATE, decide.RETURN, decide.SUBMIT}
+    literal = set(re.findall(r'"((?:payin|capture|refund|deposit|discrepancy)\.[a-z_]+)"', source)) - work
+    assert literal == set(payins.EVENTS)
+
+
+def test_every_end_of_a_payin_has_its_event() -> None:
+    by_status = {f"payin.{status}" for status in TABLE.values()}
+    assert by_status <= set(payins.EVENTS)
 
 
 def test_every_type_stands_once_with_an_example() -> None:
-    assert not set(payins.EVENTS) & set(merchants.EVENTS)
+    names = [*payins.EVENTS, *instruments.EVENTS, *webhooks.EVENTS, *merchants.EVENTS, *ledger.EVENTS]
+    assert len(names) == len(set(names))
     assert [name for name, _, _ in examples.EVENTS] == list(events.TYPES)
     for name, _, data in examples.EVENTS:
         assert type(data) is events.TYPES[name].data, name
+
+
+@pytest.mark.parametrize("name", events.TYPES)
+def test_an_event_is_about_an_id_with_the_prefix_of_its_kind(name: str) -> None:
+    example, kind = events.TYPES[name].example, events.TYPES[name]
+    prefix, _, text = example["subject"].rpartition("_")
+    assert prefix == kind.subject_prefix
+    row = (7, AT, name, UUID(text), b"{}")
+    assert envelope_of(1, row).subject == example["subject"]
 
 
 @pytest.mark.parametrize("name", events.TYPES)
@@ -173,6 +326,11 @@ def _inside(schema: Any) -> None:
     del schema["$defs"]["ShowBankDetails"]["properties"]["clabe"]
 
 
+def _action(schema: Any) -> None:
+    union = _data(schema)["properties"]["next_action"]["anyOf"][0]
+    del union["discriminator"]["mapping"]["show_qr"]
+
+
 def _renamed(schema: Any) -> None:
     schema["properties"]["type"]["const"] = "payin.payed"
 
@@ -190,6 +348,7 @@ CHANGES = [
     (_required, "/data/colour is required now"),
     (_uncertain, "/data/fees was required"),
     (_inside, "/data/next_action/clabe was removed"),
+    (_action, "/data/next_action was show_qr at times"),
     (_renamed, "/type was 'payin.paid' and is 'payin.payed'"),
     (_items, "/data/metadata/* was string and is integer"),
 ]

@@ -1,6 +1,46 @@
-"""The catalogue: countries, payment methods with their limits, payers' documents. Data, with its sources."""
+"""The catalogue: countries, payment methods with their limits, cards, banks, payers' documents and telephones.
 
-from caudal.catalogue.documents import document_error
+Data, with its sources. Every `…_error` says what is wrong with a text, or None, and is pure.
+"""
+
+from caudal.catalogue.banks import BANKS, BankAccount, bank_account_errors, bank_error, clabe_error
+from caudal.catalogue.cards import (
+    BRANDS,
+    CARD_BRANDS,
+    bin_of,
+    brand_error,
+    brand_of,
+    card_expiry_error,
+    card_number_error,
+    digits_of,
+    holder_name_error,
+    security_code_error,
+)
+from caudal.catalogue.documents import DOCUMENT_KINDS, document_error
 from caudal.catalogue.methods import COUNTRIES, METHODS, Method, near_method
+from caudal.catalogue.phones import phone_error
 
-__all__ = ["COUNTRIES", "METHODS", "Method", "document_error", "near_method"]
+__all__ = [
+    "BANKS",
+    "BRANDS",
+    "CARD_BRANDS",
+    "COUNTRIES",
+    "DOCUMENT_KINDS",
+    "METHODS",
+    "BankAccount",
+    "Method",
+    "bank_account_errors",
+    "bank_error",
+    "bin_of",
+    "brand_error",
+    "brand_of",
+    "card_expiry_error",
+    "card_number_error",
+    "clabe_error",
+    "digits_of",
+    "document_error",
+    "holder_name_error",
+    "near_method",
+    "phone_error",
+    "security_code_error",
+]

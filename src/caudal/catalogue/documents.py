@@ -1,18 +1,55 @@
-"""Payers' identity documents by country, checked by python-stdnum.
+"""Payers' identity documents by country, checked by python-stdnum where there is a check digit, else by rule.
 
-Mexico: CURP (18 characters, RENAPO, with birth date, state and check digit) and RFC (12 for companies, 13 for people,
-SAT, with its check digit).
+Brazil: CPF (people, 11 digits) and CNPJ (companies, 14 places; letters in the first twelve since July 2026, Instrução
+Normativa RFB 2.229/2024). Colombia: NIT (DIAN, with its check digit) and CC (cédula de ciudadanía, 6 to 10 digits
+without a check digit: dLocal's country reference). Kenya: national ID, a serial number without a check digit (6 to 9
+digits: Smile ID's and dLocal's country references). Mexico: CURP (18 characters, RENAPO, with birth date, state and
+check digit) and RFC (12 for companies, 13 for people, SAT, with its check digit).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
-from stdnum.exceptions import InvalidLength, ValidationError
+from stdnum.br import cnpj, cpf
+from stdnum.co import nit
+from stdnum.exceptions import InvalidFormat, InvalidLength, ValidationError
 from stdnum.mx import curp, rfc
 
+_LONGEST: Final = 32
 _RFC_LEAST: Final = 12
+_NIT_LENGTHS: Final = range(9, 12)
+_CC: Final = re.compile("[1-9][0-9]{5,9}")
+_KENYAN: Final = re.compile("[0-9]{6,9}")
+
+
+def _cpf(text: str) -> None:
+    # Eleven times the same digit has right check digits and belongs to nobody.
+    if len(set(cpf.validate(text))) == 1:
+        raise InvalidFormat
+
+
+def _cnpj(text: str) -> None:
+    if not text.isascii():  # the library takes digits of other scripts
+        raise InvalidFormat
+    cnpj.validate(text)
+
+
+def _nit(text: str) -> None:
+    if len(nit.validate(text)) not in _NIT_LENGTHS:
+        raise InvalidLength
+
+
+def _cc(text: str) -> None:
+    if not _CC.fullmatch(re.sub("[. ]", "", text)):
+        raise InvalidFormat
+
+
+def _national_id(text: str) -> None:
+    if not _KENYAN.fullmatch(text.strip()) or not text.strip("0 "):
+        raise InvalidFormat
 
 
 def _curp(text: str) -> None:
@@ -25,7 +62,12 @@ def _rfc(text: str) -> None:
         raise InvalidLength
 
 
-DOCUMENT_KINDS: Final[dict[str, dict[str, Callable[[str], None]]]] = {"MX": {"CURP": _curp, "RFC": _rfc}}
+DOCUMENT_KINDS: Final[dict[str, dict[str, Callable[[str], None]]]] = {
+    "BR": {"CPF": _cpf, "CNPJ": _cnpj},
+    "CO": {"CC": _cc, "NIT": _nit},
+    "KE": {"national ID": _national_id},
+    "MX": {"CURP": _curp, "RFC": _rfc},
+}
 
 
 def document_error(country: str, text: str) -> str | None:
@@ -33,6 +75,8 @@ def document_error(country: str, text: str) -> str | None:
     kinds = DOCUMENT_KINDS.get(country)
     if kinds is None:
         return None
+    if len(text) > _LONGEST:
+        return f"at most {_LONGEST} characters"
     reasons = []
     for name, check in kinds.items():
         try:

@@ -1,4 +1,8 @@
-"""Countries and payment methods, from the tables beside this file; limits are as their sources say."""
+"""Countries and payment methods, from the tables beside this file; limits are as their sources say.
+
+A method is named by its scheme (`card`, `pse`); brands and banks are rows of tables of their own. Where a source names
+no time (cards, M-Pesa's prompt) or no longest one, it is caudal's: the payer stands before a page, a prompt or a code.
+"""
 
 from __future__ import annotations
 
@@ -39,20 +43,22 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
-def _table(name: str, kind: type[T]) -> list[T]:
+def table(name: str, kind: type[T]) -> list[T]:
+    """The rows of a table beside this file."""
     with Path(__file__).with_name(name).open(encoding="utf-8", newline="") as file:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
     return [msgspec.convert(row, kind, strict=False) for row in rows]
 
 
-COUNTRIES: Final[dict[str, Country]] = {row.country: row for row in _table("countries.csv", Country)}
-METHODS: Final[dict[tuple[str, str], Method]] = {(m.country, m.method): m for m in _table("methods.csv", Method)}
+COUNTRIES: Final[dict[str, Country]] = {row.country: row for row in table("countries.csv", Country)}
+METHODS: Final[dict[tuple[str, str], Method]] = {(m.country, m.method): m for m in table("methods.csv", Method)}
 
 
-def near_method(country: str, method: str) -> str:
-    """What to say about a method that a country does not have."""
-    there = sorted(name for of, name in METHODS if of == country)
+def near_method(country: str | None, method: str) -> str:
+    """What to say about a method that a country, or with None the whole catalogue, does not have."""
+    there = sorted({name for of, name in METHODS if country in (None, of)})
     if not there:
         return f"no method is offered in {country} yet"
     near = difflib.get_close_matches(method, there, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"methods in {country}: {', '.join(there)}"
+    where = "methods" if country is None else f"methods in {country}"
+    return f"did you mean {near[0]}?" if near else f"{where}: {', '.join(there)}"

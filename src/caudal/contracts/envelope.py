@@ -7,15 +7,32 @@ gave it, laid out as a UUIDv7. Nothing more is stored for it.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from caudal.kernel import ids
+from caudal.kernel.clock import rfc3339
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SEQ_BITS: Final = 40
+# What stands before an id in `subject`, by the first word of the event's type.
+PREFIXES: Final = {
+    "payin": "payin",
+    "capture": "capture",
+    "refund": "refund",
+    "deposit": "dep",
+    "discrepancy": "disc",
+    "dispute": "dispute",
+    "instrument": "instr",
+    "balance": "bal",
+    "merchant": "mer",
+    "fee_plan": "mer",
+    "api_key": "key",
+    "operator": "operator",
+    "webhook_endpoint": "endpoint",
+}
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +47,20 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     data: msgspec.Raw
     specversion: str = "1.0"
     datacontenttype: str = "application/json"
+
+
+def envelope_of(slot: int, row: tuple[Any, ...]) -> Envelope:
+    """A row of `event` (seq, at, type, subject, data) as CloudEvents has it; the same bytes wherever it is sent."""
+    seq, at, type, subject, data = row
+    return Envelope(
+        id=event_id(at, slot, seq),
+        source="/caudal",
+        type=type,
+        time=rfc3339(at),
+        subject=ids.public(PREFIXES[type.partition(".")[0]], subject),
+        sequence=str(seq),
+        data=msgspec.Raw(data),
+    )
 
 
 def event_id(at: datetime, slot: int, seq: int) -> str:

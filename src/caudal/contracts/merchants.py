@@ -1,4 +1,8 @@
-"""Events of merchants and operators. They stand in the house's book 0, and are for the platform, not for merchants."""
+"""Events of merchants and operators, for the platform, not for merchants.
+
+Those of keys stand in the house's book of the key's mode (0 test, 1 live); those of merchants and operators, who are of
+neither mode, in book 0.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,22 @@ import msgspec
 
 Mode = Literal["test", "live"]
 LatePayments = Literal["accept", "unapplied"]
+RefundsBeyondBalance = Literal["refuse", "allow"]
 
 
 class FeeLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What a payment of one family and currency costs: fixed, in minor units, and a share in basis points."""
+    """What a payment of one family and currency costs: fixed, in minor units, and a share in basis points.
+
+    A refund and a dispute of it cost a fixed amount each. `settlement_days` after its day its money is available.
+    """
 
     family: str
     currency: str
     fixed_minor: int = 0
     basis_points: int = 0
+    refund_fixed_minor: int = 0
+    dispute_fixed_minor: int = 0
+    settlement_days: int = 1
 
 
 class MerchantCreated(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +37,7 @@ class MerchantCreated(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     country: str
     late_payments: LatePayments
+    refunds_beyond_balance: RefundsBeyondBalance = "refuse"
 
 
 class MerchantChanged(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +45,7 @@ class MerchantChanged(msgspec.Struct, frozen=True, kw_only=True):
 
     merchant: str
     late_payments: LatePayments
+    refunds_beyond_balance: RefundsBeyondBalance = "refuse"
 
 
 class FeePlanChanged(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,15 +36,15 @@ def cursor(place: Place) -> str:
     return base64.urlsafe_b64encode(_FORM.pack(micros, place[1].bytes)).decode()
 
 
-def cursor_of(text: str | None) -> Place | None:
-    """The place that a cursor names. Raises Invalid for a text that is none of ours."""
+def cursor_of(text: str | None, parameter: str = "after") -> Place | None:
+    """The place that a cursor names. Raises Invalid, about the `parameter`, for a text that is none of ours."""
     if text is None:
         return None
     try:
         micros, id = _FORM.unpack(base64.urlsafe_b64decode(text.encode("ascii")))
         return _EPOCH + timedelta(microseconds=micros), UUID(bytes=id)
     except (ValueError, struct.error, binascii.Error, OverflowError) as error:
-        detail = FieldError(field="?after", code="invalid_cursor", detail="take it from the list's answer")
+        detail = FieldError(field=f"?{parameter}", code="invalid_cursor", detail="take it from the list's answer")
         raise Invalid("invalid_request", "the cursor cannot be read", errors=(detail,)) from error
 
 

@@ -26,6 +26,12 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 _TABLE: Final = (
+    Problem(
+        "malformed_http",
+        400,
+        "The request is not HTTP",
+        "Its line, a header, or its framing cannot be read; the connection is closed.",
+    ),
     Problem("malformed_json", 400, "The body is not JSON", "The body cannot be read; nothing was written."),
     Problem(
         "invalid_key", 400, "The Idempotency-Key cannot be used", "1 to 255 printable ASCII characters, bare or quoted."
@@ -50,11 +56,27 @@ _TABLE: Final = (
         "This contradicts what was reported before",
         "A callback with a known tracking key and other content.",
     ),
-    Problem("already_exists", 409, "There is one already", "A name or reference that must be unique is taken."),
-    Problem("key_in_progress", 409, "The first request with this key has not ended", "Ask again after `Retry-After`."),
+    Problem("already_exists", 409, "There is one already", "What must be unique is taken."),
+    Problem(
+        "key_in_progress",
+        409,
+        "The first request with this key has not ended",
+        "Ask again after `Retry-After`; `object` is what it makes.",
+    ),
     Problem("key_burned", 409, "This key was withdrawn", "It was burned before it was used and is refused for ever."),
-    Problem("too_large", 413, "The body is too large", "CAUDAL_BODY_LIMIT_BYTES bounds it."),
-    Problem("unsupported_media_type", 415, "The content type is not JSON", "Send `Content-Type: application/json`."),
+    Problem(
+        "request_timeout",
+        408,
+        "The request did not arrive in time",
+        "Head and body have to arrive within 30 s; nothing was written, and the connection is closed.",
+    ),
+    Problem("too_large", 413, "The body is too large", "CAUDAL_BODY_LIMIT_BYTES bounds it; evidence, 5 MiB a file."),
+    Problem(
+        "unsupported_media_type",
+        415,
+        "The content type is not taken here",
+        "Send `Content-Type: application/json`; evidence says which of its types it is.",
+    ),
     Problem(
         "invalid_request",
         422,
@@ -68,12 +90,19 @@ _TABLE: Final = (
         "The same Idempotency-Key came with another method, path or body.",
     ),
     Problem("insufficient_funds", 422, "The balance does not cover this", "More was asked for than there is."),
+    Problem("not_refundable", 422, "This method has no refunds", "Send the money back in another way."),
     Problem("amount_too_large", 422, "More than there is to act on", "E.g. returning more than is unapplied."),
+    Problem(
+        "head_too_large",
+        431,
+        "The request's head is too large",
+        "At most 100 headers, and 32 KiB of them and the target; the connection is closed.",
+    ),
     Problem(
         "too_many_requests",
         429,
         "Too many requests",
-        "One merchant's share of the queue is full; ask again after `Retry-After`.",
+        "The merchant's share of the queue is full, or it asks more often than agreed; ask again after `Retry-After`.",
     ),
     Problem("internal_error", 500, "A defect of ours", "The request had no effect; an alarm was raised."),
     Problem(
@@ -85,13 +114,19 @@ _TABLE: Final = (
     Problem("overloaded", 503, "Too much is waiting", "Nothing was written; ask again after `Retry-After`."),
     Problem("stopping", 503, "This process is stopping", "Nothing was written; ask again."),
     Problem("try_again", 503, "The shard was busy", "Nothing was written; ask again."),
+    Problem(
+        "provider_unavailable",
+        503,
+        "The provider does not answer",
+        "Its breaker is open; nothing was written. Ask again after `Retry-After`, or offer another method.",
+    ),
     Problem("database_unavailable", 503, "The database does not answer", "Nothing was written; ask again."),
 )
 PROBLEMS: Final[dict[str, Problem]] = {problem.code: problem for problem in _TABLE}
 
 
 class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A problem as it is sent."""
+    """A problem as it is sent. `object` is the id of what the first request with the same key is making."""
 
     type: str
     title: str
@@ -100,6 +135,7 @@ class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     code: str
     errors: tuple[FieldError, ...] = ()
     retry: str
+    object: str | None = None
     request_id: str
 
 
@@ -114,6 +150,7 @@ def answer_of(error: CaudalError, request_id: str) -> Answer:
         code=problem.code,
         errors=error.errors,
         retry=error.retry,
+        object=error.object if isinstance(error, Retry) else None,
         request_id=request_id,
     )
     return Answer(problem.status, encode(body))

@@ -1,0 +1,191 @@
+"""Cards come in, are shown without their number, and are erased; nobody sees another's."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from caudal.kernel.context import Context
+from tests.payins.books import wrong_in
+from tests.vault.cast import AMEX, CARD, VISA, Keeper
+
+INSTRUMENTS = "/v1/instruments"
+NOBODYS = "instr_01a207d8f3a07b1480000150c29e6d07"
+
+
+async def test_a_card_is_kept_and_shown_without_its_number(ana: Keeper) -> None:
+    answered = await ana.keep(country="BR")
+    assert answered.status == 201
+    made = answered.json
+    card, fingerprint = dict(made["card"]), made["card"]["fingerprint"]
+    assert made["id"].startswith("instr_") and made["object"] == "instrument"
+    assert (made["mode"], made["type"], made["status"], made["country"]) == ("test", "card", "active", "BR")
+    assert made["created_at"] and made["deleted_at"] is None
+    shown = {"brand": "visa", "bin": "41111111", "last4": "1111", "expiry_month": 12, "expiry_year": 2040}
+    assert card == {**shown, "fingerprint": fingerprint} and len(fingerprint) == 32
+
+
+async def test_the_holder_is_shown_to_whoever_asks_for_the_card_and_stored_nowhere_else(ana: Keeper) -> None:
+    answered = await ana.keep("once", holder_name="  María José  ")
+    assert b"Mar" not in answered.body
+    seen = await ana.get(f"{INSTRUMENTS}/{answered.json['id']}")
+    assert seen.status == 200 and seen.json["card"]["holder_name"] == "María José"
+    assert {**seen.json["card"], "holder_name": ...} == {**answered.json["card"], "holder_name": ...}
+    [event] = [e for e in (await ana.get("/v1/events")).json["data"] if e["type"].startswith("instrument")]
+    assert "holder_name" not in event["data"]["card"]
+
+
+async def test_an_event_tells_what_the_answer_tells(ana: Keeper) -> None:
+    made = await ana.kept()
+    erased = (await ana.erase(made["id"])).json
+    events = (await ana.get("/v1/events?types=instrument.created,instrument.deleted")).json["data"]
+    assert [(e["type"], e["subject"], e["data"]) for e in events] == [
+        ("instrument.created", made["id"], made),
+        ("instrument.deleted", made["id"], erased),
+    ]
+
+
+async def test_a_repeated_request_keeps_one_card(ana: Keeper) -> None:
+    first, second = await ana.keep("k1"), await ana.keep("k1")
+    assert first.body == second.body and second.headers["idempotent-replayed"] == "true"
+    reused = await ana.keep("k1", security_code="321")
+    assert (reused.status, reused.code) == (422, "key_reused")
+    assert (await ana.context.rows("select count(*) from instrument")) == [(1,)]
+
+
+async def test_without_a_key_each_request_keeps_a_card(ana: Keeper) -> None:
+    first, second = await ana.kept(), await ana.kept()
+    assert first["id"] != second["id"]
+
+
+async def test_a_merchant_recognises_a_card_and_nobody_else_does(ana: Keeper, caro: Keeper) -> None:
+    one, again = await ana.kept(), await ana.kept(number=VISA, expiry_year=2041, holder_name="BETO RUIZ")
+    other, elses = await ana.kept(number="5555555555554444"), await caro.kept()
+    assert one["card"]["fingerprint"] == again["card"]["fingerprint"]
+    ana.key = await ana.key_of("live")
+    live = await ana.kept()
+    prints = {made["card"]["fingerprint"] for made in (one, other, elses, live)}
+    assert len(prints) == 4
+
+
+async def test_a_card_is_erased_once(ana: Keeper, context: Context, database_url: str) -> None:
+    made = await ana.kept()
+    erased = await ana.erase(made["id"])
+    assert erased.status == 200
+    assert (erased.json["status"], erased.json["card"]["fingerprint"]) == ("deleted", None)
+    assert erased.json["deleted_at"] is not None and erased.json["card"]["last4"] == "1111"
+    record = await ana.record(made["id"])
+    gone = (record.sealed, record.wrapped, record.key_id, record.code, record.code_until, record.fingerprint)
+    assert gone == (None,) * 6
+    seen = await ana.get(f"{INSTRUMENTS}/{made['id']}")
+    assert (seen.status, seen.json["card"]["holder_name"]) == (200, None)
+    again = await ana.erase(made["id"])
+    assert (again.status, again.code) == (409, "forbidden_transition")
+    assert await context.rows("select 1 from due") == []
+    assert await wrong_in(database_url) == []
+
+
+async def test_an_erasure_is_repeated_under_its_key(ana: Keeper) -> None:
+    made = await ana.kept()
+    path = f"{INSTRUMENTS}/{made['id']}/deletions"
+    first, second = await ana.post(path, idempotency="e"), await ana.post(path, idempotency="e")
+    assert (first.status, first.body) == (second.status, second.body) == (200, first.body)
+    refused = [await ana.post(path, idempotency="f") for _ in range(2)]
+    assert [answered.status for answered in refused] == [409, 409] and refused[0].body == refused[1].body
+
+
+async def test_cards_of_others_are_not_there(ana: Keeper, caro: Keeper) -> None:
+    made = await ana.kept()
+    ana_live = await ana.key_of("live")
+    for key in (caro.key, ana_live):
+        assert (await ana.get(f"{INSTRUMENTS}/{made['id']}", key=key)).status == 404
+        assert (await ana.erase(made["id"], key=key)).status == 404
+    for id in (NOBODYS, "x", VISA, "payin_" + "0" * 32):
+        assert (await ana.get(f"{INSTRUMENTS}/{id}")).code == "not_found"
+        assert (await ana.erase(id)).code == "not_found"
+    assert (await ana.record(made["id"])).sealed is not None
+
+
+async def test_a_key_may_do_what_its_scopes_say(ana: Keeper) -> None:
+    made = await ana.kept()
+    ana.key = await ana.key_of("test", scopes=("instruments:read",))
+    assert (await ana.get(f"{INSTRUMENTS}/{made['id']}")).status == 200
+    assert (await ana.keep()).code == "forbidden" and (await ana.erase(made["id"])).code == "forbidden"
+    ana.key = await ana.key_of("test", scopes=("instruments:write", "payins:read"))
+    assert (await ana.get(f"{INSTRUMENTS}/{made['id']}")).code == "forbidden"
+    assert (await ana.keep()).status == 201
+
+
+# What is asked, and the errors by field
+REFUSED = """
+number=-                          /card/number:missing
+number=4111111111111111           /card/number:invalid_type
+number=""                         /card/number:invalid_card_number
+number="4111111111111112"         /card/number:invalid_card_number
+number="411111111111111"          /card/number:invalid_card_number
+number="9999999999999995"         /card/number:invalid_card_number
+number="4111x1111y1111z1111"      /card/number:invalid_card_number
+number=["4111111111111111"]       /card/number:invalid_type
+expiry_month=-                    /card/expiry_month:missing
+expiry_month=13                   /card/expiry_month:invalid_expiry
+expiry_month=0                    /card/expiry_month:invalid_expiry
+expiry_month="12"                 /card/expiry_month:invalid_type
+expiry_month=1.5                  /card/expiry_month:invalid_type
+expiry_year=2020                  /card/expiry_year:expired_card
+expiry_year=20                    /card/expiry_year:expired_card
+expiry_year=9999                  /card/expiry_year:invalid_expiry
+holder_name=-                     /card/holder_name:missing
+holder_name=""                    /card/holder_name:invalid_holder_name
+holder_name="4111 1111 1111 1111"  /card/holder_name:invalid_holder_name
+security_code="12"                /card/security_code:invalid_security_code
+security_code="1234"              /card/security_code:invalid_security_code
+security_code=123                 /card/security_code:invalid_type
+cvv="123"                         /card/cvv:unknown_field
+country="XX"                      /country:unknown_country
+country="KE"                      -
+country="AR"                      /country:unknown_brand
+type="cash"                       /type:invalid_value
+type=-                            /type:missing
+card=-                            /card:missing
+card="4111111111111111"           /card:invalid_type
+number="1",expiry_month=13,holder_name="",security_code="x",country="XX"    /card/number:invalid_card_number \
+/card/expiry_month:invalid_expiry /card/holder_name:invalid_holder_name /card/security_code:invalid_security_code \
+/country:unknown_country
+"""
+
+
+@pytest.mark.parametrize("line", REFUSED.replace("\\\n", "").strip().splitlines())
+async def test_every_wrong_field_is_named_and_nothing_is_written(ana: Keeper, line: str) -> None:
+    changes, _, wanted = line.partition("  ")
+    body: dict[str, object] = {"type": "card", "card": dict(CARD)}
+    for change in changes.split(","):
+        name, _, text = change.partition("=")
+        place = body if name in ("type", "card", "country") else body["card"]
+        assert isinstance(place, dict)
+        if text == "-":
+            del place[name]
+        else:
+            place[name] = json.loads(text)
+    answered = await ana.post(INSTRUMENTS, body, idempotency="refused")
+    if wanted.strip() == "-":
+        assert answered.status == 201
+        return
+    assert answered.status == 422, answered.body
+    assert answered.fields == dict(one.split(":") for one in wanted.split())
+    rows = await ana.context.rows("select 1 from instrument union all select 1 from key where subject is not null")
+    assert len(rows) == 0
+
+
+async def test_a_number_of_another_brand_has_another_security_code(ana: Keeper) -> None:
+    assert (await ana.kept(number=AMEX, security_code="1234"))["card"]["bin"] == "378282"
+    assert (await ana.keep(number=AMEX, security_code="123")).fields == {"/card/security_code": "invalid_security_code"}
+    assert (await ana.kept(security_code=...))["card"]["brand"] == "visa"
+
+
+async def test_a_revoked_key_keeps_nothing(ana: Keeper) -> None:
+    await ana.kept()
+    await ana.context.rows("update api_key set revoked_at = now(), version = version + 1 returning 1")
+    answered = await ana.keep("late")
+    assert (answered.status, answered.code) == (401, "unauthenticated")
+    assert (await ana.context.rows("select count(*) from instrument")) == [(1,)]

@@ -1,1 +1,1 @@
-"""The outside world in a box: a bank that speaks the wire protocol of docs/sandbox-protocol.md and nothing else."""
+"""The outside world in a box: a bank and a provider that speak the wire protocols of docs/sandbox-protocol.md."""

@@ -1,8 +1,9 @@
-"""`caudal-sandbox`: the command line of the bank."""
+"""`caudal-sandbox`: the command line of the sandbox."""
 
 import argparse
 import logging
 import os
+import secrets
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -14,34 +15,39 @@ import uvloop
 from caudal_sandbox.journal import BooksInUse
 from caudal_sandbox.server import Options, serve
 
-SECRET = "CAUDAL_SANDBOX_SPEI_SECRET"
+SPEI_SECRET = "CAUDAL_SANDBOX_SPEI_SECRET"
+PROVIDER_SECRET = "CAUDAL_SANDBOX_PROVIDER_SECRET"
 
 DESCRIPTION = """\
-A bank in a box, with play money: payers transfer to a CLABE, and the bank tells caudal by a signed
-callback, as a bank on SPEI would. It has a process, storage and books of its own.
+The outside world in a box, with play money: a bank on SPEI, and a provider of card, pix, boleto, pse
+and mpesa, both with a process, storage and books of their own.
 
-A person pays at      http://HOST:PORT/pay
-A program pays with   POST /v1/bank/transfers
-The books             GET  /v1/bank/books, GET /v1/bank/statement
+A person pays at      http://HOST:PORT/pay (SPEI), and where a payment's payer_page says
+A program pays with   POST /v1/bank/transfers, POST /v1/provider/payers/KEY/pay
+caudal calls          POST /v1/provider/METHOD/payments
+The books             GET  /v1/bank/books, /v1/bank/statement, /v1/provider/statement
 
 What is acknowledged is on disk. Callbacks that caudal has not answered are kept and sent again, also
-after a restart. A transfer may ask for trouble: copies, delays, missing and false signatures.
+after a restart. Amounts and card numbers order every outcome, delay and fault.
 The whole protocol: docs/sandbox-protocol.md."""
 
 EPILOG = f"""\
 environment:
-  {SECRET}  the secret shared with caudal that signs callbacks and returns (required)
+  {SPEI_SECRET}      the secret shared with caudal that signs the bank's callbacks
+                                  and caudal's returns (required)
+  {PROVIDER_SECRET}  the same for the provider and its callbacks (one of its own for
+                                  each start if it is not set: then nobody can call)
 
 example:
-  {SECRET}=quiet-river caudal-sandbox --port 8701 --data var/sandbox \\
-      --caudal-url http://127.0.0.1:8700
+  {SPEI_SECRET}=quiet-river {PROVIDER_SECRET}=still-lake \\
+      caudal-sandbox --port 8701 --data var/sandbox --caudal-url http://127.0.0.1:8700
 
 SIGTERM and Ctrl-C finish what is in flight and exit with 0. Exit code 2: wrong usage; 1: the books or
 the port cannot be had."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the sandbox bank until it is stopped."""
+    """Run the sandbox until it is stopped."""
     options = _options(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -59,6 +65,7 @@ def _options(arguments: Sequence[str] | None) -> Options:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", default=8701, type=_port, help="port, 0 for any free one (default: %(default)s)")
+    parser.add_argument("--url", type=_url, help="where payers find this sandbox (default: where it listens)")
     parser.add_argument(
         "--data", default=Path("var/sandbox"), type=Path, help="directory of the books (default: %(default)s)"
     )
@@ -70,15 +77,18 @@ def _options(arguments: Sequence[str] | None) -> Options:
         help="callbacks on their way at once, 1 to 512 (default: %(default)s)",
     )  # fmt: skip
     given = parser.parse_args(arguments)
-    secret = os.environ.get(SECRET, "")
-    if not secret:
-        parser.error(f"{SECRET} is not set: the secret shared with caudal is required")
+    spei_secret = os.environ.get(SPEI_SECRET, "")
+    if not spei_secret:
+        parser.error(f"{SPEI_SECRET} is not set: the secret shared with caudal is required")
+    provider_secret = os.environ.get(PROVIDER_SECRET, "") or secrets.token_hex(32)
     return Options(
         host=given.host,
         port=given.port,
+        url=given.url,
         data=given.data,
         caudal_url=given.caudal_url,
-        secret=secret.encode(),
+        spei_secret=spei_secret.encode(),
+        provider_secret=provider_secret.encode(),
         concurrency=given.concurrency,
     )
 

@@ -1,38 +1,55 @@
 """Delivers callbacks out of the outbox, until caudal has answered each.
 
 The outbox is the truth; what is in memory is only what is on its way. So a restart goes on where kill -9 stopped:
-a callback whose answer was not recorded is sent again, as a bank does, and caudal must know it by its tracking key.
-One transfer's callbacks follow each other; those of different transfers travel side by side, up to a limit. When
+a callback whose answer was not recorded is sent again, as a bank does, and caudal must know it by its key or id.
+Callbacks of one lane (a transfer, a payment) follow each other; lanes travel side by side, up to a limit. When
 nobody answers at all, one callback at a time asks whether caudal is back, so that a long outbox costs nothing.
 """
 
 import asyncio
 import logging
 import random
+import sqlite3
 import time
 from contextlib import suppress
+from typing import Generic, Protocol, TypeVar
 
 import aiohttp
 
-from caudal_sandbox import books
-from caudal_sandbox.callback import ANSWER_MAX, PATH, backoff_ms, judge, request
+from caudal_sandbox.delivery import ANSWER_MAX, Letter, Outcome, backoff_ms, judge
 from caudal_sandbox.journal import Journal
-from caudal_sandbox.model import Transfer
 
 DEADLINE_S = 5.0
 IDLE_S = 1.0
 FAREWELL_S = 2.0
+GATHER_S = 0.003
 
 log = logging.getLogger(__name__)
 
 
-class Courier:
+L = TypeVar("L", bound=Letter)
+
+
+class Outbox(Protocol[L]):
+    """What a courier delivers: rows of some books, and how each is put on the wire."""
+
+    def next_due(self, books: sqlite3.Connection, limit: int) -> list[L]:
+        """List the waiting letters that are due first, due already or not, at most one a lane."""
+
+    def record_outcome(self, books: sqlite3.Connection, sent: L, outcome: Outcome) -> None:
+        """Record what became of an attempt."""
+
+    def request(self, letter: L, now_s: int) -> tuple[str, bytes, dict[str, str]]:
+        """Build path, body and headers."""
+
+
+class Courier(Generic[L]):
     """Runs from `start` to `stop`; `wake` tells it that the outbox has something new."""
 
-    def __init__(self, journal: Journal, caudal_url: str, secret: bytes, concurrency: int) -> None:
+    def __init__(self, journal: Journal, outbox: Outbox[L], caudal_url: str, concurrency: int) -> None:
         self._journal = journal
-        self._url = caudal_url.rstrip("/") + PATH
-        self._secret = secret
+        self._outbox = outbox
+        self._url = caudal_url.rstrip("/")
         self._concurrency = concurrency
         self._new = asyncio.Event()
         self._travelling: dict[int, asyncio.Task[None]] = {}
@@ -73,6 +90,9 @@ class Courier:
                 pause_s = IDLE_S
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._new.wait(), pause_s)
+            if self._travelling:
+                # Those that arrive together make room together: one look into the outbox serves them all.
+                await asyncio.sleep(GATHER_S)
 
     async def _send_due(self) -> float:
         """Send what is due and may travel; return for how many seconds nothing else will be."""
@@ -85,38 +105,38 @@ class Courier:
         # What was on its way when the read began may have ended since: its row is stale, so it waits for the next look.
         travelled = set(self._travelling)
         limit = room + len(travelled) + 1
-        first = await self._journal.read(lambda rows: books.next_due(rows, limit))
+        first = self._journal.glance(lambda rows: self._outbox.next_due(rows, limit))
         now_ms = _now_ms()
-        for transfer in first:
-            if transfer.seq in travelled:
+        for letter in first:
+            if letter.lane in travelled:
                 continue
-            assert transfer.next_attempt_ms is not None
-            wait_s = (transfer.next_attempt_ms - now_ms) / 1000
+            assert letter.next_attempt_ms is not None
+            wait_s = (letter.next_attempt_ms - now_ms) / 1000
             if wait_s > 0:
                 return min(wait_s, IDLE_S)
             if room == 0:
                 break
             room -= 1
-            self._travelling[transfer.seq] = asyncio.create_task(self._deliver(transfer))
+            self._travelling[letter.lane] = asyncio.create_task(self._deliver(letter))
         return IDLE_S
 
-    async def _deliver(self, transfer: Transfer) -> None:
+    async def _deliver(self, letter: L) -> None:
         try:
-            status, detail = await self._call(transfer)
-            outcome = judge(transfer, status, detail, _now_ms(), random.random())
-            await self._journal.write(lambda rows: books.record_outcome(rows, transfer, outcome))
+            status, detail = await self._call(letter)
+            outcome = judge(letter, status, detail, _now_ms(), random.random())
+            await self._journal.write(lambda rows: self._outbox.record_outcome(rows, letter, outcome))
         except Exception:
             # The callback stays in the outbox; without the pause a full disk would make this loop spin.
-            log.exception("the outcome of %s cannot be recorded", transfer.tracking_key)
+            log.exception("the outcome of callback %d cannot be recorded", letter.lane)
             await asyncio.sleep(IDLE_S)
         finally:
-            del self._travelling[transfer.seq]
+            del self._travelling[letter.lane]
             self.wake()
 
-    async def _call(self, transfer: Transfer) -> tuple[int | None, str]:
-        body, headers = request(transfer, self._secret, int(time.time()))
+    async def _call(self, letter: L) -> tuple[int | None, str]:
+        path, body, headers = self._outbox.request(letter, int(time.time()))
         try:
-            async with self._http.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+            async with self._http.post(self._url + path, data=body, headers=headers, allow_redirects=False) as answer:
                 said = await answer.content.read(ANSWER_MAX)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._nobody_answered()

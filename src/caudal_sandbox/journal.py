@@ -1,29 +1,31 @@
-"""The only road to the books: one writer thread with group commit, one reader thread beside it.
+"""The only road to the books: orders run on the loop, commits beside it, and reads in a thread of their own.
 
 Commits are chained, not timed: while one commit is being made durable, orders queue; what has queued is the next
-commit. An idle bank commits a single order at once. A caller is answered after COMMIT, which with WAL and
+commit. An idle sandbox commits a single order at once. A caller is answered after COMMIT, which with WAL and
 synchronous=FULL means after the fsync; so whatever was answered survives kill -9 and a power cut.
+
+An order is a few statements of some microseconds each. In a thread every one of them would hand the interpreter over
+and wait for it again, which costs more than the statement; so only COMMIT, which waits for the disk, leaves the loop.
 """
 
 import asyncio
 import fcntl
-import queue
 import sqlite3
-import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from caudal_sandbox.books import SCHEMA
-
 Work = Callable[[sqlite3.Connection], Any]
 T = TypeVar("T")
 
-BATCH_MAX = 256
+BATCH_MAX = 128
 LOCK_WAIT_S = 2.0
+# Pages of the write-ahead log before it is folded in: every page of a busy index is then written once, not ten times.
+LOG_PAGES = 4_000
 
 
 class BooksInUse(Exception):
@@ -34,63 +36,94 @@ class BooksInUse(Exception):
 class _Order:
     work: Work
     answer: asyncio.Future[Any]
-    loop: asyncio.AbstractEventLoop
 
 
 class Journal:
-    """Open books in a directory. `close` waits for what has been ordered."""
+    """Open books of a name in a directory, for one event loop. `close` waits for what has been ordered."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str, schema: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock_directory(directory)
-        path = directory / "bank.sqlite3"
+        self._lock = _lock_books(directory, name)
+        path = directory / f"{name}.sqlite3"
         self._writing = _connect(path)
-        self._writing.executescript(SCHEMA)
+        self._writing.executescript(schema)
         self._reading = _connect(path)
-        self._reading.execute("pragma query_only = on")
-        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="books-reader")
-        self._writer = threading.Thread(target=self._write_forever, name="books-writer", daemon=True)
-        self._writer.start()
+        self._glancing = _connect(path)
+        for books in (self._reading, self._glancing):
+            books.execute("pragma query_only = on")
+        self._orders: deque[_Order] = deque()
+        self._busy = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{name}-reader")
+        self._committer = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"{name}-committer")
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in a commit and return its result once that is durable; what it raises is rolled back."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        self._orders.put(_Order(work=work, answer=answer, loop=loop))
+        self._orders.append(_Order(work=work, answer=answer))
+        if not self._busy:
+            self._busy = True
+            self._idle.clear()
+            loop.call_soon(self._next_batch, loop)
         return await answer
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on what is committed."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, work, self._reading)
 
-    def close(self) -> None:
+    def glance(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on what is committed, at once and on the loop: for a few rows by their index."""
+        return work(self._glancing)
+
+    async def close(self) -> None:
         """Commit what is queued, close the books, let the next process have the directory."""
-        self._orders.put(None)
-        self._writer.join()
-        self._reader.shutdown()
-        self._reading.close()
-        self._writing.close()
+        await self._idle.wait()
+        for threads in (self._committer, self._reader):
+            threads.shutdown()
+        for books in (self._glancing, self._reading, self._writing):
+            books.close()
         self._lock.close()
 
-    def _write_forever(self) -> None:
-        while (first := self._orders.get()) is not None:
-            batch = [first]
-            ending = False
-            while len(batch) < BATCH_MAX and not self._orders.empty():
-                order = self._orders.get()
-                if order is None:
-                    ending = True
-                    break
-                batch.append(order)
-            _answer(batch, _commit(self._writing, [order.work for order in batch]))
-            if ending:
-                return
+    def _next_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run what has queued, and have it made durable; or come to rest."""
+        if not self._orders:
+            self._busy = False
+            self._idle.set()
+            return
+        batch = [self._orders.popleft() for _ in range(min(BATCH_MAX, len(self._orders)))]
+        try:
+            self._writing.execute("begin immediate")
+            results = [_run(self._writing, order.work) for order in batch]
+        except sqlite3.Error as error:
+            self._failed(batch, error)
+            loop.call_soon(self._next_batch, loop)
+            return
+        commit = loop.run_in_executor(self._committer, self._writing.execute, "commit")
+        commit.add_done_callback(lambda done: self._committed(loop, batch, results, done.exception()))
+
+    def _committed(
+        self, loop: asyncio.AbstractEventLoop, batch: list[_Order], results: list[Any], error: BaseException | None
+    ) -> None:
+        if error is None:
+            for order, result in zip(batch, results, strict=True):
+                _answer(order, result)
+        else:
+            self._failed(batch, error)
+        self._next_batch(loop)
+
+    def _failed(self, batch: list[_Order], error: BaseException) -> None:
+        """Nobody's work is in the books: say so to everybody."""
+        if self._writing.in_transaction:
+            self._writing.execute("rollback")
+        for order in batch:
+            _answer(order, error)
 
 
-def _lock_directory(directory: Path) -> Any:
-    # Two banks on one directory would deliver everything twice. The kernel drops the lock when its holder dies.
-    lock = (directory / "lock").open("w")
+def _lock_books(directory: Path, name: str) -> Any:
+    # Two sandboxes on one directory would deliver everything twice. The kernel drops the lock when its holder dies.
+    lock = (directory / f"{name}.lock").open("w")
     give_up = time.monotonic() + LOCK_WAIT_S
     while True:
         try:
@@ -111,20 +144,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("pragma synchronous = full")
     connection.execute("pragma foreign_keys = on")
     connection.execute("pragma busy_timeout = 5000")
+    connection.execute(f"pragma wal_autocheckpoint = {LOG_PAGES}")
     return connection
-
-
-def _commit(books: sqlite3.Connection, works: list[Work]) -> list[Any]:
-    """Run the works in one transaction; each one's result or exception, in order."""
-    try:
-        books.execute("begin immediate")
-        results = [_run(books, work) for work in works]
-        books.execute("commit")
-    except sqlite3.Error as error:
-        if books.in_transaction:
-            books.execute("rollback")
-        return [error] * len(works)
-    return results
 
 
 def _run(books: sqlite3.Connection, work: Work) -> Any:
@@ -141,16 +162,10 @@ def _run(books: sqlite3.Connection, work: Work) -> Any:
     return result
 
 
-def _answer(batch: list[_Order], results: list[Any]) -> None:
-    def tell() -> None:
-        for order, result in zip(batch, results, strict=True):
-            if order.answer.done():
-                continue
-            if isinstance(result, Exception):
-                order.answer.set_exception(result)
-            else:
-                order.answer.set_result(result)
-
-    # All orders come from the one loop of the process; a loop that has ended has nobody left to tell.
-    if not batch[0].loop.is_closed():
-        batch[0].loop.call_soon_threadsafe(tell)
+def _answer(order: _Order, result: Any) -> None:
+    if order.answer.done():
+        return
+    if isinstance(result, BaseException):
+        order.answer.set_exception(result)
+    else:
+        order.answer.set_result(result)

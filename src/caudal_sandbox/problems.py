@@ -3,24 +3,18 @@
 import json
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
-from caudal_sandbox.books import (
-    BookRefusal,
-    ReturnKeyReused,
-    ReturnTooLarge,
-    TrackingKeyReused,
-    TransferUnknown,
-)
 from caudal_sandbox.signature import SignatureRefused
 
 log = logging.getLogger(__name__)
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Refusals = Mapping[type[Exception], Callable[[Any], "Problem"]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,54 +56,43 @@ def invalid(errors: list[FieldError]) -> Problem:
     return Problem(422, "invalid_request", "Some fields are not as they must be.", errors)
 
 
-def of_refusal(refusal: BookRefusal) -> Problem:
-    """Say a refusal of the books in HTTP."""
-    match refusal:
-        case TransferUnknown():
-            return Problem(404, "transfer_unknown", "No transfer has this tracking key.")
-        case TrackingKeyReused():
-            detail = "A transfer with this tracking key exists and differs."
-            return Problem(409, "tracking_key_reused", detail, _differing(refusal))
-        case ReturnKeyReused():
-            return Problem(409, "return_key_reused", "A return with this key exists and differs.", _differing(refusal))
-        case ReturnTooLarge():
-            left = refusal.args[0]
-            detail = f"Only {left} centavos of this transfer are left to return."
-            errors = [FieldError(field="/amount", code="too_large", detail=detail)]
-            return Problem(409, "return_exceeds_transfer", detail, errors)
-    raise AssertionError(f"a refusal without a problem: {refusal!r}")
-
-
-@web.middleware
-async def as_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+def as_problems(refusals: Refusals) -> Middleware:
     """Turn everything that goes wrong in a handler into a problem; no stack or SQL ever leaves."""
-    try:
-        return await handler(request)
-    except Problem as problem:
-        return problem.response()
-    except BookRefusal as refusal:
-        return of_refusal(refusal).response()
-    except SignatureRefused as refusal:
-        return Problem(401, refusal.code, refusal.detail).response()
-    except web.HTTPNotFound:
-        return Problem(404, "not_found", f"There is nothing at {request.path}.").response()
-    except web.HTTPMethodNotAllowed as wrong:
-        response = Problem(405, "method_not_allowed", f"{request.path} does not know {request.method}.").response()
-        response.headers["Allow"] = ", ".join(sorted(wrong.allowed_methods))
-        return response
-    except web.HTTPRequestEntityTooLarge:
-        return Problem(413, "body_too_large", "The body is too large.").response()
-    except web.HTTPException:
-        raise
-    except sqlite3.Error:
-        log.exception("the books failed")
-        detail = "The bank cannot say whether it booked this; ask again with the same key."
-        return Problem(503, "books_unavailable", detail).response()
-    except Exception:
-        log.exception("a request failed")
-        return Problem(500, "internal_error", "The bank made a mistake; ask again with the same key.").response()
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Problem as problem:
+            return problem.response()
+        except tuple(refusals) as refusal:
+            say = next(say for kind, say in refusals.items() if isinstance(refusal, kind))
+            return say(refusal).response()
+        except SignatureRefused as refusal:
+            return Problem(401, refusal.code, refusal.detail).response()
+        except web.HTTPException as wrong:
+            return _of_http(request, wrong)
+        except sqlite3.Error:
+            log.exception("the books failed")
+            detail = "The sandbox cannot say whether it booked this; ask again with the same key."
+            return Problem(503, "books_unavailable", detail).response()
+        except Exception:
+            log.exception("a request failed")
+            detail = "The sandbox made a mistake; ask again with the same key."
+            return Problem(500, "internal_error", detail).response()
+
+    return middleware
 
 
-def _differing(refusal: BookRefusal) -> list[FieldError]:
-    names = [name.removesuffix("_minor") for name in refusal.args]
-    return [FieldError(field=f"/{name}", code="differs", detail="Differs from what was booked.") for name in names]
+def _of_http(request: web.Request, wrong: web.HTTPException) -> web.StreamResponse:
+    """Say what aiohttp refuses as a problem; let its redirects through."""
+    match wrong:
+        case web.HTTPNotFound():
+            return Problem(404, "not_found", f"There is nothing at {request.path}.").response()
+        case web.HTTPMethodNotAllowed():
+            response = Problem(405, "method_not_allowed", f"{request.path} does not know {request.method}.").response()
+            response.headers["Allow"] = ", ".join(sorted(wrong.allowed_methods))
+            return response
+        case web.HTTPRequestEntityTooLarge():
+            return Problem(413, "body_too_large", "The body is too large.").response()
+    raise wrong

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
+from tests.caudal_sandbox.payer import Caller  # noqa: E402
 from tests.caudal_sandbox.rig import Bank, Receiver, clabe_of  # noqa: E402
 
 NUMBERS = itertools.count(1)
@@ -28,6 +29,11 @@ def bank(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     yield started
     assert started.end() == 0
     assert "Traceback" not in started.log
+
+
+@pytest.fixture(scope="session")
+def provider(bank: Bank) -> Caller:
+    return Caller(bank)
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from caudal_sandbox.model import Delivery, Status, Transfer
+from caudal_sandbox.bank.model import Delivery, Transfer
+from caudal_sandbox.delivery import Status
 
 SECRET = b"quiet-river"
 
@@ -44,7 +45,7 @@ class Call:
 
 @dataclass
 class Receiver:
-    """Stands where caudal stands; answers 200 unless a script says otherwise, per CLABE, in order."""
+    """Stands where caudal stands; answers 200 unless a script says otherwise, per CLABE or payment, in order."""
 
     port: int = 0
     calls: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
@@ -92,10 +93,10 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}"
 
     def _take(self, path: str, headers: Message[str, str], raw: bytes) -> int:
-        clabe = json.loads(raw)["clabe"]
+        clabe = subject_of(json.loads(raw))
         call = Call(
             path=path,
-            signature=headers.get("Spei-Signature"),
+            signature=headers.get("Spei-Signature") or headers.get("Provider-Signature"),
             content_type=headers.get("Content-Type"),
             raw=raw,
             at_s=time.time(),
@@ -104,6 +105,14 @@ class Receiver:
         time.sleep(self.pause_s.get(clabe, 0))
         script = self.scripts[clabe]
         return script.pop(0) if script else 200
+
+
+def subject_of(told: dict[str, Any]) -> str:
+    """What a callback is about: a transfer's CLABE, or the key of a payment."""
+    if "clabe" in told:
+        return str(told["clabe"])
+    about = told[told["type"]]
+    return str(about.get("payment_key") or about["key"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +142,14 @@ class Bank:
     data: Path
     caudal_url: str
     port: int = 0
+    public_url: str | None = None
     process: subprocess.Popen[str] | None = None
 
     def start(self) -> Self:
-        environment = {**os.environ, "CAUDAL_SANDBOX_SPEI_SECRET": SECRET.decode()}
+        secrets = {"CAUDAL_SANDBOX_SPEI_SECRET": SECRET.decode(), "CAUDAL_SANDBOX_PROVIDER_SECRET": "still-lake"}
+        environment = {**os.environ, **secrets}
         command = [sys.executable, "-m", "caudal_sandbox", "--port", str(self.port), "--data", str(self.data)]
+        command += ["--url", self.public_url] if self.public_url else []
         log = (self.data.parent / f"{self.data.name}.log").open("a")
         self.process = subprocess.Popen(
             [*command, "--caudal-url", self.caudal_url], env=environment, stdout=subprocess.PIPE, stderr=log, text=True

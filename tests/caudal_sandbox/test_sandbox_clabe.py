@@ -2,7 +2,7 @@
 
 import pytest
 
-from caudal_sandbox.clabe import check_digit, complaint
+from caudal_sandbox.bank.clabe import check_digit, complaint
 from tests.caudal_sandbox.rig import clabe_of
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from caudal_sandbox.callback import backoff_ms, judge
+from caudal_sandbox.delivery import backoff_ms, judge
 from tests.caudal_sandbox.rig import SECRET, Bank, Call, Receiver, a_transfer, free_port, until
 
 

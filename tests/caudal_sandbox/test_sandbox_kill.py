@@ -55,7 +55,9 @@ async def one_life(
     await paying
 
 
-def test_kill_9_loses_no_booked_transfer_and_books_none_twice(new_bank: Callable[[str], Bank]) -> None:
+def test_kill_9_loses_no_booked_transfer_and_books_none_twice(
+    new_bank: Callable[[str], Bank], say: Callable[[str], None]
+) -> None:
     moments = random.Random(SEED)
     acknowledged: dict[str, int] = {}
     unknown: dict[str, int] = {}
@@ -68,7 +70,7 @@ def test_kill_9_loses_no_booked_transfer_and_books_none_twice(new_bank: Callable
         booked = Counter(line["tracking_key"] for line in lines)
         lost = acknowledged.keys() - booked.keys()
         doubled = {key for key, times in booked.items() if times > 1}
-        print(f"acknowledged {len(acknowledged)} unknown {len(unknown)} lost {len(lost)} doubled {len(doubled)}")
+        say(f"acknowledged {len(acknowledged)} unknown {len(unknown)} lost {len(lost)} doubled {len(doubled)}")
         assert not lost and not doubled
         assert len(unknown) >= KILLS, "nothing was in flight: the kills tested nothing"
         assert booked.keys() <= acknowledged.keys() | unknown.keys()

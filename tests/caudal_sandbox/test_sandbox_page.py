@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from caudal_sandbox.typed import Form, order
+from caudal_sandbox.bank.typed import Form, order
 from tests.caudal_sandbox.rig import Bank, Receiver
 
 

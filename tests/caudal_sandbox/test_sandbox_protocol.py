@@ -5,15 +5,19 @@ import hmac
 import json
 import re
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from caudal_sandbox.callback import request
-from caudal_sandbox.model import Fault, Status
+from caudal_sandbox.bank.callback import request
+from caudal_sandbox.bank.model import Fault
+from caudal_sandbox.delivery import Status
+from caudal_sandbox.provider import docs
+from caudal_sandbox.provider.books import Letter
+from caudal_sandbox.provider.outbox import ProviderOutbox
+from tests.caudal_sandbox.payer import PROVIDER_SECRET, signature
 from tests.caudal_sandbox.rig import Bank, Receiver, a_transfer, until
 
 PAGE = (Path(__file__).parents[2] / "docs/sandbox-protocol.md").read_text(encoding="utf-8")
@@ -22,14 +26,15 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 SECRET = b"quiet-river"
 
 
-def test_the_examples_print_what_the_page_shows(new_bank: Callable[[str], Bank]) -> None:
+def test_the_examples_print_what_the_page_shows(tmp_path: Path) -> None:
     examples = list(EXAMPLE.finditer(PAGE))
-    assert len(examples) == 4
+    assert len(examples) == 10
     with Receiver() as receiver:
-        bank = new_bank(receiver.url)
+        bank = Bank(data=tmp_path / "books", caudal_url=receiver.url, public_url="http://127.0.0.1:8701").start()
         for example in examples:
             assert run(example["code"], bank.url) == timeless(example["shown"])
             until(lambda: bool(bank.get("/v1/bank/books").json["deliveries"]["waiting"] == 0))
+        bank.end()
 
 
 def run(code: str, url: str) -> Any:
@@ -56,9 +61,24 @@ def test_the_bank_signs_the_vector() -> None:
     assert headers["Spei-Signature"] == f"t={at},v1={v1}"
 
 
-def vector() -> tuple[bytes, str, str]:
-    body = re.search(r'^\{"tracking_key":"RIVER1".*\}$', PAGE, re.MULTILINE)
-    header = re.search(r"^Spei-Signature: t=(\d+),v1=([0-9a-f]{64})$", PAGE, re.MULTILINE)
+def test_the_provider_signs_its_vector() -> None:
+    body, at, v1 = vector(r'\{"id":"cb_', "Provider-Signature")
+    letter = Letter(
+        seq=1, lane=1, method="mpesa", body=body.decode(), forged=0, copies=1, copies_delivered=0, failures=0,
+        next_attempt_ms=0,
+    )  # fmt: skip
+    path, sent, headers = ProviderOutbox(PROVIDER_SECRET).request(letter, int(at))
+    assert (path, sent) == ("/v1/callbacks/mpesa", body)
+    assert headers["Provider-Signature"] == f"t={at},v1={v1}" == signature("POST", path, body, at_s=int(at))
+
+
+def test_the_tables_are_what_the_data_says() -> None:
+    assert docs.rendered(PAGE) == PAGE, "run make docs"
+
+
+def vector(start: str = r'\{"tracking_key":"RIVER1"', name: str = "Spei-Signature") -> tuple[bytes, str, str]:
+    body = re.search(rf"^{start}.*\}}$", PAGE, re.MULTILINE)
+    header = re.search(rf"^{name}: t=(\d+),v1=([0-9a-f]{{64}})$", PAGE, re.MULTILINE)
     assert body is not None and header is not None
     return body[0].encode(), header[1], header[2]
 
@@ -70,8 +90,9 @@ def test_every_fault_and_status_is_explained(word: str) -> None:
 
 def test_every_code_of_a_refusal_is_on_the_page() -> None:
     sources = Path(__file__).parents[2] / "src/caudal_sandbox"
-    named_by = r"Problem\(\s*\d+,|SignatureRefused\(|code=|fields\.wrong\([^,]+,|self\.wrong\([^,]+,"
+    refusals = r"Refused\(|WrongMoment\(|Unknown\(|KeyReused\(|SignatureRefused\("
+    named_by = refusals + r"|Problem\(\s*\d+,|code=|fields\.wrong\([^,]+,|self\.wrong\([^,]+,"
     code = re.compile(rf'(?:{named_by})\s*"([a-z_]+)"')
-    named = {found for path in sources.glob("*.py") for found in code.findall(path.read_text(encoding="utf-8"))}
+    named = {found for path in sources.rglob("*.py") for found in code.findall(path.read_text(encoding="utf-8"))}
     assert len(named) > 15
     assert not {name for name in named if f"`{name}`" not in PAGE}

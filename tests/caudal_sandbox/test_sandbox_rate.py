@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import aiohttp
+import pytest
 
 from tests.caudal_sandbox.rig import Bank, Receiver, clabe_of, until
 
@@ -27,6 +28,7 @@ async def pay_all(bank: Bank) -> float:
         return CONNECTIONS * EACH / (time.monotonic() - began_s)
 
 
+@pytest.mark.alone
 def test_it_takes_more_than_500_transfers_a_second(bank: Bank, receiver: Receiver) -> None:
     began_s = time.monotonic()
     rate = asyncio.run(pay_all(bank))

@@ -101,7 +101,7 @@ NOW_S = 1_795_000_000
 def test_a_signature_is_fresh_and_fits_or_is_refused(signature: str | None, code: str | None) -> None:
     found = None
     try:
-        verify(SECRET, signature, BODY, NOW_S)
+        verify(SECRET, "Spei-Signature", signature, BODY, NOW_S)
     except SignatureRefused as refusal:
         found = refusal.code
     assert found == code
@@ -121,13 +121,14 @@ def test_the_books_are_the_sum_of_the_statement(bank: Bank, clabe: str) -> None:
     lines, books = bank.statement(), bank.get("/v1/bank/books").json
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
     sums: dict[str, list[Any]] = {
-        kind: [line["amount"] for line in lines if line["kind"] == kind] for kind in ("transfer", "return")
+        kind: [line["amount"] for line in lines if line["kind"] == kind] for kind in ("transfer", "return", "payment")
     }
     assert (books["received"], books["transfers"]) == (sum(sums["transfer"]), len(sums["transfer"]))
     assert (books["returned"], books["returns"]) == (sum(sums["return"]), len(sums["return"]))
+    assert (books["sent"], books["payments"]) == (sum(sums["payment"]), len(sums["payment"]))
     assert books["accounts"] == {
-        "caudal": books["received"] - books["returned"],
-        "payers": books["returned"] - books["received"],
+        "caudal": books["received"] - books["returned"] - books["sent"],
+        "payers": books["returned"] + books["sent"] - books["received"],
     }
     assert sum(books["deliveries"].values()) == books["transfers"]
     assert books["undelivered"] >= books["deliveries"]["held"] >= 1

@@ -8,18 +8,19 @@ import secrets
 import sqlite3
 from pathlib import Path
 
-from caudal_sandbox.model import (
+from caudal_sandbox.bank.model import (
     CURRENCY,
     Delivery,
     Fault,
-    Outcome,
+    Payment,
+    PaymentAsk,
     ReturnAsk,
     Returned,
-    Status,
     Totals,
     Transfer,
     TransferAsk,
 )
+from caudal_sandbox.delivery import Outcome, Status
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 
@@ -37,9 +38,18 @@ select r.seq, r.return_key, t.tracking_key, r.amount_minor, r.returned_ms
 from return_transfer r join transfer t on t.seq = r.transfer_seq
 """
 
+SELECT_PAYMENT = "select seq, payment_key, clabe, amount_minor, beneficiary_name, sent_ms from payment "
+
 NEXT_SEQ = """
-select 1 + max(coalesce((select max(seq) from transfer), 0), coalesce((select max(seq) from return_transfer), 0))
+select 1 + max(
+    coalesce((select max(seq) from transfer), 0),
+    coalesce((select max(seq) from return_transfer), 0),
+    coalesce((select max(seq) from payment), 0)
+)
 """
+
+
+Line = Transfer | Returned | Payment
 
 
 class BookRefusal(Exception):
@@ -56,6 +66,10 @@ class TrackingKeyReused(BookRefusal):
 
 class ReturnKeyReused(BookRefusal):
     """A return with this key exists and differs; `args` are the names of the differing fields."""
+
+
+class PaymentKeyReused(BookRefusal):
+    """A payment with this key exists and differs; `args` are the names of the differing fields."""
 
 
 class ReturnTooLarge(BookRefusal):
@@ -147,6 +161,25 @@ def give_back(books: sqlite3.Connection, ask: ReturnAsk, now_ms: int) -> tuple[R
     return returned, True
 
 
+def send(books: sqlite3.Connection, ask: PaymentAsk, now_ms: int) -> tuple[Payment, bool]:
+    """Send money to a CLABE; True if it is new, False if the same payment was made before."""
+    known = _find_payment(books, ask.payment_key)
+    if known is not None:
+        names = ("clabe", "amount_minor", "currency", "beneficiary_name")
+        if differing := [name for name in names if getattr(known, name) != getattr(ask, name)]:
+            raise PaymentKeyReused(*differing)
+        return known, False
+    seq: int = books.execute(NEXT_SEQ).fetchone()[0]
+    books.execute(
+        "insert into payment (seq, payment_key, clabe, amount_minor, beneficiary_name, sent_ms)"
+        " values (?, ?, ?, ?, ?, ?)",
+        (seq, ask.payment_key, ask.clabe, ask.amount_minor, ask.beneficiary_name, now_ms),
+    )
+    sent = _find_payment(books, ask.payment_key)
+    assert sent is not None
+    return sent, True
+
+
 def get_transfer(books: sqlite3.Connection, tracking_key: str) -> Transfer:
     """Find a transfer by its tracking key or raise `TransferUnknown`."""
     transfer = find_transfer(books, tracking_key)
@@ -187,13 +220,16 @@ def totals(books: sqlite3.Connection) -> Totals:
         "select count(*), coalesce(sum(amount_minor), 0), count(distinct clabe) from transfer"
     ).fetchone()
     returns, returned = books.execute("select count(*), coalesce(sum(amount_minor), 0) from return_transfer").fetchone()
+    payments, sent = books.execute("select count(*), coalesce(sum(amount_minor), 0) from payment").fetchone()
     by_status = dict(books.execute("select status, count(*) from callback_delivery group by status"))
     undelivered = books.execute("select count(*) from callback_delivery where delivered_ms is null").fetchone()[0]
     return Totals(
         received_minor=received,
         returned_minor=returned,
+        sent_minor=sent,
         transfers=transfers,
         returns=returns,
+        payments=payments,
         clabes=clabes,
         undelivered=undelivered,
         deliveries={status: by_status.get(status.value, 0) for status in Status},
@@ -206,12 +242,13 @@ def last_seq(books: sqlite3.Connection) -> int:
     return seq - 1
 
 
-def statement(books: sqlite3.Connection, *, after_seq: int, to_seq: int, limit: int) -> list[Transfer | Returned]:
+def statement(books: sqlite3.Connection, *, after_seq: int, to_seq: int, limit: int) -> list[Line]:
     """Read the next lines of the statement in the order in which they were booked."""
     span = (after_seq, to_seq, limit)
     came = books.execute(SELECT_TRANSFER + "where t.seq > ? and t.seq <= ? order by t.seq limit ?", span)
     went = books.execute(SELECT_RETURN + "where r.seq > ? and r.seq <= ? order by r.seq limit ?", span)
-    lines: list[Transfer | Returned] = [*map(_transfer, came), *map(_returned, went)]
+    sent = books.execute(SELECT_PAYMENT + "where seq > ? and seq <= ? order by seq limit ?", span)
+    lines: list[Line] = [*map(_transfer, came), *map(_returned, went), *map(_payment, sent)]
     return sorted(lines, key=lambda line: line.seq)[:limit]
 
 
@@ -239,6 +276,24 @@ def _returned(row: tuple[int, str, str, int, int]) -> Returned:
         amount_minor=amount_minor,
         currency=CURRENCY,
         returned_ms=returned_ms,
+    )
+
+
+def _find_payment(books: sqlite3.Connection, payment_key: str) -> Payment | None:
+    row = books.execute(SELECT_PAYMENT + "where payment_key = ?", (payment_key,)).fetchone()
+    return None if row is None else _payment(row)
+
+
+def _payment(row: tuple[int, str, str, int, str, int]) -> Payment:
+    seq, payment_key, clabe, amount_minor, beneficiary_name, sent_ms = row
+    return Payment(
+        seq=seq,
+        payment_key=payment_key,
+        clabe=clabe,
+        amount_minor=amount_minor,
+        currency=CURRENCY,
+        beneficiary_name=beneficiary_name,
+        sent_ms=sent_ms,
     )
 
 

@@ -4,8 +4,9 @@ Amounts are integer centavos (`amount_minor`), times unix milliseconds (`_ms`); 
 """
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
+
+from caudal_sandbox.delivery import Status
 
 CURRENCY = "MXN"
 PAYER_BANK = "Sandbox bank"
@@ -20,15 +21,6 @@ class Fault(StrEnum):
     FORGED = "forged"
     STALE = "stale"
     HOLD = "hold"
-
-
-class Status(StrEnum):
-    """Where the callback of a transfer stands."""
-
-    WAITING = "waiting"
-    HELD = "held"
-    DELIVERED = "delivered"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +84,11 @@ class Transfer:
     answer_detail: str | None
     answered_ms: int | None
 
+    @property
+    def lane(self) -> int:
+        """The callbacks of one transfer follow each other."""
+        return self.seq
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Returned:
@@ -106,16 +103,27 @@ class Returned:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What became of one delivery attempt; `answer_status` is None when no answer came."""
+class PaymentAsk:
+    """caudal's order: send this to that CLABE."""
 
-    status: Status
-    copies_delivered: int
-    failures: int
-    next_attempt_ms: int | None
-    answer_status: int | None
-    answer_detail: str
-    answered_ms: int
+    payment_key: str
+    clabe: str
+    amount_minor: int
+    currency: str
+    beneficiary_name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Payment:
+    """Money that caudal sent to a CLABE."""
+
+    seq: int
+    payment_key: str
+    clabe: str
+    amount_minor: int
+    currency: str
+    beneficiary_name: str
+    sent_ms: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,16 +132,13 @@ class Totals:
 
     received_minor: int
     returned_minor: int
+    sent_minor: int
     transfers: int
     returns: int
+    payments: int
     clabes: int
     undelivered: int
     deliveries: dict[Status, int]
-
-
-def rfc3339(at_ms: int) -> str:
-    """Write unix milliseconds as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def pesos(amount_minor: int) -> str:

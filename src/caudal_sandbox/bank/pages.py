@@ -13,11 +13,14 @@ from urllib.parse import urlencode
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from caudal_sandbox import books, parse, typed
-from caudal_sandbox.api import BANK
-from caudal_sandbox.bank import Bank
-from caudal_sandbox.model import Delivery, Fault, Status, Transfer, pesos, rfc3339
-from caudal_sandbox.problems import Problem, of_refusal
+from caudal_sandbox.bank import books, parse, typed
+from caudal_sandbox.bank.api import BANK
+from caudal_sandbox.bank.model import Delivery, Fault, Transfer, pesos
+from caudal_sandbox.bank.refusals import of_refusal
+from caudal_sandbox.bank.verbs import Bank
+from caudal_sandbox.delivery import Status
+from caudal_sandbox.problems import Problem
+from caudal_sandbox.wire import rfc3339
 
 HERE = Path(__file__).parent
 RECENT_MAX = 10

@@ -1,17 +1,17 @@
 """The bank's JSON API: parse, call the bank, write down. docs/sandbox-protocol.md describes it."""
 
-import json
 import time
 from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from caudal_sandbox import books, parse
-from caudal_sandbox.bank import Bank
-from caudal_sandbox.model import CURRENCY, PAYER_BANK, Returned, Transfer, rfc3339
-from caudal_sandbox.problems import FieldError, Problem, invalid
-from caudal_sandbox.signature import HEADER, verify
+from caudal_sandbox.bank import books, parse
+from caudal_sandbox.bank.model import CURRENCY, PAYER_BANK, Payment, Returned, Transfer
+from caudal_sandbox.bank.verbs import Bank
+from caudal_sandbox.problems import FieldError, invalid
+from caudal_sandbox.signature import SPEI, verify
+from caudal_sandbox.wire import answer, json_body, known_query, rfc3339, text
 
 BANK = web.AppKey("bank", Bank)
 STATEMENT_PAGE = 500
@@ -25,6 +25,7 @@ def routes() -> list[web.RouteDef]:
         web.get("/v1/bank/transfers/{tracking_key}", get_transfer),
         web.post("/v1/bank/transfers/{tracking_key}/redeliver", post_redeliver),
         web.post("/v1/bank/returns", post_return),
+        web.post("/v1/bank/payments", post_payment),
         web.get("/v1/bank/books", get_books),
         web.get("/v1/bank/statement", get_statement),
         web.get("/livez", get_livez),
@@ -33,15 +34,15 @@ def routes() -> list[web.RouteDef]:
 
 async def post_transfer(request: web.Request) -> web.Response:
     """Book a transfer: 201, or 200 when the same order was booked before."""
-    ask = parse.transfer_ask(await _json_body(request))
+    ask = parse.transfer_ask(await json_body(request))
     transfer, new = await request.app[BANK].transfer(ask)
     location = {"Location": f"/v1/bank/transfers/{transfer.tracking_key}"}
-    return _json(transfer_json(transfer), status=201 if new else 200, headers=location)
+    return answer(transfer_json(transfer), status=201 if new else 200, headers=location)
 
 
 async def list_transfers(request: web.Request) -> web.Response:
     """List transfers, newest first."""
-    _known_query(request, "clabe", "status", "after", "limit")
+    known_query(request, "clabe", "status", "after", "limit")
     clabe, status, after, limit = parse.list_query(request.query)
     journal = request.app[BANK].journal
     before_seq = None
@@ -54,42 +55,50 @@ async def list_transfers(request: web.Request) -> web.Response:
         lambda rows: books.list_transfers(rows, clabe=clabe, status=status, before_seq=before_seq, limit=limit + 1)
     )
     data = [transfer_json(transfer) for transfer in found[:limit]]
-    return _json({"data": data, "has_more": len(found) > limit})
+    return answer({"data": data, "has_more": len(found) > limit})
 
 
 async def get_transfer(request: web.Request) -> web.Response:
     """Show one transfer."""
-    return _json(transfer_json(await request.app[BANK].find(request.match_info["tracking_key"])))
+    return answer(transfer_json(await request.app[BANK].find(request.match_info["tracking_key"])))
 
 
 async def post_redeliver(request: web.Request) -> web.Response:
     """Call caudal again: 202, for the callback follows."""
-    how = parse.redelivery_ask(await _json_body(request) if request.can_read_body else {})
+    how = parse.redelivery_ask(await json_body(request) if request.can_read_body else {})
     transfer = await request.app[BANK].redeliver(request.match_info["tracking_key"], how)
-    return _json(transfer_json(transfer), status=202)
+    return answer(transfer_json(transfer), status=202)
 
 
 async def post_return(request: web.Request) -> web.Response:
     """Give money back to a payer, on an order that carries caudal's signature."""
     bank = request.app[BANK]
-    body = await request.read()
-    verify(bank.secret, request.headers.get(HEADER), body, time.time())
-    returned, new = await bank.give_back(parse.return_ask(await _json_body(request)))
-    return _json(return_json(returned), status=201 if new else 200)
+    await _verified(request)
+    returned, new = await bank.give_back(parse.return_ask(await json_body(request)))
+    return answer(return_json(returned), status=201 if new else 200)
+
+
+async def post_payment(request: web.Request) -> web.Response:
+    """Send money to a CLABE, on an order that carries caudal's signature."""
+    await _verified(request)
+    sent, new = await request.app[BANK].send(parse.payment_ask(await json_body(request)))
+    return answer(payment_json(sent), status=201 if new else 200)
 
 
 async def get_books(request: web.Request) -> web.Response:
     """Add up the books."""
-    _known_query(request)
+    known_query(request)
     sums = await request.app[BANK].journal.read(books.totals)
-    balance_minor = sums.received_minor - sums.returned_minor
-    return _json(
+    balance_minor = sums.received_minor - sums.returned_minor - sums.sent_minor
+    return answer(
         {
             "currency": CURRENCY,
             "received": sums.received_minor,
             "returned": sums.returned_minor,
+            "sent": sums.sent_minor,
             "transfers": sums.transfers,
             "returns": sums.returns,
+            "payments": sums.payments,
             "undelivered": sums.undelivered,
             "deliveries": {status.value: count for status, count in sums.deliveries.items()},
             "clabes": sums.clabes,
@@ -99,8 +108,8 @@ async def get_books(request: web.Request) -> web.Response:
 
 
 async def get_statement(request: web.Request) -> web.StreamResponse:
-    """Stream every transfer and return in the order of booking, as of now, one JSON object a line."""
-    _known_query(request)
+    """Stream every transfer, return and payment in the order of booking, as of now, one JSON object a line."""
+    known_query(request)
     journal = request.app[BANK].journal
     to_seq = await journal.read(books.last_seq)
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
@@ -118,7 +127,7 @@ async def get_statement(request: web.Request) -> web.StreamResponse:
 async def get_livez(request: web.Request) -> web.Response:
     """Answer as long as the bank can commit."""
     await request.app[BANK].journal.write(lambda rows: None)
-    return _json({"status": "ok"})
+    return answer({"status": "ok"})
 
 
 def transfer_json(transfer: Transfer) -> dict[str, Any]:
@@ -165,38 +174,34 @@ def return_json(returned: Returned) -> dict[str, Any]:
     }
 
 
-def statement_line(line: Transfer | Returned) -> str:
+def payment_json(sent: Payment) -> dict[str, Any]:
+    """Show a payment to a CLABE."""
+    return {
+        "payment_key": sent.payment_key,
+        "status": "sent",
+        "clabe": sent.clabe,
+        "amount": sent.amount_minor,
+        "currency": sent.currency,
+        "beneficiary_name": sent.beneficiary_name,
+        "sent_at": rfc3339(sent.sent_ms),
+    }
+
+
+def statement_line(line: books.Line) -> str:
     """Write one line of the statement."""
     if isinstance(line, Returned):
-        return _text({"seq": line.seq, "kind": "return", **return_json(line)}) + "\n"
+        return text({"seq": line.seq, "kind": "return", **return_json(line)}) + "\n"
+    if isinstance(line, Payment):
+        return text({"seq": line.seq, "kind": "payment", **payment_json(line)}) + "\n"
     shown = transfer_json(line)
     names = ("tracking_key", "clabe", "amount", "currency", "payer_name", "payer_bank", "paid_at", "status")
-    return _text({"seq": line.seq, "kind": "transfer", **{name: shown[name] for name in names}}) + "\n"
+    return text({"seq": line.seq, "kind": "transfer", **{name: shown[name] for name in names}}) + "\n"
 
 
-async def _json_body(request: web.Request) -> dict[str, Any]:
-    if request.content_type != "application/json":
-        raise Problem(415, "unsupported_media_type", "The body must be application/json.")
-    return parse.json_object(await request.read())
-
-
-def _known_query(request: web.Request, *known: str) -> None:
-    errors = [
-        FieldError(field=name, code="unknown_field", detail="This parameter is not known.")
-        for name in request.query
-        if name not in known
-    ]
-    if errors:
-        raise invalid(errors)
+async def _verified(request: web.Request) -> None:
+    body = await request.read()
+    verify(request.app[BANK].secret, SPEI, request.headers.get(SPEI), body, time.time())
 
 
 def _optional_time(at_ms: int | None) -> str | None:
     return None if at_ms is None else rfc3339(at_ms)
-
-
-def _json(shown: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, body=_text(shown).encode(), content_type="application/json", headers=headers)
-
-
-def _text(shown: dict[str, Any]) -> str:
-    return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))

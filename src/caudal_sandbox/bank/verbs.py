@@ -2,16 +2,16 @@
 
 import time
 
-from caudal_sandbox import books
+from caudal_sandbox.bank import books
+from caudal_sandbox.bank.model import Delivery, Payment, PaymentAsk, ReturnAsk, Returned, Transfer, TransferAsk
 from caudal_sandbox.courier import Courier
 from caudal_sandbox.journal import Journal
-from caudal_sandbox.model import Delivery, ReturnAsk, Returned, Transfer, TransferAsk
 
 
 class Bank:
     """Books, the courier that tells caudal, and the secret that both sides share."""
 
-    def __init__(self, journal: Journal, courier: Courier, secret: bytes) -> None:
+    def __init__(self, journal: Journal, courier: Courier[Transfer], secret: bytes) -> None:
         self.journal = journal
         self.courier = courier
         self.secret = secret
@@ -35,6 +35,11 @@ class Bank:
         now_ms = time.time_ns() // 1_000_000
         return await self.journal.write(lambda rows: books.give_back(rows, ask, now_ms))
 
+    async def send(self, ask: PaymentAsk) -> tuple[Payment, bool]:
+        """Send money to a CLABE; True if that is new. Raises `PaymentKeyReused`."""
+        now_ms = time.time_ns() // 1_000_000
+        return await self.journal.write(lambda rows: books.send(rows, ask, now_ms))
+
     async def find(self, tracking_key: str) -> Transfer:
         """Look a transfer up. Raises `TransferUnknown`."""
-        return await self.journal.read(lambda rows: books.get_transfer(rows, tracking_key))
+        return self.journal.glance(lambda rows: books.get_transfer(rows, tracking_key))

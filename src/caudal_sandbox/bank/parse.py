@@ -1,15 +1,14 @@
 """Turns what came over the wire into asks, or names every field that is wrong. Pure."""
 
-import difflib
-import json
 import re
 from collections.abc import Mapping
-from types import UnionType
 from typing import Any
 
-from caudal_sandbox import clabe
-from caudal_sandbox.model import AMOUNT_MAX_MINOR, CURRENCY, Delivery, Fault, ReturnAsk, Status, TransferAsk
-from caudal_sandbox.problems import FieldError, Problem, invalid
+from caudal_sandbox.bank import clabe
+from caudal_sandbox.bank.model import AMOUNT_MAX_MINOR, CURRENCY, Delivery, Fault, PaymentAsk, ReturnAsk, TransferAsk
+from caudal_sandbox.delivery import Status
+from caudal_sandbox.fields import MISSING, Fields
+from caudal_sandbox.problems import FieldError, invalid
 
 COPIES_MAX = 100
 DELAY_MAX_S = 86_400
@@ -17,67 +16,6 @@ PAYER_NAME_MAX = 40  # SPEI's "nombre del ordenante"
 LIST_MAX = 100
 TRACKING_KEY = re.compile(r"[A-Za-z0-9]{1,30}")  # CEP's "clave de rastreo"
 RETURN_KEY = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
-_MISSING = object()
-
-
-class Fields:
-    """Takes fields out of an object one by one and collects what is wrong with them."""
-
-    def __init__(self, given: Mapping[str, Any], known: tuple[str, ...], pointer: str = "/") -> None:
-        self.errors: list[FieldError] = []
-        self._given = given
-        self._pointer = pointer
-        for name in given:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f" Did you mean {near[0]}?" if near else f" Known are: {', '.join(known)}."
-                self.wrong(name, "unknown_field", f"This field is not known.{hint}")
-
-    def wrong(self, name: str, code: str, detail: str) -> None:
-        """Note that a field is wrong."""
-        escaped = name.replace("~", "~0").replace("/", "~1")
-        self.errors.append(FieldError(field=self._pointer + escaped, code=code, detail=detail))
-
-    def take(self, name: str, kind: type | UnionType, what: str, default: Any = _MISSING) -> Any:
-        """Return a field of the right type; its default if absent; None if it is wrong, which is then noted."""
-        value = self._given.get(name, default)
-        if value is _MISSING:
-            self.wrong(name, "required", f"This field is required: {what}.")
-            return None
-        # In Python True is an int; in JSON it is not.
-        if name in self._given and (not isinstance(value, kind) or isinstance(value, bool)):
-            self.wrong(name, "wrong_type", f"This must be {what}.")
-            return None
-        return value
-
-    def text(self, name: str, form: re.Pattern[str], what: str, default: Any = _MISSING) -> str:
-        """Return a string of a form; "" if it is absent or wrong."""
-        value = self.take(name, str, what, default)
-        if value and form.fullmatch(value):
-            return str(value)
-        if value is not None and (name in self._given):
-            self.wrong(name, "malformed", f"This must be {what}.")
-        return ""
-
-    def whole(self, name: str, low: int, high: int, what: str, default: Any = _MISSING) -> int:
-        """Return an integer within limits; 0 if it is wrong."""
-        value = self.take(name, int, what, default)
-        if value is None:
-            return 0
-        if not low <= value <= high:
-            self.wrong(name, "out_of_range", f"This must be {what}.")
-        return int(value)
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """Parse a JSON object; refuses names given twice, NaN and everything else that RFC 8259 does not know."""
-    try:
-        parsed = json.loads(body.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, "malformed_json", f"The body is not JSON: {error}.") from None
-    if not isinstance(parsed, dict):
-        raise Problem(400, "malformed_json", "The body must be a JSON object.")
-    return parsed
 
 
 def transfer_ask(given: Mapping[str, Any]) -> TransferAsk:
@@ -135,6 +73,25 @@ def return_ask(given: Mapping[str, Any]) -> ReturnAsk:
     return ReturnAsk(return_key=return_key, tracking_key=tracking_key, amount_minor=amount_minor, currency=CURRENCY)
 
 
+def payment_ask(given: Mapping[str, Any]) -> PaymentAsk:
+    """Parse `POST /v1/bank/payments`."""
+    fields = Fields(given, ("payment_key", "clabe", "amount", "currency", "beneficiary_name"))
+    payment_key = fields.text("payment_key", RETURN_KEY, "1 to 100 letters, digits, or one of _.:-")
+    number = fields.take("clabe", str, "the 18 digits of a CLABE")
+    if number is not None and (complaint := clabe.complaint(number)):
+        fields.wrong("clabe", "invalid_clabe", complaint)
+    amount_minor = _amount(fields)
+    _currency(fields)
+    name = fields.take("beneficiary_name", str, f"a name of 1 to {PAYER_NAME_MAX} printable characters")
+    if name is not None and (complaint := payer_name_complaint(name)):
+        fields.wrong("beneficiary_name", "malformed", complaint)
+    if fields.errors:
+        raise invalid(fields.errors)
+    return PaymentAsk(
+        payment_key=payment_key, clabe=number, amount_minor=amount_minor, currency=CURRENCY, beneficiary_name=name
+    )
+
+
 def list_query(given: Mapping[str, str]) -> tuple[str | None, Status | None, str | None, int]:
     """Parse the filters of the list: CLABE, status, the tracking key to go on after, limit."""
     fields = Fields(given, ("clabe", "status", "after", "limit"), pointer="")
@@ -164,7 +121,7 @@ def _currency(fields: Fields) -> None:
 
 
 def _tracking_key(fields: Fields, *, required: bool) -> str:
-    default: Any = _MISSING if required else ""
+    default: Any = MISSING if required else ""
     return fields.text("tracking_key", TRACKING_KEY, "1 to 30 letters or digits", default)
 
 
@@ -184,14 +141,3 @@ def _delivery(given: Mapping[str, Any] | None) -> tuple[Delivery, list[FieldErro
         copies=copies, delay_ms=round((delay_s or 0) * 1000), fault=None if fault is None else Fault(fault)
     )
     return delivery, fields.errors
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands in an object twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

@@ -1,5 +1,5 @@
--- The sandbox bank's books. `seq` is one sequence over transfers and returns: the order of the statement.
--- Rows of transfer and return_transfer are never changed or deleted; only callback_delivery moves.
+-- The sandbox bank's books. `seq` is one sequence over transfers, returns and payments: the order of the statement.
+-- Rows of transfer, return_transfer and payment are never changed or deleted; only callback_delivery moves.
 
 create table if not exists transfer (
     seq integer primary key,
@@ -26,6 +26,16 @@ create table if not exists return_transfer (
 ) strict;
 
 create index if not exists return_by_transfer on return_transfer (transfer_seq, amount_minor);
+
+-- What caudal sends to an account that the payer named, where a return cannot reach.
+create table if not exists payment (
+    seq integer primary key,
+    payment_key text not null unique,
+    clabe text not null check (length(clabe) = 18),
+    amount_minor integer not null check (amount_minor between 1 and 99999999999),
+    beneficiary_name text not null,
+    sent_ms integer not null
+) strict;
 
 -- The outbox: one row a transfer, written in the transfer's own transaction.
 create table if not exists callback_delivery (

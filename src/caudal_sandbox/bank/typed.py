@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from caudal_sandbox import clabe
-from caudal_sandbox.books import new_tracking_key
-from caudal_sandbox.model import AMOUNT_MAX_MINOR, CURRENCY, Delivery, Fault, TransferAsk, pesos
-from caudal_sandbox.parse import COPIES_MAX, DELAY_MAX_S, TRACKING_KEY, payer_name_complaint
+from caudal_sandbox.bank import clabe
+from caudal_sandbox.bank.books import new_tracking_key
+from caudal_sandbox.bank.model import AMOUNT_MAX_MINOR, CURRENCY, Delivery, Fault, TransferAsk, pesos
+from caudal_sandbox.bank.parse import COPIES_MAX, DELAY_MAX_S, TRACKING_KEY, payer_name_complaint
 
 PESOS = re.compile(r"\$?\s*([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,12})(?:\.([0-9]{1,2}))?")
 DEFAULT_PAYER = "Ana Pérez"

@@ -1,0 +1,1 @@
+"""The bank for SPEI: payers transfer to a CLABE, caudal gives back and pays out."""

@@ -1,0 +1,132 @@
+"""The payer's page of one payment: what a person sees of a card's challenge, a Pix, a boleto, her bank, her phone.
+
+Plain forms, server-rendered, no script. After paying or declining, a payment that was redirected here goes back to the
+address that caudal gave.
+"""
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from caudal_sandbox.problems import Problem
+from caudal_sandbox.provider import boleto, books, decide, magic, shown
+from caudal_sandbox.provider.api import PROVIDED
+from caudal_sandbox.provider.model import Payment
+from caudal_sandbox.provider.refusals import WrongMoment
+from caudal_sandbox.provider.verbs import Provider, known_payment
+from caudal_sandbox.wire import rfc3339
+
+HERE = Path(__file__).parent
+HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'"
+# An origin that may stand in a policy: nothing in it can end the directive.
+ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+# Currencies whose minor unit is not a hundredth (ISO 4217).
+EXPONENTS = dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "OMR", "TND"), 3) | dict.fromkeys(
+    ("CLP", "DJF", "GNF", "JPY", "KRW", "PYG", "RWF", "UGX", "VND", "XAF", "XOF"), 0
+)
+
+
+def money(amount_minor: int, currency: str) -> str:
+    """Write an amount as a person reads it: BRL 1,234.50."""
+    exponent = EXPONENTS.get(currency, 2)
+    whole, rest = divmod(amount_minor, 10**exponent)
+    return f"{currency} {whole:,}" + (f".{rest:0{exponent}d}" if exponent else "")
+
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+TEMPLATES.filters["money"] = money
+TEMPLATES.filters["moment"] = lambda at_ms: rfc3339(at_ms)[:19].replace("T", " ") + " UTC"
+
+
+def routes() -> list[web.RouteDef]:
+    """List the page's routes."""
+    key = "/pay/{key:[0-9a-f]{32}}"
+    return [
+        web.get(key, show),
+        web.post(key + "/{act:pay|decline|expire|dispute}", act),
+        web.post(key + "/disputes/{reference}/{end:win|lose}", end_dispute),
+    ]
+
+
+async def show(request: web.Request) -> web.Response:
+    """Show the payment to its payer."""
+    return _page(request.app[PROVIDED], request.match_info["key"])
+
+
+async def act(request: web.Request) -> web.Response:
+    """Do what a button says, then go back to where the payer came from, or show the page again."""
+    provider, key, act = request.app[PROVIDED], request.match_info["key"], request.match_info["act"]
+    code = (await _posted(request)).get("code") or None
+    payment = provider.journal.glance(lambda rows: known_payment(rows, key))
+    if code is not None and not magic.is_code(payment.method, code):
+        return _page(provider, key, "Please choose one of the reasons of the list.")
+    waited = payment.status == "pending"
+    try:
+        match act:
+            case "pay":
+                payment = await provider.pay(key)
+            case "decline":
+                payment = await provider.decline(key, code)
+            case "expire":
+                payment = await provider.expire(key)
+            case _:
+                await provider.dispute(key, None, None, None)
+    except WrongMoment as refusal:
+        return _page(provider, key, refusal.detail)
+    came_by_redirect = payment.method in ("card", "pse")
+    if waited and came_by_redirect and payment.return_url:
+        raise web.HTTPSeeOther(payment.return_url)
+    raise web.HTTPSeeOther(f"/pay/{key}")
+
+
+async def end_dispute(request: web.Request) -> web.Response:
+    """Let the bank decide a dispute."""
+    provider, key = request.app[PROVIDED], request.match_info["key"]
+    await _posted(request)
+    try:
+        await provider.end_dispute(
+            request.match_info["reference"], {"win": "won", "lose": "lost"}[request.match_info["end"]]
+        )
+    except WrongMoment as refusal:
+        return _page(provider, key, refusal.detail)
+    raise web.HTTPSeeOther(f"/pay/{key}")
+
+
+async def _posted(request: web.Request) -> dict[str, str]:
+    if request.content_type not in ("application/x-www-form-urlencoded", "application/octet-stream"):
+        raise Problem(415, "unsupported_media_type", "A form must be application/x-www-form-urlencoded.")
+    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+
+
+def _page(provider: Provider, key: str, wrong: str | None = None) -> web.Response:
+    journal = provider.journal
+    payment = journal.glance(lambda rows: known_payment(rows, key))
+    due = boleto.due_on(payment.expires_ms)
+    line = boleto.line(boleto.barcode(payment.key, payment.amount_minor, due)) if payment.method == "boleto" else ""
+    text = TEMPLATES.get_template("payer.html").render(
+        payment=payment,
+        wrong=wrong,
+        code=next((row for row in magic.CODES if (row.method, row.code) == (payment.method, payment.code)), None),
+        codes=[row for row in magic.CODES if row.method == payment.method],
+        pix=shown.pix_code(payment, provider.url) if payment.method == "pix" else "",
+        line=boleto.printed(line) if line else "",
+        due=due,
+        left_minor=decide.left_to_return(payment),
+        operations=journal.glance(lambda rows: books.list_operations(rows, key)),
+        disputes=journal.glance(lambda rows: books.list_disputes(rows, key)),
+    )
+    headers = HEADERS | {"Content-Security-Policy": _policy(payment)}
+    return web.Response(status=409 if wrong else 200, text=text, content_type="text/html", headers=headers)
+
+
+def _policy(payment: Payment) -> str:
+    """Allow a form to end at the address that the payer returns to, and nowhere else."""
+    parts = urlsplit(payment.return_url or "")
+    origin = f"{parts.scheme}://{parts.netloc}"
+    return f"{POLICY} {origin}" if ORIGIN.fullmatch(origin) else POLICY

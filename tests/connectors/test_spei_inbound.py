@@ -96,6 +96,15 @@ amount        "1"         invalid_type
 amount        1000000000001                      invalid_value
 currency      -           missing
 currency      null        invalid_type
+currency      "XTS"       unknown_currency
+paid_at       ""          invalid_value
+paid_at       "yesterday"                        invalid_value
+paid_at       "2026-11-23T18:00:00"              invalid_value
+paid_at       "23/11/2026 18:00"                 invalid_value
+paid_at       1795000000  invalid_type
+paid_at       "1999-12-31T23:59:59Z"             out_of_range
+paid_at       "0001-01-01T00:00:00+23:59"        out_of_range
+paid_at       "9999-12-31T23:59:59-23:59"        out_of_range
 colour        "red"       unknown_field
 """
 

@@ -6,6 +6,7 @@ neighbours do not look like neighbours. It is a bijection, so two open payins ne
 
 from __future__ import annotations
 
+from operator import mul
 from typing import Final
 
 _ACCOUNTS: Final = 10**11
@@ -13,14 +14,14 @@ _FACTOR: Final = 61_803_398_877  # coprime with 10^11
 _SHIFT: Final = 27_182_818_284
 _INVERSE: Final = pow(_FACTOR, -1, _ACCOUNTS)
 _WEIGHTS: Final = ((3, 7, 1) * 6)[:17]
+_ZEROS: Final = ord("0") * sum(_WEIGHTS)
 
 
 def check_digit(digits: str) -> str:
     """The eighteenth digit of these seventeen: their sum times 3, 7, 1 in turn, complemented modulo 10."""
-    total = 0
-    for digit, weight in zip(digits[:17], _WEIGHTS, strict=True):
-        total += int(digit) * weight  # modulo 10 each or once at the end is the same
-    return str(-total % 10)
+    assert len(digits) == len(_WEIGHTS), digits
+    total = sum(map(mul, digits.encode("ascii"), _WEIGHTS)) - _ZEROS
+    return str(-total % 10)  # modulo 10 each or once at the end is the same
 
 
 def of_number(prefix: str, number: int) -> str:

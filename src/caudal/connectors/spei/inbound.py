@@ -7,18 +7,22 @@ whether the report is about test or live money.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
 
 from caudal.connectors.model import DepositReport
 from caudal.connectors.spei.translate import report_of
-from caudal.kernel.errors import Refused
+from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.http import Request
-from caudal.kernel.parse import parser
+from caudal.kernel.money import CURRENCIES
+from caudal.kernel.parse import all_errors, partial_parser
 from caudal.kernel.settings import Settings
 
 HEADER: Final = b"spei-signature"
+_YEARS: Final = (2000, 9999)  # outside, a zone would lead out of what a clock can show
 
 
 class SpeiCallback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,10 +34,10 @@ class SpeiCallback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     currency: str
     payer_name: Annotated[str, msgspec.Meta(max_length=200)] = ""
     payer_bank: Annotated[str, msgspec.Meta(max_length=40)] = ""
-    paid_at: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    paid_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
-_parse = parser(SpeiCallback)
+_read = partial_parser(SpeiCallback)
 
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
@@ -45,7 +49,21 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
 def receive(request: Request, settings: Settings, now_s: float) -> tuple[bool, DepositReport]:
     """Whether the money is live, and the report. Raises Refused("unauthenticated") or Invalid."""
     live = _verified_mode(request, settings, now_s)
-    return live, report_of(_parse(request.body))
+    callback, told = _read(request.body)
+    errors = all_errors(told, (_currency(callback), _paid_at(callback)))
+    if errors:
+        raise Invalid("invalid_request", "the callback has errors", errors=tuple(errors))
+    return live, report_of(callback)
+
+
+def _currency(callback: SpeiCallback) -> Iterator[FieldError]:
+    if callback.currency not in CURRENCIES:
+        yield FieldError(field="/currency", code="unknown_currency", detail="not a currency of ISO 4217")
+
+
+def _paid_at(callback: SpeiCallback) -> Iterator[FieldError]:
+    if callback.paid_at is not None and not _YEARS[0] <= callback.paid_at.year < _YEARS[1]:
+        yield FieldError(field="/paid_at", code="out_of_range", detail="a year from {} on, before {}".format(*_YEARS))
 
 
 def _verified_mode(request: Request, settings: Settings, now_s: float) -> bool:

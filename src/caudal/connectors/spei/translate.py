@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from caudal.connectors.model import DepositReport, ReturnOrder
+from caudal.connectors.model import DepositReport, PaymentOut, ReturnOrder
 
 if TYPE_CHECKING:
     from caudal.connectors.spei.inbound import SpeiCallback
@@ -19,6 +19,16 @@ class SpeiReturn(msgspec.Struct, frozen=True, kw_only=True):
     tracking_key: str
     amount: int
     currency: str
+
+
+class SpeiPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """An order to send money to a CLABE."""
+
+    payment_key: str
+    clabe: str
+    amount: int
+    currency: str
+    beneficiary_name: str
 
 
 def report_of(callback: SpeiCallback) -> DepositReport:
@@ -42,4 +52,15 @@ def return_of(order: ReturnOrder) -> SpeiReturn:
         tracking_key=order.tracking_key,
         amount=order.amount_minor,
         currency=order.currency,
+    )
+
+
+def payment_of(order: PaymentOut) -> SpeiPayment:
+    """An order as the bank wants it."""
+    return SpeiPayment(
+        payment_key=order.payment_key,
+        clabe=order.clabe,
+        amount=order.amount_minor,
+        currency=order.currency,
+        beneficiary_name=order.beneficiary_name,
     )

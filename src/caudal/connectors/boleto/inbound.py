@@ -1,0 +1,18 @@
+"""What the bank that issues boletos tells us: verify, parse."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from caudal.connectors.boleto import CAPABILITIES, translate
+from caudal.connectors.model import Notice
+from caudal.connectors.sandbox_protocol import inbound
+from caudal.kernel.http import Request
+from caudal.kernel.settings import Settings
+
+CALLBACK: Final = inbound.ProviderCallback
+
+
+def receive(request: Request, settings: Settings, now_s: float) -> Notice:
+    """What a callback tells. Raises Refused("unauthenticated") or Invalid."""
+    return inbound.receive(request, settings, now_s, CAPABILITIES.method, translate)

@@ -1,0 +1,93 @@
+"""What the provider tells us: verify the signature, then parse.
+
+`Provider-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256(secret, t + "." + METHOD + "." + path + "." + body)>`, the
+path without host and with its query. Which of the two secrets verifies says whether it is about test or live money.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from caudal.connectors.model import Mode, Notice
+from caudal.connectors.sandbox_protocol.translate import (
+    Garbled,
+    ProviderDispute,
+    ProviderOperation,
+    ProviderPayment,
+    Words,
+    dispute_of,
+    operation_of,
+    payment_of,
+)
+from caudal.kernel.errors import FieldError, Invalid, Refused
+from caudal.kernel.http import Request
+from caudal.kernel.parse import parser
+from caudal.kernel.settings import Settings
+
+HEADER: Final = "Provider-Signature"
+_HEADER: Final = HEADER.lower().encode()
+
+
+class ProviderCallback(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback: the object that has changed stands under the name of its type."""
+
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,100}$", description="the callback's own name")]
+    type: Annotated[Literal["payment", "operation", "dispute"], Meta(description="which object has changed")]
+    payment: Annotated[ProviderPayment | None, Meta(description="the payment as it stands now")] = None
+    operation: Annotated[ProviderOperation | None, Meta(description="the operation as it stands now")] = None
+    dispute: Annotated[ProviderDispute | None, Meta(description="the dispute as it stands now")] = None
+
+
+_parse = parser(ProviderCallback)
+
+
+def signature(secret: str, timestamp: int, method: str, path: str, body: bytes) -> str:
+    """The header's value for a request."""
+    signed = f"{timestamp}.{method}.{path}.".encode() + body
+    return f"t={timestamp},v1={hmac.digest(secret.encode(), signed, 'sha256').hex()}"
+
+
+def receive(request: Request, settings: Settings, now_s: float, method: str, words: Words) -> Notice:
+    """What a callback tells. Raises Refused("unauthenticated") or Invalid."""
+    mode = _verified_mode(request, settings, now_s)
+    callback = _parse(request.body)
+    told: Any = getattr(callback, callback.type)
+    if told is None:
+        raise _invalid(f"/{callback.type}", "missing", "the object that the type names is needed")
+    try:
+        if isinstance(told, ProviderPayment):
+            return Notice(mode=mode, id=callback.id, about=payment_of(told, method, words))
+        if isinstance(told, ProviderOperation):
+            return Notice(mode=mode, id=callback.id, about=operation_of(told, words))
+        return Notice(mode=mode, id=callback.id, about=dispute_of(told))
+    except Garbled as garbled:
+        raise _invalid(f"/{callback.type}", "invalid_value", str(garbled)) from garbled
+
+
+def _invalid(field: str, code: str, detail: str) -> Invalid:
+    error = FieldError(field=field, code=code, detail=detail)
+    return Invalid("invalid_request", "the callback has errors", errors=(error,))
+
+
+def _verified_mode(request: Request, settings: Settings, now_s: float) -> Mode:
+    parts = dict(part.partition("=")[::2] for part in (request.header(_HEADER) or "").split(","))
+    timestamp, given = parts.get("t", ""), parts.get("v1", "")
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12 and given.isascii()):
+        raise Refused("unauthenticated", "the callback is not signed")
+    if abs(now_s - int(timestamp)) > settings.signature_window_s:
+        raise Refused("unauthenticated", "the callback's signature is too old")
+    path = request.path + (f"?{request.query.decode('latin-1')}" if request.query else "")
+    secrets: tuple[tuple[Mode, str | None], ...] = (
+        ("test", settings.provider_secret_test),
+        ("live", settings.provider_secret_live),
+    )
+    for mode, secret in secrets:
+        if secret:
+            expected = signature(secret, int(timestamp), request.method, path, request.body).rpartition("=")[2]
+            if hmac.compare_digest(expected, given):
+                return mode
+    raise Refused("unauthenticated", "the callback's signature does not verify")

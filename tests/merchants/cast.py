@@ -56,18 +56,10 @@ class Desk:
         if raw:
             sent += [(b"content-type", b"application/json"), (b"content-length", str(len(raw)).encode())]
         path, _, query = path.partition("?")
-        scope = {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": sent}
-        out: list[Any] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": raw, "more_body": False}
-
-        async def send(message: Any) -> None:
-            out.append(message)
-
-        await self._web(scope, receive, send)
-        start, content = out
-        return Reply(status=start["status"], body=content["body"], headers=dict(start["headers"]))
+        opened = self._web.opened(method, path, query.encode(), dict(sent))
+        response = await self._web.answer(opened, raw)
+        named = {b"content-type": response.content_type, b"request-id": opened.request.id.encode()}
+        return Reply(status=response.status, body=response.body, headers=named | dict(response.headers))
 
 
 class Cast(msgspec.Struct, frozen=True, kw_only=True):

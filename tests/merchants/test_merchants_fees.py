@@ -49,4 +49,6 @@ async def test_plans_are_read_by_book_and_version(context: Context, ana: Cast) -
     statement, parameters = FEE_PLANS.reading(0, [(2, 1), (3, 1), (2, 2), (4, 1)])
     found = dict(FEE_PLANS.load(row) for row in await context.rows(statement, parameters))
     assert set(found) == {(2, 1), (3, 1)}
-    assert found[2, 1].fees == {("instant_transfer", "MXN"): FeeRow(fixed_minor=300, basis_points=100)}
+    assert found[2, 1].fees == found[3, 1].fees
+    assert found[2, 1].fees["instant_transfer", "MXN"] == FeeRow(fixed_minor=300, basis_points=100)
+    assert found[2, 1].fees["card", "BRL"].settlement_days == 2

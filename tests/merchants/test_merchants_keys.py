@@ -280,3 +280,17 @@ async def _tables_with(context: Context, secret: str) -> list[str]:
         if any(part in text or part.encode().hex() in text for text in texts):
             found.append(table)
     return found
+
+
+async def test_events_of_a_key_stand_in_the_houses_book_of_its_mode(context: Context, olga: Desk, ana: Cast) -> None:
+    for mode in ("test", "live"):
+        made = await olga.post(ana.path + "/keys", {"mode": mode})
+        rotated = await olga.post(f"/v1/operator/keys/{made.json['id']}/rotations", {"overlap_s": 60})
+        await olga.post(f"/v1/operator/keys/{rotated.json['id']}/revocations")
+    told = await context.rows(
+        "select type, book, convert_from(data, 'utf8')::json ->> 'mode' from event where type like %s order by seq",
+        ("api_key.%",),
+    )
+    kinds = ("api_key.created", "api_key.rotated", "api_key.revoked")
+    assert told[-6:] == [(kind, book, mode) for book, mode in ((0, "test"), (1, "live")) for kind in kinds]
+    assert await context.rows("select distinct book from event where type not like %s", ("api_key.%",)) == [(0,)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from uuid import UUID
 
 import msgspec
 
@@ -14,7 +15,17 @@ from caudal.merchants.model import digest_of
 from tests.merchants.cast import Cast, Desk
 
 MERCHANTS = "/v1/operator/merchants"
-PLAN = [{"family": "instant_transfer", "currency": "MXN", "fixed_minor": 300, "basis_points": 100}]
+PLAN = [
+    {
+        "family": "instant_transfer",
+        "currency": "MXN",
+        "fixed_minor": 300,
+        "basis_points": 100,
+        "refund_fixed_minor": 150,
+        "dispute_fixed_minor": 2_000,
+        "settlement_days": 3,
+    }
+]
 
 
 async def test_a_merchant_is_created_and_found_again(olga: Desk) -> None:
@@ -55,17 +66,34 @@ async def test_a_new_fee_plan_is_a_new_version_in_both_books(context: Context, o
     line = {**PLAN[0], "fixed_minor": 500}
     reply = await olga.post(ana.path + "/fee_plans", {"fee_plan": [line]})
     assert (reply.status, reply.json["fee_plan"]) == (201, {"version": 2, "lines": [line]})
-    rows = await context.rows("select book, version, fixed_minor from fee_plan order by book, version")
+    rows = await context.rows("select book, version, fixed_minor from fee_plan where currency = 'MXN' order by 1, 2")
     assert [row[1:] for row in rows] == [(1, 300), (2, 500)] * 2
     assert (await olga.post(ana.path + "/fee_plans", {"fee_plan": []})).json["fee_plan"] == {"version": 3, "lines": []}
     assert (await olga.get(ana.path)).json["fee_plan"] == {"version": 3, "lines": []}
 
 
 async def test_a_setting_is_changed_and_the_plan_is_still_shown(olga: Desk, ana: Cast) -> None:
+    shown = (await olga.get(ana.path)).json
     reply = await olga.post(ana.path + "/settings", {"late_payments": "unapplied"})
     assert (reply.status, reply.json["late_payments"]) == (200, "unapplied")
-    assert reply.json["fee_plan"]["lines"] == PLAN
+    assert reply.json["fee_plan"]["lines"] == shown["fee_plan"]["lines"]
     assert (await olga.get(ana.path)).json == reply.json
+
+
+async def test_one_setting_is_changed_without_the_other(context: Context, olga: Desk, ana: Cast) -> None:
+    assert (await olga.get(ana.path)).json["refunds_beyond_balance"] == "refuse"
+    for asked in ({"refunds_beyond_balance": "allow"}, {"late_payments": "unapplied"}):
+        reply = await olga.post(ana.path + "/settings", asked)
+        assert reply.status == 200
+    assert (reply.json["refunds_beyond_balance"], reply.json["late_payments"]) == ("allow", "unapplied")
+    assert (await olga.get(ana.path)).json == reply.json
+    query = "select distinct refunds_beyond_balance, late_payments from book where merchant = %s"
+    assert await context.rows(query, (UUID(ana.id.removeprefix("mer_")),)) == [("allow", "unapplied")]
+
+
+async def test_a_merchant_begins_with_the_settings_that_are_named(olga: Desk) -> None:
+    created = await olga.post(MERCHANTS, {"name": "Caro", "country": "MX", "refunds_beyond_balance": "allow"})
+    assert (created.status, created.json["refunds_beyond_balance"]) == (201, "allow")
 
 
 async def test_lists_go_back_and_forth(olga: Desk) -> None:
@@ -106,7 +134,8 @@ async def test_every_change_leaves_an_entry_and_an_event(context: Context, olga:
     assert [(type, data) for type, _, data in events] == [
         (entry["action"], msgspec.json.encode(entry["detail"])) for entry in reversed(trail)
     ]
-    assert {book for _, book, _ in events} == {0}
+    live = [b'"mode":"live"' in data for _, _, data in events]
+    assert [book for _, book, _ in events] == live, "of a live key in the live book, all others in the test book"
 
 
 async def test_the_trail_is_filtered(olga: Desk, ana: Cast) -> None:

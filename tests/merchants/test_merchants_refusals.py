@@ -84,7 +84,7 @@ WRONG: list[tuple[str, object, dict[str, str]]] = [
     ),
     (
         MERCHANTS + "/{mer}/fee_plans",
-        {"fee_plan": [{"family": "card", "currency": "QQQ", "fixed_minor": -1, "basis_points": 10_001}]},
+        {"fee_plan": [{"family": "barter", "currency": "QQQ", "fixed_minor": -1, "basis_points": 10_001}]},
         {
             "/fee_plan/0/family": "unknown_family",
             "/fee_plan/0/currency": "unknown_currency",
@@ -98,7 +98,18 @@ WRONG: list[tuple[str, object, dict[str, str]]] = [
         {"/fee_plan/1": "repeated", "/fee_plan/2/fixed_minor": "invalid_type", "/fee_plan/3": "invalid_type"},
     ),
     (MERCHANTS + "/{mer}/fee_plans", {"fee_plan": [LINE] * 201}, {"/fee_plan": "too_many"}),
+    (
+        MERCHANTS + "/{mer}/fee_plans",
+        {"fee_plan": [{**LINE, "refund_fixed_minor": -1, "dispute_fixed_minor": 10**16, "settlement_days": 91}]},
+        {
+            "/fee_plan/0/refund_fixed_minor": "out_of_range",
+            "/fee_plan/0/dispute_fixed_minor": "out_of_range",
+            "/fee_plan/0/settlement_days": "out_of_range",
+        },
+    ),
     (MERCHANTS + "/{mer}/settings", {"late_payments": True}, {"/late_payments": "invalid_type"}),
+    (MERCHANTS + "/{mer}/settings", {"refunds_beyond_balance": "maybe"}, {"/refunds_beyond_balance": "invalid_value"}),
+    (MERCHANTS + "/{mer}/settings", {}, {"/late_payments": "missing"}),
     (
         MERCHANTS + "/{mer}/keys",
         {"mode": "both", "name": "", "scopes": ["payins:read", "payins:read", "payin:write"]},

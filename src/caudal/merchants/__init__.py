@@ -8,6 +8,8 @@ from caudal.merchants.commands import (
     CLI,
     authenticate,
     authenticate_operator,
+    change_fees,
+    change_settings,
     create_key,
     create_merchant,
     create_operator,
@@ -32,6 +34,7 @@ from caudal.merchants.model import (
     fee_minor,
     key_body,
     operator_body,
+    price_of,
 )
 from caudal.merchants.rows import API_KEYS, AUDIT, BOOKS, FEE_PLANS, OPERATORS, refuse_ended, refuse_revoked
 from caudal.merchants.store import Window, list_keys, list_merchants, list_operators, place_of
@@ -56,6 +59,8 @@ __all__ = [
     "Window",
     "authenticate",
     "authenticate_operator",
+    "change_fees",
+    "change_settings",
     "create_key",
     "create_merchant",
     "create_operator",
@@ -69,6 +74,7 @@ __all__ = [
     "operator_body",
     "operator_key",
     "place_of",
+    "price_of",
     "refuse_ended",
     "refuse_revoked",
     "revoke_key",

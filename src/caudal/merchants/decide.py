@@ -14,13 +14,14 @@ from uuid import UUID
 import msgspec
 
 from caudal.contracts import merchants as contracts
-from caudal.contracts.merchants import FeeLine, LatePayments
+from caudal.contracts.merchants import FeeLine, LatePayments, RefundsBeyondBalance
 from caudal.contracts.problems import answer_of
 from caudal.kernel.clock import rfc3339
 from caudal.kernel.commit import Answer, Decision, Event, Key, Lane, Put, Table, View
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import encode
 from caudal.kernel.ids import public
+from caudal.ledger import house_book
 from caudal.merchants.model import (
     HOUSE_BOOK,
     Actor,
@@ -88,14 +89,23 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return Answer(self.status, encode(outcome))
 
     def decided(
-        self, view: View, outcome: Any, happened: msgspec.Struct, subject: tuple[str, UUID], *puts: Put
+        self,
+        view: View,
+        outcome: Any,
+        happened: msgspec.Struct,
+        subject: tuple[str, UUID],
+        *puts: Put,
+        book: int = HOUSE_BOOK,
     ) -> Decision:
-        """Rows with their audit entry and event; `subject` is the prefix and id of what was changed."""
+        """Rows with their audit entry and event; `subject` is the prefix and id of what was changed.
+
+        The event stands in the house's book of the mode of `book`: that of a key is its own.
+        """
         name, data = EVENT_NAME[type(happened)], encode(happened)
         entry = AuditRecord(
             id=self.entry, at=view.at, actor=self.actor.name, action=name, subject=public(*subject), detail=data
         )
-        event = Event(type=name, subject=subject[1], book=HOUSE_BOOK, data=data)
+        event = Event(type=name, subject=subject[1], book=house_book(book), data=data)
         return Decision(outcome=outcome, puts=(*puts, Put(AUDIT, entry)), events=(event,), subject=subject[1])
 
 
@@ -110,6 +120,7 @@ class CreateMerchant(Change, frozen=True, kw_only=True):
     name: str
     country: str
     late_payments: LatePayments
+    refunds_beyond_balance: RefundsBeyondBalance = "refuse"
     fee_plan: tuple[FeeLine, ...]
 
     def judge(self, view: View) -> Decision | Refused:
@@ -133,6 +144,7 @@ class CreateMerchant(Change, frozen=True, kw_only=True):
                 late_payments=self.late_payments,
                 fee_plan=1,
                 clock_offset_s=0,
+                refunds_beyond_balance=self.refunds_beyond_balance,
             )
             for book in books
         ]
@@ -141,9 +153,10 @@ class CreateMerchant(Change, frozen=True, kw_only=True):
             name=self.name,
             country=self.country,
             late_payments=self.late_payments,
+            refunds_beyond_balance=self.refunds_beyond_balance,
         )
         puts = [Put(MERCHANTS, merchant), *(Put(BOOKS, r) for r in records), *(Put(FEE_PLANS, p) for p in plans)]
-        outcome = merchant_body(merchant, self.late_payments, 1, fees)
+        outcome = merchant_body(merchant, self, 1, fees)
         return self.decided(view, outcome, happened, ("mer", self.merchant), *puts)
 
 
@@ -189,25 +202,31 @@ class ChangeFees(MerchantChange, frozen=True, kw_only=True):
         happened = contracts.FeePlanChanged(
             merchant=public("mer", merchant.id), version=version, fee_plan=self.fee_plan
         )
-        outcome = merchant_body(merchant, books[0].late_payments, version, fees)
+        outcome = merchant_body(merchant, books[0], version, fees)
         return self.decided(view, outcome, happened, ("mer", merchant.id), *puts)
 
 
 class ChangeSettings(MerchantChange, frozen=True, kw_only=True):
-    """What becomes of money that comes after a payin's expiry."""
+    """What becomes of money that comes after a payin's expiry, and of refunds that the balance does not cover.
+
+    None leaves a setting as it is.
+    """
 
     status: ClassVar[int] = 200
-    late_payments: LatePayments
+    late_payments: LatePayments | None = None
+    refunds_beyond_balance: RefundsBeyondBalance | None = None
 
     def change(self, view: View, merchant: MerchantRecord, books: tuple[BookRecord, BookRecord]) -> Decision:
-        """Both books get the setting. A plan that was not read yet is read for the next batch."""
+        """Both books get the settings. A plan that was not read yet is read for the next batch."""
         plan = view.get(FEE_PLANS, (books[0].book, books[0].fee_plan))
-        puts = [
-            Put(BOOKS, msgspec.structs.replace(book, version=book.version + 1, late_payments=self.late_payments))
-            for book in books
-        ]
-        happened = contracts.MerchantChanged(merchant=public("mer", merchant.id), late_payments=self.late_payments)
-        outcome = merchant_body(merchant, self.late_payments, books[0].fee_plan, {} if plan is None else plan.fees)
+        settings: dict[str, Any] = {
+            "late_payments": self.late_payments or books[0].late_payments,
+            "refunds_beyond_balance": self.refunds_beyond_balance or books[0].refunds_beyond_balance,
+        }
+        changed = [msgspec.structs.replace(book, version=book.version + 1, **settings) for book in books]
+        happened = contracts.MerchantChanged(merchant=public("mer", merchant.id), **settings)
+        outcome = merchant_body(merchant, changed[0], books[0].fee_plan, {} if plan is None else plan.fees)
+        puts = [Put(BOOKS, book) for book in changed]
         return self.decided(view, outcome, happened, ("mer", merchant.id), *puts)
 
 
@@ -243,7 +262,8 @@ class CreateKey(MerchantChange, frozen=True, kw_only=True):
             name=self.name,
             scopes=self.scopes,
         )
-        return self.decided(view, key_body(record, merchant.id), happened, ("key", self.id), Put(API_KEYS, record))
+        outcome, put = key_body(record, merchant.id), Put(API_KEYS, record)
+        return self.decided(view, outcome, happened, ("key", self.id), put, book=record.book)
 
 
 class KeyChange(Change, frozen=True, kw_only=True):
@@ -285,7 +305,9 @@ class RotateKey(KeyChange, frozen=True, kw_only=True):
             ends_at=rfc3339(ends_at),
         )
         outcome = key_body(new, self.merchant)
-        return self.decided(view, outcome, happened, ("key", old.id), Put(API_KEYS, ending), Put(API_KEYS, new))
+        puts = Put(API_KEYS, ending), Put(API_KEYS, new)
+        decision = self.decided(view, outcome, happened, ("key", old.id), *puts, book=old.book)
+        return msgspec.structs.replace(decision, subject=new.id)  # what the answer is about
 
 
 class RevokeKey(KeyChange, frozen=True, kw_only=True):
@@ -304,7 +326,8 @@ class RevokeKey(KeyChange, frozen=True, kw_only=True):
         happened = contracts.ApiKeyRevoked(
             key=public("key", key.id), merchant=public("mer", self.merchant), mode=mode_of(key.book)
         )
-        return self.decided(view, key_body(gone, self.merchant), happened, ("key", key.id), Put(API_KEYS, gone))
+        outcome, put = key_body(gone, self.merchant), Put(API_KEYS, gone)
+        return self.decided(view, outcome, happened, ("key", key.id), put, book=key.book)
 
 
 # Operators

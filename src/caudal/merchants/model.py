@@ -11,19 +11,31 @@ import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 from uuid import UUID
 
 import msgspec
 
-from caudal.contracts.merchants import FeeLine, LatePayments, Mode
+from caudal.contracts.merchants import FeeLine, LatePayments, Mode, RefundsBeyondBalance
 from caudal.kernel.clock import rfc3339
 from caudal.kernel.ids import public
 from caudal.kernel.money import share_half_up
 
-HOUSE_BOOK: Final = 0
+HOUSE_BOOK: Final = 0  # the house's test book, and of what is of neither mode
 OVERLAP_MAX_S: Final = 7 * 86_400
-SCOPES: Final = ("balances:read", "events:read", "payins:read", "payins:write")
+SCOPES: Final = (
+    "balances:read",
+    "disputes:read",
+    "disputes:write",
+    "events:read",
+    "instruments:read",
+    "instruments:write",
+    "payins:read",
+    "payins:write",
+    "refunds:write",
+    "webhooks:read",
+    "webhooks:write",
+)
 KEY_TEXT: Final = re.compile(r"(sk_test_|sk_live_|op_)[A-Za-z0-9_-]{43}")
 _SECRET_BYTES: Final = 32
 _HINT_CHARACTERS: Final = 4
@@ -67,10 +79,16 @@ def mode_of(book: int) -> Mode:
 
 
 class FeeRow(msgspec.Struct, frozen=True, kw_only=True):
-    """The price of one family and currency: fixed, in minor units, and a share in basis points."""
+    """The price of one family and currency: fixed, in minor units, and a share in basis points.
 
-    fixed_minor: int
-    basis_points: int
+    A refund and a dispute cost their fixed amounts. Money is available `settlement_days` after the day of its payment.
+    """
+
+    fixed_minor: int = 0
+    basis_points: int = 0
+    refund_fixed_minor: int = 0
+    dispute_fixed_minor: int = 0
+    settlement_days: int = 1
 
 
 Fees = Mapping[tuple[str, str], FeeRow]
@@ -85,19 +103,25 @@ class FeePlan(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+def price_of(plan: FeePlan | None, family: str, currency: str) -> FeeRow:
+    """A plan's line. What it does not price is free and available the day after, as is everything without a plan."""
+    row = None if plan is None else plan.fees.get((family, currency))
+    return FeeRow() if row is None else row
+
+
 def fee_minor(plan: FeePlan | None, family: str, currency: str, amount_minor: int) -> int:
     """The fee on one payment, in minor units: the fixed part once, and the share rounded half up.
 
     What the plan does not price is free, and so is everything without a plan. The fee may exceed a small payment.
     """
-    row = None if plan is None else plan.fees.get((family, currency))
-    return 0 if row is None else row.fixed_minor + share_half_up(amount_minor, row.basis_points)
+    row = price_of(plan, family, currency)
+    return row.fixed_minor + share_half_up(amount_minor, row.basis_points)
 
 
 def fees_of(lines: tuple[FeeLine, ...]) -> Fees:
     """Lines of a plan by family and currency."""
     return {
-        (line.family, line.currency): FeeRow(fixed_minor=line.fixed_minor, basis_points=line.basis_points)
+        (line.family, line.currency): FeeRow(**{name: getattr(line, name) for name in FeeRow.__struct_fields__})
         for line in lines
     }
 
@@ -105,7 +129,7 @@ def fees_of(lines: tuple[FeeLine, ...]) -> Fees:
 def lines_of(fees: Fees) -> tuple[FeeLine, ...]:
     """A plan as it is shown, in the order of families and currencies."""
     return tuple(
-        FeeLine(family=family, currency=currency, fixed_minor=row.fixed_minor, basis_points=row.basis_points)
+        FeeLine(family=family, currency=currency, **msgspec.structs.asdict(row))
         for (family, currency), row in sorted(fees.items())
     )
 
@@ -126,6 +150,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     fee_plan: int
     fees: Fees
     late_payments: LatePayments
+    refunds_beyond_balance: RefundsBeyondBalance
     clock_offset_s: int
 
 
@@ -165,12 +190,22 @@ class MerchantDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     merchant: MerchantRecord
     late_payments: LatePayments
+    refunds_beyond_balance: RefundsBeyondBalance
     fee_plan: int
     fees: Fees
 
     def body(self) -> MerchantBody:
         """As the API shows it."""
-        return merchant_body(self.merchant, self.late_payments, self.fee_plan, self.fees)
+        return merchant_body(self.merchant, self, self.fee_plan, self.fees)
+
+
+class MerchantSettings(Protocol):
+    """Whatever has a merchant's settings."""
+
+    @property
+    def late_payments(self) -> LatePayments: ...
+    @property
+    def refunds_beyond_balance(self) -> RefundsBeyondBalance: ...
 
 
 class BookRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +217,7 @@ class BookRecord(msgspec.Struct, frozen=True, kw_only=True):
     late_payments: LatePayments
     fee_plan: int
     clock_offset_s: int
+    refunds_beyond_balance: RefundsBeyondBalance = "refuse"
 
 
 class ApiKeyRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,6 +281,7 @@ class MerchantBody(msgspec.Struct, frozen=True, kw_only=True):
     country: str
     status: Literal["active", "suspended"]
     late_payments: LatePayments
+    refunds_beyond_balance: RefundsBeyondBalance
     fee_plan: FeePlanBody
     created_at: str
 
@@ -289,14 +326,15 @@ class AuditBody(msgspec.Struct, frozen=True, kw_only=True):
     detail: msgspec.Raw
 
 
-def merchant_body(merchant: MerchantRecord, late_payments: LatePayments, version: int, fees: Fees) -> MerchantBody:
-    """The merchant as it is shown."""
+def merchant_body(merchant: MerchantRecord, settings: MerchantSettings, version: int, fees: Fees) -> MerchantBody:
+    """The merchant as it is shown, with the settings of its books and a version of its fee plan."""
     return MerchantBody(
         id=public("mer", merchant.id),
         name=merchant.name,
         country=merchant.country,
         status=merchant.status,
-        late_payments=late_payments,
+        late_payments=settings.late_payments,
+        refunds_beyond_balance=settings.refunds_beyond_balance,
         fee_plan=FeePlanBody(version=version, lines=lines_of(fees)),
         created_at=rfc3339(merchant.created_at),
     )

@@ -26,15 +26,18 @@ select 1 from key where shard = %s and book = %s and digest = %s limit 1
 
 -- name: caller
 -- A key that counts, with its book and prices. Parameters: digest.
-select d.slot, d.shard, b.merchant, k.book, k.scopes, b.late_payments, b.clock_offset_s, b.fee_plan,
-    f.families, f.currencies, f.fixed_minor, f.basis_points
+select d.slot, d.shard, b.merchant, k.book, k.scopes, b.late_payments, b.refunds_beyond_balance, b.clock_offset_s,
+    b.fee_plan,
+    f.families, f.currencies, f.fixed_minor, f.basis_points, f.refund_fixed_minor, f.dispute_fixed_minor,
+    f.settlement_days
 from directory d
 join api_key k on k.shard = d.shard and k.digest = d.digest
 join book b on b.shard = k.shard and b.book = k.book
 join merchant m on m.shard = b.shard and m.id = b.merchant
 cross join lateral (
     select array_agg(p.family) families, array_agg(p.currency) currencies, array_agg(p.fixed_minor) fixed_minor,
-        array_agg(p.basis_points) basis_points
+        array_agg(p.basis_points) basis_points, array_agg(p.refund_fixed_minor) refund_fixed_minor,
+        array_agg(p.dispute_fixed_minor) dispute_fixed_minor, array_agg(p.settlement_days) settlement_days
     from fee_plan p where p.shard = b.shard and p.book = b.book and p.version = b.fee_plan) f
 where d.kind = 'api_key' and d.digest = %s and m.status = 'active' and k.revoked_at is null
     and (k.ends_at is null or k.ends_at > clock_timestamp())
@@ -50,13 +53,16 @@ where d.kind = 'operator' and d.digest = %s and o.revoked_at is null
 
 -- name: merchants
 -- Merchants, or one of them. Parameters: id, after, before, limit.
-select m.id, m.slot, m.version, m.name, m.country, m.status, m.created_at, b.late_payments, b.fee_plan,
-    f.families, f.currencies, f.fixed_minor, f.basis_points
+select m.id, m.slot, m.version, m.name, m.country, m.status, m.created_at, b.late_payments,
+    b.refunds_beyond_balance, b.fee_plan,
+    f.families, f.currencies, f.fixed_minor, f.basis_points, f.refund_fixed_minor, f.dispute_fixed_minor,
+    f.settlement_days
 from merchant m
 join book b on b.shard = m.shard and b.book = m.slot * 2 + 1
 cross join lateral (
     select array_agg(p.family) families, array_agg(p.currency) currencies, array_agg(p.fixed_minor) fixed_minor,
-        array_agg(p.basis_points) basis_points
+        array_agg(p.basis_points) basis_points, array_agg(p.refund_fixed_minor) refund_fixed_minor,
+        array_agg(p.dispute_fixed_minor) dispute_fixed_minor, array_agg(p.settlement_days) settlement_days
     from fee_plan p where p.shard = b.shard and p.book = b.book and p.version = b.fee_plan) f
 where (%(id)s::uuid is null or m.id = %(id)s::uuid)
     and (%(after)s::uuid is null or m.id < %(after)s::uuid)
@@ -110,40 +116,46 @@ with w as (
 select 1 / (count(*) = %s)::int from w
 
 -- name: read_books
-select book, merchant, version, late_payments, fee_plan, clock_offset_s
+select book, merchant, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance
 from book where shard = %s and book = any(%s::bigint[])
 
 -- name: insert_books
 with w as (
-    insert into book (shard, book, merchant, version, late_payments, fee_plan, clock_offset_s)
-    select %s, * from unnest(%s::bigint[], %s::uuid[], %s::integer[], %s::text[], %s::integer[], %s::bigint[])
+    insert into book (shard, book, merchant, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance)
+    select %s, * from unnest(%s::bigint[], %s::uuid[], %s::integer[], %s::text[], %s::integer[], %s::bigint[],
+        %s::text[])
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
 -- name: update_books
 with w as (
     update book b set version = n.version, late_payments = n.late_payments, fee_plan = n.fee_plan,
-        clock_offset_s = n.clock_offset_s
-    from unnest(%s::integer[], %s::bigint[], %s::integer[], %s::text[], %s::integer[], %s::bigint[])
-        n(read_version, book, version, late_payments, fee_plan, clock_offset_s)
-    where b.shard = %s and b.book = n.book and b.version = n.read_version
+        clock_offset_s = n.clock_offset_s, refunds_beyond_balance = n.refunds_beyond_balance
+    from (select * from unnest(%s::integer[], %s::bigint[], %s::integer[], %s::text[], %s::integer[], %s::bigint[],
+        %s::text[])
+        n(read_version, book, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance),
+        (select %s::integer as shard) here offset 0) n
+    where b.shard = n.shard and b.book = n.book and b.version = n.read_version
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
 -- name: read_fee_plans
--- One row a plan. Parameters: books, versions, shard.
+-- One row a plan. Parameters: books, versions, shard. One probe a plan, like updates (kernel/commit/queries.sql).
 select p.book, p.version, array_agg(p.family), array_agg(p.currency), array_agg(p.fixed_minor),
-    array_agg(p.basis_points), min(p.created_at)
-from unnest(%s::bigint[], %s::integer[]) asked(book, version)
-join fee_plan p on p.shard = %s and p.book = asked.book and p.version = asked.version
+    array_agg(p.basis_points), array_agg(p.refund_fixed_minor), array_agg(p.dispute_fixed_minor),
+    array_agg(p.settlement_days), min(p.created_at)
+from (select * from unnest(%s::bigint[], %s::integer[]) asked(book, version),
+    (select %s::integer as shard) here offset 0) asked
+join fee_plan p on p.shard = asked.shard and p.book = asked.book and p.version = asked.version
 group by p.book, p.version
 
 -- name: insert_fee_plans
 -- One row a line of a plan.
 with w as (
-    insert into fee_plan (shard, book, version, family, currency, fixed_minor, basis_points, created_at)
-    select %s, * from unnest(
-        %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::bigint[], %s::integer[], %s::timestamptz[])
+    insert into fee_plan (shard, book, version, family, currency, fixed_minor, basis_points, created_at,
+        refund_fixed_minor, dispute_fixed_minor, settlement_days)
+    select %s, * from unnest(%s::bigint[], %s::integer[], %s::text[], %s::text[], %s::bigint[], %s::integer[],
+        %s::timestamptz[], %s::bigint[], %s::bigint[], %s::integer[])
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
@@ -166,9 +178,10 @@ select 1 / (count(*) = %s)::int from w
 -- name: update_api_keys
 with w as (
     update api_key k set version = n.version, ends_at = n.ends_at, revoked_at = n.revoked_at
-    from unnest(%s::integer[], %s::bytea[], %s::integer[], %s::timestamptz[], %s::timestamptz[])
-        n(read_version, digest, version, ends_at, revoked_at)
-    where k.shard = %s and k.digest = n.digest and k.version = n.read_version
+    from (select * from unnest(%s::integer[], %s::bytea[], %s::integer[], %s::timestamptz[], %s::timestamptz[])
+        n(read_version, digest, version, ends_at, revoked_at),
+        (select %s::integer as shard) here offset 0) n
+    where k.shard = n.shard and k.digest = n.digest and k.version = n.read_version
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
@@ -187,9 +200,10 @@ select 1 / (count(*) = %s)::int from w
 -- name: update_operators
 with w as (
     update operator o set version = n.version, revoked_at = n.revoked_at
-    from unnest(%s::integer[], %s::bytea[], %s::integer[], %s::timestamptz[])
-        n(read_version, digest, version, revoked_at)
-    where o.shard = %s and o.digest = n.digest and o.version = n.read_version
+    from (select * from unnest(%s::integer[], %s::bytea[], %s::integer[], %s::timestamptz[])
+        n(read_version, digest, version, revoked_at),
+        (select %s::integer as shard) here offset 0) n
+    where o.shard = n.shard and o.digest = n.digest and o.version = n.read_version
     returning 1)
 select 1 / (count(*) = %s)::int from w
 

@@ -62,7 +62,7 @@ class Books(Table[int, BookRecord]):
         return SQL["read_books"], (shard, bigints(keys))
 
     def load(self, row: Row) -> tuple[int, BookRecord]:
-        book, merchant, version, late_payments, fee_plan, clock_offset_s = row
+        book, merchant, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance = row
         record = BookRecord(
             book=book,
             merchant=merchant,
@@ -70,6 +70,7 @@ class Books(Table[int, BookRecord]):
             late_payments=late_payments,
             fee_plan=fee_plan,
             clock_offset_s=clock_offset_s,
+            refunds_beyond_balance=refunds_beyond_balance,
         )
         return book, record
 
@@ -84,6 +85,7 @@ class Books(Table[int, BookRecord]):
             texts([r.late_payments for r in records]),
             integers([r.fee_plan for r in records]),
             bigints([r.clock_offset_s for r in records]),
+            texts([r.refunds_beyond_balance for r in records]),
         )
         yield SQL["insert_books"], (head.shard, *columns, len(records))
 
@@ -96,6 +98,7 @@ class Books(Table[int, BookRecord]):
             texts([r.late_payments for r in records]),
             integers([r.fee_plan for r in records]),
             bigints([r.clock_offset_s for r in records]),
+            texts([r.refunds_beyond_balance for r in records]),
         )
         yield SQL["update_books"], (*columns, head.shard, len(records))
 
@@ -109,8 +112,8 @@ class FeePlans(Table[tuple[int, int], FeePlan]):
         return SQL["read_fee_plans"], (bigints([book for book, _ in keys]), integers([v for _, v in keys]), shard)
 
     def load(self, row: Row) -> tuple[tuple[int, int], FeePlan]:
-        book, version, families, currencies, fixed_minor, basis_points, created_at = row
-        fees = fees_in(families, currencies, fixed_minor, basis_points)
+        book, version, *columns, created_at = row
+        fees = fees_in(*columns)
         return (book, version), FeePlan(book=book, version=version, fees=fees, created_at=created_at)
 
     def key(self, record: FeePlan) -> tuple[int, int]:
@@ -128,6 +131,9 @@ class FeePlans(Table[tuple[int, int], FeePlan]):
             bigints([row.fixed_minor for _, _, row in lines]),
             integers([row.basis_points for _, _, row in lines]),
             timestamps([plan.created_at for plan, _, _ in lines]),
+            bigints([row.refund_fixed_minor for _, _, row in lines]),
+            bigints([row.dispute_fixed_minor for _, _, row in lines]),
+            integers([row.settlement_days for _, _, row in lines]),
         )
         yield SQL["insert_fee_plans"], (head.shard, *columns, len(lines))
 
@@ -295,14 +301,8 @@ def operator_of(row: Row) -> OperatorRecord:
     )
 
 
-def fees_in(
-    families: Sequence[str] | None,
-    currencies: Sequence[str] | None,
-    fixed_minor: Sequence[int] | None,
-    basis_points: Sequence[int] | None,
-) -> Fees:
-    """A plan's lines from their columns, each None where there is no line."""
-    lines = zip(families or (), currencies or (), fixed_minor or (), basis_points or (), strict=True)
-    return {
-        (family, currency): FeeRow(fixed_minor=fixed, basis_points=share) for family, currency, fixed, share in lines
-    }
+def fees_in(families: Sequence[str] | None, currencies: Sequence[str] | None, *prices: Sequence[int] | None) -> Fees:
+    """A plan's lines from their columns (prices in the order of FeeRow), each None where there is no line."""
+    names = FeeRow.__struct_fields__
+    lines = zip(families or (), currencies or (), *(column or () for column in prices), strict=True)
+    return {(family, currency): FeeRow(**dict(zip(names, price, strict=True))) for family, currency, *price in lines}

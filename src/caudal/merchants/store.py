@@ -84,7 +84,8 @@ async def caller(context: Context, digest: bytes) -> Caller | None:
     row = await context.row(SQL["caller"], (digest,))
     if row is None:
         return None
-    slot, shard, merchant, book, scopes, late_payments, clock_offset_s, fee_plan, *columns = row
+    slot, shard, merchant, book, scopes, late_payments, refunds_beyond_balance, clock_offset_s, *rest = row
+    fee_plan, *columns = rest
     return Caller(
         merchant=merchant,
         slot=slot,
@@ -96,6 +97,7 @@ async def caller(context: Context, digest: bytes) -> Caller | None:
         fee_plan=fee_plan,
         fees=fees_in(*columns),
         late_payments=late_payments,
+        refunds_beyond_balance=refunds_beyond_balance,
         clock_offset_s=clock_offset_s,
     )
 
@@ -162,9 +164,13 @@ async def list_merchants(context: Context, window: Window, id: UUID | None = Non
 
 
 def _detail(row: Row) -> MerchantDetail:
-    late_payments, fee_plan, *columns = row[7:]
+    late_payments, refunds_beyond_balance, fee_plan, *columns = row[7:]
     return MerchantDetail(
-        merchant=merchant_of(row[:7]), late_payments=late_payments, fee_plan=fee_plan, fees=fees_in(*columns)
+        merchant=merchant_of(row[:7]),
+        late_payments=late_payments,
+        refunds_beyond_balance=refunds_beyond_balance,
+        fee_plan=fee_plan,
+        fees=fees_in(*columns),
     )
 
 

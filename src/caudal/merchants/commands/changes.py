@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from caudal.contracts.merchants import FeeLine, LatePayments, Mode
+from caudal.contracts.merchants import FeeLine, LatePayments, Mode, RefundsBeyondBalance
 from caudal.kernel.commit import Key, Result
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
@@ -32,7 +32,22 @@ from caudal.merchants.decide import (
 )
 from caudal.merchants.model import SCOPES, Actor, MerchantBody, Operator, digest_of, hint_of, new_key
 
-FIRST_FEE_PLAN: Final = (FeeLine(family="instant_transfer", currency="MXN", fixed_minor=300, basis_points=100),)
+# One line for every kind of method that a merchant can try; hundredths of the currency.
+FIRST_FEE_PLAN: Final = (
+    FeeLine(family="instant_transfer", currency="MXN", fixed_minor=300, basis_points=100),
+    FeeLine(
+        family="card",
+        currency="BRL",
+        fixed_minor=40,
+        basis_points=350,
+        dispute_fixed_minor=5_000,
+        settlement_days=2,
+    ),
+    FeeLine(family="instant_transfer", currency="BRL", fixed_minor=0, basis_points=99, refund_fixed_minor=50),
+    FeeLine(family="cash_voucher", currency="BRL", fixed_minor=290, refund_fixed_minor=350, settlement_days=2),
+    FeeLine(family="bank_redirect", currency="COP", fixed_minor=90_000, basis_points=150, refund_fixed_minor=250_000),
+    FeeLine(family="mobile_money", currency="KES", basis_points=150, refund_fixed_minor=1_000),
+)
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +80,7 @@ async def create_merchant(
     country: str,
     fee_plan: tuple[FeeLine, ...] = (),
     late_payments: LatePayments = "accept",
+    refunds_beyond_balance: RefundsBeyondBalance = "refuse",
 ) -> Result:
     """A new merchant on the shard of new merchants. The fields were checked at the edge."""
     shard = context.settings.shard
@@ -78,6 +94,7 @@ async def create_merchant(
         name=name,
         country=country,
         late_payments=late_payments,
+        refunds_beyond_balance=refunds_beyond_balance,
         fee_plan=fee_plan,
         **_change(asking, shard),
     )
@@ -91,11 +108,25 @@ async def change_fees(context: Context, asking: Asking, merchant: UUID, fee_plan
     return await context.commit(place.shard, command, asking.deadline)
 
 
-async def change_settings(context: Context, asking: Asking, merchant: UUID, late_payments: LatePayments) -> Result:
-    """What becomes of money that comes after expiry. Refuses: not_found."""
+async def change_settings(
+    context: Context,
+    asking: Asking,
+    merchant: UUID,
+    *,
+    late_payments: LatePayments | None = None,
+    refunds_beyond_balance: RefundsBeyondBalance | None = None,
+) -> Result:
+    """What becomes of money that comes after expiry and of refunds beyond the balance; None leaves it as it is.
+
+    Refuses: not_found.
+    """
     place = await _place_of(context, asking, merchant)
     command = ChangeSettings(
-        merchant=merchant, slot=place.slot, late_payments=late_payments, **_change(asking, place.shard)
+        merchant=merchant,
+        slot=place.slot,
+        late_payments=late_payments,
+        refunds_beyond_balance=refunds_beyond_balance,
+        **_change(asking, place.shard),
     )
     return await context.commit(place.shard, command, asking.deadline)
 

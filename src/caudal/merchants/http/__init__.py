@@ -17,7 +17,7 @@ from caudal.kernel import ids
 from caudal.kernel.commit import Result
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid, Refused
-from caudal.kernel.http import Request, Response, Route, encode, ok, query_of
+from caudal.kernel.http import Request, Response, Route, encode, no_body, ok, query_of
 from caudal.merchants import commands, store
 from caudal.merchants.commands import Asking, Made, authenticate_operator, operator_key
 from caudal.merchants.http.asked import (
@@ -95,6 +95,7 @@ async def make_merchant(context: Context, asking: Asking, asked: CreateMerchantA
         name=asked.name.strip(),
         country=asked.country,
         late_payments=asked.late_payments,
+        refunds_beyond_balance=asked.refunds_beyond_balance,
         fee_plan=tuple(line.line() for line in asked.fee_plan),
     )
 
@@ -131,10 +132,14 @@ async def change_fees(context: Context, request: Request) -> Response:
 
 
 async def change_settings(context: Context, request: Request) -> Response:
-    """Say what becomes of a merchant's late payments."""
+    """Say what becomes of a merchant's late payments, and of refunds that its balance does not cover."""
     operator = await authenticate_operator(context, request)
     asking, asked = _asking(context, request, operator), read_settings(request.body)
-    return _answered(await commands.change_settings(context, asking, _id_of("mer", request), asked.late_payments))
+    settings = msgspec.structs.asdict(asked)
+    if not any(settings.values()):
+        error = FieldError(field="/late_payments", code="missing", detail="or refunds_beyond_balance; nothing changes")
+        raise Invalid("invalid_request", "the request has errors", errors=(error,))
+    return _answered(await commands.change_settings(context, asking, _id_of("mer", request), **settings))
 
 
 # API keys
@@ -177,8 +182,7 @@ async def revoke_key(context: Context, request: Request) -> Response:
     """End a key at once."""
     operator = await authenticate_operator(context, request)
     asking = _asking(context, request, operator)
-    if request.body.strip() not in (b"", b"{}"):
-        raise Invalid("invalid_request", "this request takes no body")
+    no_body(request)
     return _answered(await commands.revoke_key(context, asking, _id_of("key", request)))
 
 
@@ -235,7 +239,7 @@ def _window(asked: ListQuery) -> store.Window:
     if asked.after is not None and asked.before is not None:
         error = FieldError(field="?before", code="contradiction", detail="after and before exclude each other")
         raise Invalid("invalid_request", "the query has errors", errors=(error,))
-    after, before = cursor_of(asked.after), cursor_of(asked.before)
+    after, before = cursor_of(asked.after), cursor_of(asked.before, "before")
     return store.Window(
         limit=asked.limit, after=None if after is None else after[1], before=None if before is None else before[1]
     )

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from caudal.catalogue import COUNTRIES, METHODS
-from caudal.contracts.merchants import FeeLine, LatePayments, Mode
+from caudal.contracts.merchants import FeeLine, LatePayments, Mode, RefundsBeyondBalance
 from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.money import AMOUNT_MAX_MINOR, BASIS_POINTS, CURRENCIES
 from caudal.kernel.parse import parser
@@ -21,6 +21,14 @@ T = TypeVar("T")
 
 NAME_MAX: Final = 100
 _LINES_MAX: Final = 200
+DAYS_MAX: Final = 90
+_BOUNDS: Final = {
+    "fixed_minor": (AMOUNT_MAX_MINOR, " minor units"),
+    "basis_points": (BASIS_POINTS, ""),
+    "refund_fixed_minor": (AMOUNT_MAX_MINOR, " minor units"),
+    "dispute_fixed_minor": (AMOUNT_MAX_MINOR, " minor units"),
+    "settlement_days": (DAYS_MAX, " days"),
+}
 _FAMILIES: Final = sorted({method.family for method in METHODS.values()})
 
 Name = Annotated[str, Meta(description=f"1 to {NAME_MAX} characters")]
@@ -36,6 +44,11 @@ class FeeLineAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     currency: Annotated[str, Meta(description="ISO 4217", examples=["MXN"])]
     fixed_minor: Annotated[int, Meta(description="charged once a payment", examples=[300])] = 0
     basis_points: Annotated[int, Meta(description="of the amount, rounded half up", examples=[100])] = 0
+    refund_fixed_minor: Annotated[int, Meta(description="charged once a refund", examples=[0])] = 0
+    dispute_fixed_minor: Annotated[int, Meta(description="charged once a dispute", examples=[0])] = 0
+    settlement_days: Annotated[
+        int, Meta(description=f"from the day of the payment (UTC) until its money is available, 0 to {DAYS_MAX}")
+    ] = 1
 
     def line(self) -> FeeLine:
         """As it is decided on."""
@@ -50,6 +63,9 @@ class CreateMerchantAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     late_payments: Annotated[
         LatePayments, Meta(description="money after a payin's expiry: pays it, or is kept for its payer")
     ] = "accept"
+    refunds_beyond_balance: Annotated[
+        RefundsBeyondBalance, Meta(description="refunds that the balance does not cover: refused, or it goes negative")
+    ] = "refuse"
     fee_plan: FeeLines = ()
 
 
@@ -60,9 +76,10 @@ class FeePlanAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class SettingsAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`POST …/settings`."""
+    """`POST …/settings`: what is named changes, at least one of them."""
 
-    late_payments: LatePayments
+    late_payments: LatePayments | None = None
+    refunds_beyond_balance: RefundsBeyondBalance | None = None
 
 
 class CreateKeyAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,15 +180,13 @@ def line_errors(lines: list[Any]) -> Iterator[FieldError]:
         if not isinstance(line, dict):
             continue
         family, currency = line.get("family"), line.get("currency")
-        fixed_minor, basis_points = line.get("fixed_minor"), line.get("basis_points")
         if isinstance(family, str) and family not in _FAMILIES:
             yield _error(f"/fee_plan/{place}/family", "unknown_family", _near(family, _FAMILIES))
         if isinstance(currency, str) and currency not in CURRENCIES:
             yield _error(f"/fee_plan/{place}/currency", "unknown_currency", "not a currency of ISO 4217 that we know")
-        if _beyond(fixed_minor, AMOUNT_MAX_MINOR):
-            yield _error(f"/fee_plan/{place}/fixed_minor", "out_of_range", f"0 to {AMOUNT_MAX_MINOR} minor units")
-        if _beyond(basis_points, BASIS_POINTS):
-            yield _error(f"/fee_plan/{place}/basis_points", "out_of_range", f"0 to {BASIS_POINTS}")
+        for name, (most, unit) in _BOUNDS.items():
+            if _beyond(line.get(name), most):
+                yield _error(f"/fee_plan/{place}/{name}", "out_of_range", f"0 to {most}{unit}")
         if isinstance(family, str) and isinstance(currency, str):
             if (family, currency) in seen:
                 yield _error(f"/fee_plan/{place}", "repeated", f"{family} in {currency} has a line already")

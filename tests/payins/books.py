@@ -32,13 +32,16 @@ async def wrong_on(connection: psycopg.AsyncConnection[Any], shard: int = 0) -> 
 
 
 async def assert_in_order(context: Context) -> None:
-    assert await wrong_in(context.settings.database_url or "") == []
+    wrong = await wrong_in(context.settings.database_url or "")
+    assert not wrong, "\n".join(wrong)
 
 
 async def balances(api: Api) -> dict[str, dict[str, int]]:
     """Currency → what is not zero."""
     answered = await api.get("/v1/balances")
     found = {row.pop("currency"): row for row in answered.json["data"]}
+    for row in found.values():
+        assert sum(day["amount"] for day in row.pop("pending_by_day")) == row["pending"]
     return {currency: {name: amount for name, amount in row.items() if amount} for currency, row in found.items()}
 
 

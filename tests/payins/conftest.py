@@ -1,12 +1,32 @@
-"""Who is there in every test: Ana, and Olga's operator key."""
+"""Who is there in every test: Ana, and Olga's operator key; the providers where a test asks for them."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
+from caudal.connectors import registry
 from caudal.kernel.context import Context
 from caudal.merchants import first_merchant, first_operator
-from tests.payins.cast import Merchant
+from tests.conftest import settings_of
+from tests.payins.cast import LIVE_SECRET, SECRET, Merchant
+from tests.payins.desk import Desk
+
+
+@pytest.fixture
+async def context(database_url: str) -> AsyncIterator[Context]:
+    settings = settings_of(database_url, provider_secret_test=SECRET, provider_secret_live=LIVE_SECRET)
+    async with Context(settings, name="test") as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Every provider, without a socket."""
+    opened = Desk()
+    monkeypatch.setattr(registry, "_client", opened.counter)
+    return opened
 
 
 @pytest.fixture

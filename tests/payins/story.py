@@ -24,9 +24,16 @@ from caudal.payins.commands import (
 )
 from caudal.payins.model import Detail, Payin
 from caudal.payins.states import Status
+from caudal.settlement.commands import ReleaseFunds
+from caudal.settlement.model import release_id, start_of
+from tests.payins.provider_story import ProviderSide
 
 AT = datetime(2026, 11, 23, 10, 0, 0, 123456, tzinfo=UTC)
-FEES = (FeeLine(family="instant_transfer", currency="MXN", fixed_minor=300, basis_points=100),)
+FEES = (
+    FeeLine(family="instant_transfer", currency="MXN", fixed_minor=300, basis_points=100),
+    FeeLine(family="instant_transfer", currency="BRL", basis_points=99, refund_fixed_minor=50),
+    FeeLine(family="card", currency="BRL", fixed_minor=40, basis_points=350, settlement_days=2),
+)
 BODY = b"f" * 16
 
 
@@ -38,20 +45,26 @@ def digest(kind: int, number: int) -> bytes:
     return id_of(kind, number).bytes
 
 
-class Story:
+class Story(ProviderSide):
     """Two merchants, their payins and payers, an operator, a bank; `commands` is what they ask, in this order."""
 
     def __init__(self, seed: int, length: int) -> None:
-        self.random, self.commands = Random(seed), list[Any]()
+        self.random, self.commands, self.at = Random(seed), list[Any](), AT
+        self.begin_with_providers()
         self.payins: list[UUID] = []
         self.deposits: list[UUID] = []
         self.operator = Operator(id=id_of(1, 0), name="Olga", digest=b"o" * 32, shard=0)
         self._people()
         verbs = [self.create] * 8 + [self.pay] * 10 + [self.cancel] * 2
         verbs += [self.expire] * 4 + [self.repeat, self.lie, self.give_back, self.settle]
-        verbs += [self.advance, self.settings, self.fees]
+        verbs += [self.advance, self.settings, self.fees, self.release]
+        verbs += self.provider_verbs()
         while len(self.commands) < length:
             self.random.choice(verbs)()
+        self.answer_everybody()
+
+    def _id(self, kind: int, number: int) -> UUID:
+        return id_of(kind, number)
 
     def _next(self) -> int:
         return len(self.commands)
@@ -158,11 +171,20 @@ class Story:
             currency=currency,
             payer_name="Beto",
             payer_bank="x",
-            paid_at="",
+            paid_at=None,
         )
         id = id_of(7, number)
         self.deposits.append(id)
-        self.commands.append(RecordDeposit(id=id, book=book, payin=payin, fee_plan=1, report=report, sealed=b"sealed"))
+        command = RecordDeposit(
+            id=id,
+            book=book,
+            payin=payin,
+            fee_plan=1,
+            report=report,
+            sealed=b"sealed",
+            day=None,
+        )
+        self.commands.append(command)
 
     def repeat(self) -> None:
         paid = [command for command in self.commands if isinstance(command, RecordDeposit)]
@@ -173,6 +195,15 @@ class Story:
         paid = [command for command in self.commands if isinstance(command, RecordDeposit)]
         if paid:
             self.pay(amount=7, number=int(self.random.choice(paid).report.tracking_key[1:]))
+
+    def release(self) -> None:
+        """The day after a payment; book 4's clock stands still, so that its days are still to come."""
+        moved = sum(4 for command in self.commands if isinstance(command, AdvanceClock))
+        for book, days in ((2, self.random.randrange(0, moved + 1, 4)), (4, 0)):
+            day = AT.date() + timedelta(days=days + 1)
+            for currency in ("MXN", "BRL"):
+                due = Due(at=start_of(day), kind="funds.release", subject=release_id(book, currency, day), book=book)
+                self.commands.append(ReleaseFunds(due=due))
 
     def settle(self) -> None:
         asked = [command for command in self.commands if isinstance(command, RequestReturn)]
@@ -210,7 +241,9 @@ class Story:
 
     def settings(self) -> None:
         late: Any = self.random.choice(("accept", "unapplied"))
-        self.commands.append(ChangeSettings(merchant=id_of(4, 1), slot=1, late_payments=late, **self._change()))
+        beyond: Any = self.random.choice(("refuse", "allow"))
+        changed: dict[str, Any] = {"late_payments": late, "refunds_beyond_balance": beyond, **self._change()}
+        self.commands.append(ChangeSettings(merchant=id_of(4, 1), slot=1, **changed))
 
     def fees(self) -> None:
         self.commands.append(ChangeFees(merchant=id_of(4, 2), slot=2, fee_plan=FEES, **self._change()))

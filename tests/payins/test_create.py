@@ -35,18 +35,20 @@ currency="XTS"                              /currency:wrong_currency
 currency=""                                 /currency:wrong_currency
 currency=484                                /currency:invalid_type
 country=-                                   /country:missing
-country="BR"                                /method:unknown_method
+country="AR"                                /method:unknown_method
 country="XX"                                /country:unknown_country
 country="mx"                                /country:unknown_country
 method=-                                    /method:missing
-method="pix"                                /method:unknown_method
+method="oxxo"                               /method:unknown_method
 method="SPEI"                               /method:unknown_method
 method=["spei"]                             /method:invalid_type
-capture="manual"                            /capture:invalid_value
+capture="manual"                            /capture:not_supported
+capture="perhaps"                           /capture:invalid_value
+three_ds="demanded"                         /three_ds:not_supported
 reference=""                                /reference:invalid_length
 reference="{121}"                           /reference:invalid_length
 reference=7                                 /reference:invalid_type
-reference="a\\u0000b"                       :invalid_text
+reference="a\\u0000b"                       /reference:invalid_text
 description="{501}"                         /description:invalid_length
 return_url="x"                              /return_url:invalid_url
 return_url="javascript:alert(1)"            /return_url:invalid_url
@@ -62,12 +64,14 @@ metadata={"a":1}                            /metadata:invalid_type
 metadata={"":"x"}                           /metadata:invalid_length
 metadata={"{41}":"x"}                       /metadata:invalid_length
 metadata={"a":"{501}"}                      /metadata:invalid_length
-metadata={"a\\u0000":"x"}                   :invalid_text
+metadata={"a":"\\u0000"}                   /metadata/a:invalid_text
+metadata={"a":"x","b":"y","a":"x"}          /metadata/a:repeated
 metadata={51}                               /metadata:too_many
 payer="Ana"                                 /payer:invalid_type
 payer={"nombre":"Ana"}                      /payer/nombre:unknown_field
 payer={"name":""}                           /payer/name:invalid_length
 payer={"name":"{201}"}                      /payer/name:invalid_length
+payer={"name":"a","name":"b"}               /payer/name:repeated
 payer={"name":1}                            /payer/name:invalid_type
 payer={"email":"ana"}                       /payer/email:invalid_email
 payer={"email":"ana@localhost"}             /payer/email:invalid_email
@@ -80,7 +84,7 @@ payer={"document":"GODE561231"}             /payer/document:invalid_document
 payer={"document":"x"}                      /payer/document:invalid_document
 payer={"address":{"street":"{251}"}}        /payer/address:invalid_length
 payer={"address":"Reforma 1"}               /payer/address:invalid_type
-instrument={"id":"x"}                       /instrument:unknown_field
+instrument={"id":"x"}                       /instrument/id:not_supported
 amuont=1                                    /amuont:unknown_field
 """
 
@@ -137,12 +141,15 @@ async def test_a_payin_is_pending_at_once_and_says_where_to_pay(ana: Merchant) -
         "currency": "MXN",
         "country": "MX",
         "method": "spei",
+        "instrument": None,
+        "capture": "automatic",
         **{f"amount_{name}": 0 for name in ("authorized", "captured", "received", "refunded", "disputed")},
         "fees": 0,
         "fee_plan": 1,
         "reference": "order 7",
         "description": None,
         "metadata": {"cart": "7"},
+        "return_url": None,
         "next_action": {
             "type": "show_bank_details",
             "clabe": clabe,
@@ -154,6 +161,7 @@ async def test_a_payin_is_pending_at_once_and_says_where_to_pay(ana: Merchant) -
         },
         "dispute": None,
         "paid_at": None,
+        "available_on": None,
     }
     assert id.startswith("payin_") and spei.number_of("646180", clabe) is not None
     assert datetime.fromisoformat(expires) - datetime.fromisoformat(created) == timedelta(days=3)
@@ -164,6 +172,29 @@ async def test_every_payin_has_a_clabe_of_its_own_with_a_right_check_digit(ana: 
     clabes = {payin["next_action"]["clabe"] for payin in made}
     assert len(clabes) == 300
     assert all(spei.number_of("646180", clabe) is not None for clabe in clabes)
+
+
+async def test_a_number_that_comes_round_is_given_out_again_only_when_its_payin_has_ended(
+    ana: Merchant, context: Context
+) -> None:
+    first = await ana.payin()
+    [(seq,)] = await rows(context, "select event_seq from shard where id = 0")
+
+    async def come_round() -> None:
+        await rows(context, "update shard set event_seq = %s where id = 0 returning id", seq - 1 + 5 * 10**10)
+
+    await come_round()
+    assert (await ana.create("k")).status == 500
+    owner = "select count(*) from deposit_account where payin = %s::uuid"
+    assert await rows(context, owner, first["id"].removeprefix("payin_")) == [(1,)]
+    assert await rows(context, "select count(*) from payin") == [(1,)]
+    await rows(context, "update shard set event_seq = %s where id = 0 returning id", seq)
+    await ana.cancel(first)
+    await come_round()
+    second = await ana.payin()
+    assert second["next_action"]["clabe"] == first["next_action"]["clabe"]
+    await ana.paid(second)
+    assert ((await ana.seen(first))["status"], (await ana.seen(second))["status"]) == ("cancelled", "paid")
 
 
 async def test_the_answer_is_what_get_shows_but_for_the_payer(ana: Merchant) -> None:
@@ -237,6 +268,39 @@ async def test_all_errors_come_at_once(ana: Merchant) -> None:
         "/currency": "missing",
         "/payer/emial": "unknown_field",
     }
+
+
+async def test_a_field_of_a_wrong_type_hides_no_wrong_value_of_another(ana: Merchant) -> None:
+    raw = body({"amount": '"x"', "currency": '"BRL"', "metadata": '{"":"x"}', "payer": '{"email":"x","name":7}'})
+    assert (await ana.post("/v1/payins", raw)).fields == {
+        "/amount": "invalid_type",
+        "/payer/name": "invalid_type",
+        "/currency": "wrong_currency",
+        "/metadata": "invalid_length",
+        "/payer/email": "invalid_email",
+    }
+    raw = body(
+        {"amount": "0", "currency": '"x"', "country": "-", "method": '"pxi"', "expires_at": '"2020-01-01T00:00Z"'}
+    )
+    assert (await ana.post("/v1/payins", raw)).fields == {
+        "/country": "missing",
+        "/expires_at": "invalid_value",
+        "/method": "unknown_method",
+        "/currency": "unknown_currency",
+        "/amount": "amount_out_of_range",
+    }
+
+
+async def test_a_wrong_currency_hides_no_wrong_amount_and_a_wrong_country_no_wrong_method(ana: Merchant) -> None:
+    raw = body({"amount": "1", "currency": '"BRL"'})
+    assert (await ana.post("/v1/payins", raw)).fields == {
+        "/currency": "wrong_currency",
+        "/amount": "amount_out_of_range",
+    }
+    raw = body({"country": '"XX"', "method": '"spie"'})
+    answered = await ana.post("/v1/payins", raw)
+    assert answered.fields == {"/country": "unknown_country", "/method": "unknown_method"}
+    assert answered.json["errors"][1]["detail"] == "did you mean spei?"
 
 
 async def test_an_unknown_field_gets_the_nearest_name(ana: Merchant) -> None:

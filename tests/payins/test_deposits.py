@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime
 from typing import Any
 
 from caudal import ledger
@@ -119,6 +120,55 @@ async def test_a_payin_says_when_the_last_of_its_money_came_and_what_it_cost(ana
     whole = await ana.seen(payin)
     assert (whole["next_action"], whole["fees"], whole["amount_received"]) == (None, 400, 10_000)
     assert whole["created_at"] < whole["paid_at"] < whole["expires_at"]
+
+
+async def test_booking_decides_and_when_the_payers_bank_sent_it_is_kept(ana: Merchant, context: Context) -> None:
+    payin = await ana.payin()
+    early, late = payin["created_at"], "2099-01-01T06:00:00.5-06:00"
+    await ana.advance()
+    await ana.paid(payin, 4000, paid_at=early)
+    await ana.paid(payin, 6000, paid_at=late)
+    assert (await ana.seen(payin))["status_reason"] == "late"
+    await ana.settings("unapplied")
+    other = await ana.payin()
+    await ana.advance()
+    deposit = await ana.paid(other, paid_at=other["created_at"])
+    assert (await ana.seen(other))["status"] == "expired"
+    shown = (await ana.get("/v1/operator/deposits", key=ana.olga)).json["data"]
+    assert [(one["id"], one["reason"], one["paid_at"]) for one in shown] == [(deposit, "late", other["created_at"])]
+    query = "select paid_at from deposit order by created_at"
+    kept = [datetime.fromisoformat(at) for at in (early, late, other["created_at"])]
+    assert await rows(context, query) == [(at,) for at in kept]
+    assert (await ana.events(types="deposit.unapplied"))[-1]["data"]["paid_at"] == other["created_at"]
+    await assert_in_order(context)
+
+
+async def test_a_report_without_a_time_is_booked_all_the_same(ana: Merchant, context: Context) -> None:
+    await ana.paid(await ana.payin())
+    assert await rows(context, "select paid_at from deposit") == [(None,)]
+
+
+# Given out later
+
+
+async def test_money_for_a_clabe_that_is_given_out_later_stays_nobodys(ana: Merchant, context: Context) -> None:
+    number = spei.number_of("646180", (await ana.payin())["next_action"]["clabe"])
+    assert number is not None
+    clabe = spei.of_number("646180", number + 4)  # the next payin's: the deposit is an event, too
+    early = await ana.deposit(clabe, 10_000, "T1")
+    payin = await ana.payin()
+    assert payin["next_action"]["clabe"] == clabe
+    again = await ana.deposit(clabe, 10_000, "T1")
+    assert (again.status, again.body) == (200, early.body)
+    assert (await ana.seen(payin))["status"] == "pending"
+    assert await house(context, ledger.Purpose.UNAPPLIED) == 10_000
+    assert await rows(context, "select payin, reason from deposit") == [(None, "unknown_account")]
+    await ana.paid(payin)
+    assert (await ana.seen(payin))["status"] == "paid"
+    assert await balances(ana) == {"MXN": {"pending": 9600}}
+    returned = await ana.post(f"/v1/operator/deposits/{early.json['deposit']}/returns", key=ana.olga)
+    assert (returned.status, returned.json["amount_returning"]) == (201, 10_000)
+    await assert_in_order(context)
 
 
 # Counted once
@@ -248,3 +298,22 @@ async def test_a_payin_costs_what_it_cost_when_it_was_made(ana: Merchant, contex
     await ana.paid(new)
     assert ((await ana.seen(new))["fees"], new["fee_plan"]) == (1000, 2)
     await assert_in_order(context)
+
+
+async def test_a_fee_that_is_larger_than_the_payment_says_that_the_balance_went_below_zero(ana: Merchant) -> None:
+    await ana.price(1_000, 0)
+    payin = await ana.payin(amount=800)
+    deposit = await ana.paid(payin)
+    assert await balances(ana) == {"MXN": {"available": -200}}, "nothing is pending; it is asked of the rest"
+    told = await ana.events()
+    assert [event["type"] for event in told] == ["payin.created", "payin.paid", "balance.went_negative"]
+    balance = ledger.account_id(told[-1]["data"] and 2, "MXN", ledger.Purpose.AVAILABLE)
+    assert told[-1]["subject"] == told[-1]["data"]["id"] and balance
+    assert told[-1]["data"]["amount"] == -200 and told[-1]["data"]["cause"] == "payin.fee_available"
+    assert deposit
+    await ana.paid(await ana.payin(amount=5_000))
+    assert await balances(ana) == {"MXN": {"pending": 4_000, "available": -200}}
+    assert [event["type"] for event in await ana.events()][3:] == ["payin.created", "payin.paid"], "nothing new is owed"
+    await ana.advance()
+    assert await balances(ana) == {"MXN": {"available": 3_800}}
+    await assert_in_order(ana.context)

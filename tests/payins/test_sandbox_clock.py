@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from caudal.kernel.context import Context
+from caudal.payins import store
+from tests.api import Answered
 from tests.conftest import settings_of
 from tests.payins.books import assert_in_order, rows
 from tests.payins.cast import DAY_S, WAITS_S, Merchant
@@ -18,6 +22,52 @@ async def test_the_clock_says_what_it_shows_and_what_expired(ana: Merchant) -> N
     assert (late.json["offset_seconds"], late.json["expired"]) == (DAY_S + WAITS_S, 5)
     ahead = datetime.fromisoformat(late.json["now"]) - datetime.now(UTC)
     assert abs(ahead - timedelta(seconds=DAY_S + WAITS_S)) < timedelta(seconds=5)
+
+
+async def test_the_same_key_moves_the_clock_once_and_hears_the_same_again(ana: Merchant, context: Context) -> None:
+    await ana.payin()
+
+    async def ask(seconds: int, key: str) -> Answered:
+        return await ana.post("/v1/sandbox/clock/advances", {"seconds": seconds}, idempotency=key)
+
+    first, again = await ask(WAITS_S, "k"), await ask(WAITS_S, "k")
+    assert (first.status, first.json["expired"]) == (200, 1)
+    assert (again.status, again.body) == (200, first.body)
+    assert (first.headers.get("idempotent-replayed"), again.headers["idempotent-replayed"]) == (None, "true")
+    assert (await ask(WAITS_S + 1, "k")).code == "key_reused"
+    at_once = await asyncio.gather(*(ask(60, "l") for _ in range(5)))
+    assert len({one.body for one in at_once}) == 1
+    assert await rows(context, "select clock_offset_s from book where book = 2") == [(WAITS_S + 60,)]
+
+
+async def test_without_a_key_every_request_moves_the_clock(ana: Merchant) -> None:
+    for count in (1, 2):
+        moved = await ana.post("/v1/sandbox/clock/advances", {"seconds": 60}, idempotency=None)
+        assert (moved.status, moved.json["offset_seconds"]) == (200, count * 60)
+
+
+async def test_a_key_that_was_used_for_a_payin_moves_no_clock(ana: Merchant, context: Context) -> None:
+    await ana.create("k")
+    refused = await ana.post("/v1/sandbox/clock/advances", {"seconds": 60}, idempotency="k")
+    assert (refused.status, refused.code) == (422, "key_reused")
+    assert await rows(context, "select max(clock_offset_s) from book") == [(0,)]
+
+
+async def test_a_crash_after_the_clock_moved_is_made_good_by_asking_again(
+    ana: Merchant, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ana.payin()
+    body = {"seconds": WAITS_S}
+
+    async def broken(*_: object) -> list[object]:
+        raise OSError("the process ends here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "open_payins", broken)
+        assert (await ana.post("/v1/sandbox/clock/advances", body, idempotency="k")).status == 500
+    again = await ana.post("/v1/sandbox/clock/advances", body, idempotency="k")
+    assert (again.status, again.json["offset_seconds"], again.json["expired"]) == (200, WAITS_S, 1)
+    await assert_in_order(context)
 
 
 async def test_more_payins_than_a_page_expire_at_once(ana: Merchant, context: Context) -> None:

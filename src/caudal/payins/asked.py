@@ -1,18 +1,30 @@
-"""What a merchant may ask for, field by field. All errors are found at once; a right request costs microseconds."""
+"""What a merchant may ask for, field by field. All errors are found at once, of types and of values."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from caudal.catalogue import COUNTRIES, METHODS, Method, document_error, near_method
+from caudal.catalogue import (
+    COUNTRIES,
+    METHODS,
+    Method,
+    bank_error,
+    brand_error,
+    document_error,
+    near_method,
+    phone_error,
+)
+from caudal.connectors import CAPABILITIES, Capabilities
+from caudal.kernel import ids
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.money import CURRENCIES, format_amount
+from caudal.kernel.parse import Unread, all_errors, partial_parser
 from caudal.merchants import Caller
 from caudal.payins.model import Payer
 
@@ -22,7 +34,6 @@ _METADATA_VALUE_MAX: Final = 500
 _TEXT_MAX: Final = {"reference": 120, "description": 500}
 _PAYER_MAX: Final = {"name": 200, "email": 254, "document": 32, "phone": 20}
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
-_PHONE: Final = re.compile(r"\+[1-9]\d{6,14}")
 _URL: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
 
 
@@ -41,6 +52,14 @@ class PayerAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return Payer(name=self.name, email=self.email, document=document, phone=self.phone, address=self.address)
 
 
+class InstrumentAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the payer pays with: a card by the `id` that `POST /v1/instruments` gave it, or a bank by its code."""
+
+    id: str | None = None
+    brand: str | None = None
+    bank: str | None = None
+
+
 class CreatePayinBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/payins`. `amount` in minor units of `currency`."""
 
@@ -49,8 +68,16 @@ class CreatePayinBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     country: Annotated[str, msgspec.Meta(description="ISO 3166-1 alpha-2", examples=["MX"])]
     method: Annotated[str, msgspec.Meta(description="how the payer pays", examples=["spei"])]
     payer: PayerAsked | None = None
-    capture: Literal["automatic"] = "automatic"
-    return_url: str | None = None
+    instrument: Annotated[
+        InstrumentAsked | None, msgspec.Meta(description="`id` for cards, `bank` for bank redirects")
+    ] = None
+    capture: Annotated[
+        Literal["automatic", "manual"], msgspec.Meta(description="`manual`: only authorize; cards alone")
+    ] = "automatic"
+    three_ds: Annotated[
+        Literal["if_required", "demanded"], msgspec.Meta(description="3-D Secure: when the issuer asks, or always")
+    ] = "if_required"
+    return_url: Annotated[str | None, msgspec.Meta(description="where a redirect brings the payer back to")] = None
     reference: Annotated[str | None, msgspec.Meta(description="yours; at most 120 characters")] = None
     description: str | None = None
     expires_at: Annotated[
@@ -59,34 +86,103 @@ class CreatePayinBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     metadata: dict[str, str] = {}
 
 
-def method_of(asked: CreatePayinBody, caller: Caller) -> Method:
-    """The method that is asked for. Raises Invalid with every field that is wrong."""
-    method = METHODS.get((asked.country, asked.method))
-    errors = [*_money(asked, caller, method), *_texts(asked), *_payer(asked), *_too_far(asked, caller, method)]
+# What a method can do that needs no call to a provider: the payer makes a transfer.
+_WITHOUT_PROVIDER: Final = Capabilities(
+    method="",
+    deduplicates=True,
+    late_until_s=0.0,
+    manual_capture=False,
+    partial_captures=False,
+    void=False,
+    refund="bank_account",
+    disputes=False,
+    three_ds=False,
+    card=False,
+    bank="no",
+    phone="no",
+    document="optional",
+)
+_read = partial_parser(CreatePayinBody)
+
+
+def asked_of(body: bytes, caller: Caller) -> tuple[CreatePayinBody, Method]:
+    """What a body asks for, and the method. Raises Invalid with every field that is wrong, in its type or its value."""
+    asked, told = _read(body)
+    return asked, method_of(asked, caller, told)
+
+
+def method_of(asked: CreatePayinBody, caller: Caller, told: Iterable[FieldError] = ()) -> Method:
+    """The method that is asked for. Raises Invalid with what is `told` already and with every field that is wrong."""
+    method = _known_method(asked)
+    rules = (
+        _country(asked),
+        _method(asked, method),
+        _currency(asked, method),
+        _money(asked, method),
+        _fee(caller, method),
+        _texts(asked),
+        _payer(asked),
+        _document(asked),
+        _phone(asked, method),
+        _card(asked, method),
+        _bank(asked, method),
+        _ways(asked, method),
+        _too_far(asked, caller, method),
+    )
+    errors = all_errors(told, rules)
     if errors or method is None:
-        raise Invalid("invalid_request", "the request has errors", errors=(*errors, *_past(asked, caller)))
+        errors = all_errors(errors, (_past(asked, caller),))
+        raise Invalid("invalid_request", "the request has errors", errors=tuple(errors))
     return method
 
 
-def _money(asked: CreatePayinBody, caller: Caller, method: Method | None) -> Iterator[FieldError]:
+def _known_method(asked: CreatePayinBody) -> Method | None:
+    try:
+        return METHODS.get((asked.country, asked.method))
+    except Unread:
+        return None
+
+
+def _known_country(asked: CreatePayinBody) -> str | None:
+    try:
+        return asked.country if asked.country in COUNTRIES else None
+    except Unread:
+        return None
+
+
+def _country(asked: CreatePayinBody) -> Iterator[FieldError]:
+    if asked.country not in COUNTRIES:
+        yield _error("/country", "unknown_country", "no payer's country of caudal has this code")
+
+
+def _method(asked: CreatePayinBody, method: Method | None) -> Iterator[FieldError]:
+    if method is not None:
+        return
+    country = _known_country(asked)
+    if all(asked.method != name for of, name in METHODS if country in (None, of)):
+        yield _error("/method", "unknown_method", near_method(country, asked.method))
+
+
+def _currency(asked: CreatePayinBody, method: Method | None) -> Iterator[FieldError]:
     if method is None:
-        if asked.country not in COUNTRIES:
-            yield _error("/country", "unknown_country", "no payer's country of caudal has this code")
-        else:
-            yield _error("/method", "unknown_method", near_method(asked.country, asked.method))
         if asked.currency not in CURRENCIES:
             yield _error("/currency", "unknown_currency", "not a currency of ISO 4217 that caudal knows")
-        if asked.amount <= 0:
-            yield _error("/amount", "amount_out_of_range", "must be a positive number of minor units")
     elif asked.currency != method.currency:
         yield _error("/currency", "wrong_currency", f"{method.name} in {method.country} takes {method.currency}")
+
+
+def _money(asked: CreatePayinBody, method: Method | None) -> Iterator[FieldError]:
+    if method is None:
         if asked.amount <= 0:
             yield _error("/amount", "amount_out_of_range", "must be a positive number of minor units")
     elif not method.min_minor <= asked.amount <= method.max_minor:
         least, most = format_amount(method.min_minor, method.currency), format_amount(method.max_minor, method.currency)
         detail = f"{method.name} takes {least} to {most}; amounts are minor units"
         yield _error("/amount", "amount_out_of_range", detail)
-    elif (method.family, method.currency) not in caller.fees:
+
+
+def _fee(caller: Caller, method: Method | None) -> Iterator[FieldError]:
+    if method is not None and (method.family, method.currency) not in caller.fees:
         yield _error("/method", "no_fee_plan", "this merchant has no fee for the method and currency")
 
 
@@ -98,13 +194,16 @@ def _texts(asked: CreatePayinBody) -> Iterator[FieldError]:
     if asked.return_url is not None and (len(asked.return_url) > 2000 or not _URL.fullmatch(asked.return_url)):
         yield _error("/return_url", "invalid_url", "an http or https address")
     if asked.metadata:
-        if len(asked.metadata) > METADATA_KEYS_MAX:
-            yield _error("/metadata", "too_many", f"at most {METADATA_KEYS_MAX} keys")
-        for key, value in asked.metadata.items():
-            if not 1 <= len(key) <= _METADATA_KEY_MAX or len(value) > _METADATA_VALUE_MAX:
-                detail = f"keys of at most {_METADATA_KEY_MAX} characters, values of at most {_METADATA_VALUE_MAX}"
-                yield _error("/metadata", "invalid_length", detail)
-                break
+        yield from metadata_errors(asked.metadata)
+
+
+def metadata_errors(metadata: dict[str, str]) -> Iterator[FieldError]:
+    """What is wrong with a merchant's own keys and values."""
+    if len(metadata) > METADATA_KEYS_MAX:
+        yield _error("/metadata", "too_many", f"at most {METADATA_KEYS_MAX} keys")
+    if any(not 1 <= len(key) <= _METADATA_KEY_MAX or len(metadata[key]) > _METADATA_VALUE_MAX for key in metadata):
+        detail = f"keys of at most {_METADATA_KEY_MAX} characters, values of at most {_METADATA_VALUE_MAX}"
+        yield _error("/metadata", "invalid_length", detail)
 
 
 def _payer(asked: CreatePayinBody) -> Iterator[FieldError]:
@@ -117,14 +216,76 @@ def _payer(asked: CreatePayinBody) -> Iterator[FieldError]:
             yield _error(f"/payer/{name}", "invalid_length", f"1 to {limit} characters")
     if payer.email is not None and not _EMAIL.fullmatch(payer.email):
         yield _error("/payer/email", "invalid_email", "not an e-mail address")
-    if payer.phone is not None and not _PHONE.fullmatch(payer.phone):
-        yield _error("/payer/phone", "invalid_phone", "a number of E.164: + and 7 to 15 digits")
-    if payer.document is not None:
-        reason = document_error(asked.country, payer.document)
-        if reason is not None:
-            yield _error("/payer/document", "invalid_document", reason)
     if payer.address and (len(payer.address) > 10 or any(len(k) + len(v) > 250 for k, v in payer.address.items())):
         yield _error("/payer/address", "invalid_length", "at most 10 lines of at most 250 characters")
+
+
+def _document(asked: CreatePayinBody) -> Iterator[FieldError]:
+    if asked.payer is not None and asked.payer.document is not None:
+        reason = document_error(asked.country, asked.payer.document)
+        if reason is not None:
+            yield _error("/payer/document", "invalid_document", reason)
+
+
+def _phone(asked: CreatePayinBody, method: Method | None) -> Iterator[FieldError]:
+    needed = method is not None and _abilities(method).phone == "required"
+    phone = None if asked.payer is None else asked.payer.phone
+    if phone is None:
+        if needed:
+            yield _error("/payer/phone", "missing", f"{asked.method} asks the payer on the phone; E.164")
+        return
+    reason = phone_error(phone, asked.country if needed else None)
+    if reason is not None:
+        yield _error("/payer/phone", "invalid_phone", reason)
+
+
+def _card(asked: CreatePayinBody, method: Method | None) -> Iterator[FieldError]:
+    if method is None:
+        return
+    given, takes = asked.instrument or InstrumentAsked(), _abilities(method).card
+    if given.brand is not None:
+        reason = brand_error(asked.country, given.brand) if takes else f"{method.name} has no brands"
+        if reason is not None:
+            yield _error("/instrument/brand", "unknown_brand", reason)
+    if not takes:
+        if given.id is not None:
+            yield _error("/instrument/id", "not_supported", f"{method.name} takes no instrument")
+    elif given.id is None:
+        yield _error("/instrument/id", "missing", "cards are named by their instrument: POST /v1/instruments")
+    elif ids.parse("instr", given.id) is None:
+        yield _error("/instrument/id", "invalid_value", "an instrument's id: instr_…")
+
+
+def _bank(asked: CreatePayinBody, method: Method | None) -> Iterator[FieldError]:
+    if method is None:
+        return
+    bank, needed = None if asked.instrument is None else asked.instrument.bank, _abilities(method).bank
+    if bank is None:
+        if needed == "required":
+            yield _error("/instrument/bank", "missing", f"{method.name} asks for the payer's bank")
+    elif needed == "no":
+        yield _error("/instrument/bank", "not_supported", f"{method.name} asks for no bank")
+    else:
+        reason = bank_error(asked.country, method.method.upper(), bank)
+        if reason is not None:
+            yield _error("/instrument/bank", "unknown_bank", reason)
+
+
+def _ways(asked: CreatePayinBody, method: Method | None) -> Iterator[FieldError]:
+    if method is None:
+        return
+    abilities = _abilities(method)
+    if asked.capture == "manual" and not abilities.manual_capture:
+        yield _error("/capture", "not_supported", f"{method.name} is always captured automatically")
+    if asked.three_ds == "demanded" and not abilities.three_ds:
+        yield _error("/three_ds", "not_supported", f"{method.name} has no 3-D Secure")
+    document = None if asked.payer is None else asked.payer.document
+    if document is None and abilities.document == "required":
+        yield _error("/payer/document", "missing", f"{method.name} asks for the payer's document")
+
+
+def _abilities(method: Method) -> Capabilities:
+    return CAPABILITIES.get(method.method, _WITHOUT_PROVIDER)
 
 
 def _too_far(asked: CreatePayinBody, caller: Caller, method: Method | None) -> Iterator[FieldError]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from caudal.connectors import ReturnOrder, spei
+from caudal.connectors import CONNECTORS, ReturnOrder, spei
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
 from caudal.kernel.due import Job
 from caudal.kernel.errors import Retry
-from caudal.payins import commands, store
-from caudal.payins.decide import EXPIRE, RETURN
+from caudal.payins import calls, commands, store
+from caudal.payins.decide import EXPIRE, EXPIRE_DISPUTE, OPERATE, RETURN, SEND_EVIDENCE, SUBMIT
 
 
 async def expire(context: Context, shard: int, due: Due) -> None:
-    """A payin's time is over."""
+    """A payin's time is over. Its provider may have told nobody that it is paid: it is asked once more."""
+    await calls.ask_once_more(context, shard, due)
     await context.commit(shard, commands.ExpirePayin(due=due))
 
 
@@ -30,7 +31,9 @@ async def send_back(context: Context, shard: int, due: Due) -> None:
         currency=deposit.currency,
     )
     done = True
-    if deposit.returning_minor:
+    if deposit.returning_minor and deposit.provider in CONNECTORS:
+        done = await calls.give_back(context, deposit)
+    elif deposit.returning_minor:
         outcome = await context.once(spei.SpeiClient).send_back(order, live=bool(deposit.book & 1))
         if outcome.status in ("retry", "unknown"):
             raise Retry("try_again", f"the bank has not returned the money yet: {outcome.detail}")
@@ -39,4 +42,33 @@ async def send_back(context: Context, shard: int, due: Due) -> None:
     await context.commit(shard, settle)
 
 
-JOBS: Final[dict[str, Job]] = {EXPIRE: expire, RETURN: send_back}
+async def submit(context: Context, shard: int, due: Due) -> None:
+    """Nobody has come back with what became of a payment; raises Retry where it is not known yet."""
+    await calls.sweep(context, shard, due)
+
+
+async def operate(context: Context, shard: int, due: Due) -> None:
+    """Nobody has come back with what became of a capture, void or refund, or nobody has asked for it yet; likewise."""
+    await calls.sweep_operation(context, shard, due)
+
+
+async def expire_dispute(context: Context, shard: int, due: Due) -> None:
+    """Nobody has answered a dispute in time."""
+    dispute = await store.dispute(context, shard, due.subject)
+    assert dispute is not None, "due work names what there is"
+    await context.commit(shard, commands.ExpireDispute(due=due, currency=dispute.currency))
+
+
+async def send_evidence(context: Context, shard: int, due: Due) -> None:
+    """A file goes to the provider; raises Retry where it has to be sent again."""
+    await calls.send_evidence(context, shard, due)
+
+
+JOBS: Final[dict[str, Job]] = {
+    EXPIRE: expire,
+    RETURN: send_back,
+    SUBMIT: submit,
+    OPERATE: operate,
+    EXPIRE_DISPUTE: expire_dispute,
+    SEND_EVIDENCE: send_evidence,
+}

@@ -2,7 +2,8 @@
 
 -- name: read_payins
 select id, book, version, status, reason, method, country, currency, amount_minor, received_minor, fee_minor, fee_plan,
-    deposit_number, reference, detail, created_at, expires_at, paid_at
+    deposit_number, reference, detail, created_at, expires_at, paid_at, authorized_minor, captured_minor,
+    refunded_minor, disputed_minor, available_on
 from payin where shard = %s and id = any(%s)
 
 -- name: insert_payins
@@ -15,14 +16,32 @@ with w as (
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
+-- name: insert_moved_payins
+-- Payins that began in the same batch and have come to something already.
+with w as (
+    insert into payin (shard, id, book, version, status, reason, method, country, currency, amount_minor,
+        received_minor, fee_minor, fee_plan, deposit_number, reference, detail, created_at, expires_at, paid_at,
+        authorized_minor, captured_minor, refunded_minor, disputed_minor, available_on)
+    select %s, * from unnest(%s::uuid[], %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::integer[], %s::bigint[], %s::text[], %s::bytea[],
+        %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
+        %s::bigint[], %s::date[])
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
 -- name: update_payins
 with w as (
     update payin p set version = n.version, status = n.status, reason = n.reason, received_minor = n.received_minor,
-        fee_minor = n.fee_minor, detail = n.detail, paid_at = n.paid_at
-    from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
-        %s::bytea[], %s::timestamptz[])
-        n(id, read_version, version, status, reason, received_minor, fee_minor, detail, paid_at)
-    where p.shard = %s and p.id = n.id and p.version = n.read_version
+        fee_minor = n.fee_minor, detail = n.detail, expires_at = n.expires_at, paid_at = n.paid_at,
+        authorized_minor = n.authorized_minor, captured_minor = n.captured_minor, refunded_minor = n.refunded_minor,
+        disputed_minor = n.disputed_minor, available_on = n.available_on
+    from (select * from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::text[], %s::text[], %s::bigint[],
+        %s::bigint[], %s::bytea[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[],
+        %s::bigint[], %s::date[])
+        n(id, read_version, version, status, reason, received_minor, fee_minor, detail, expires_at, paid_at,
+            authorized_minor, captured_minor, refunded_minor, disputed_minor, available_on),
+        (select %s::integer as shard) here offset 0) n
+    where p.shard = n.shard and p.id = n.id and p.version = n.read_version
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
@@ -35,11 +54,16 @@ with w as (
 select 1 / (count(*) = %s)::int from w
 
 -- name: insert_deposit_accounts
--- Numbers come round again after 10^11; by then the payin that had one has long been closed.
+-- Numbers come round again after 10^11. The payin that had one has to have come to its end, or nothing is written:
+-- nobody's money may change hands.
 with w as (
     insert into deposit_account (shard, number, payin, book)
     select %s, * from unnest(%s::bigint[], %s::uuid[], %s::bigint[])
     on conflict (shard, number) do update set payin = excluded.payin, book = excluded.book
+        where not exists (
+            select from payin p
+            where p.shard = deposit_account.shard and p.id = deposit_account.payin
+                and p.status in ('submitting', 'pending', 'authorized'))
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
@@ -52,16 +76,16 @@ select 1 / (count(*) = %s)::int from w
 
 -- name: read_deposits
 select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,
-    returning_minor, returned_minor, payin, reason, sealed, created_at
+    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at
 from deposit where shard = %s and id = any(%s)
 
 -- name: insert_deposits
 with w as (
     insert into deposit (shard, id, book, version, provider, tracking_key, account, currency, amount_minor,
-        applied_minor, unapplied_minor, returning_minor, returned_minor, payin, reason, sealed, created_at)
+        applied_minor, unapplied_minor, returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at)
     select %s, * from unnest(%s::uuid[], %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[],
         %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::uuid[], %s::text[], %s::bytea[],
-        %s::timestamptz[])
+        %s::timestamptz[], %s::timestamptz[])
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
@@ -69,29 +93,38 @@ select 1 / (count(*) = %s)::int from w
 with w as (
     update deposit d set version = n.version, applied_minor = n.applied_minor, unapplied_minor = n.unapplied_minor,
         returning_minor = n.returning_minor, returned_minor = n.returned_minor, reason = n.reason
-    from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
+    from (select * from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::bigint[], %s::bigint[], %s::bigint[],
+        %s::bigint[],
         %s::text[])
-        n(id, read_version, version, applied_minor, unapplied_minor, returning_minor, returned_minor, reason)
-    where d.shard = %s and d.id = n.id and d.version = n.read_version
+        n(id, read_version, version, applied_minor, unapplied_minor, returning_minor, returned_minor, reason),
+        (select %s::integer as shard) here offset 0) n
+    where d.shard = n.shard and d.id = n.id and d.version = n.read_version
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
 -- name: payin_of_number
 -- Facts that never change may be read before the lock: whose CLABE it is, and what its payin was priced by.
-select p.id, p.book, p.currency, p.fee_plan
-from deposit_account a join payin p on p.shard = a.shard and p.id = a.payin
+-- The book's clock may be moved meanwhile. Parameters: family, shard, number.
+select p.id, p.book, p.fee_plan, coalesce(f.settlement_days, 1), b.clock_offset_s
+from deposit_account a
+join payin p on p.shard = a.shard and p.id = a.payin
+join book b on b.shard = p.shard and b.book = p.book
+left join fee_plan f on f.shard = p.shard and f.book = p.book and f.version = p.fee_plan and f.family = %s
+    and f.currency = p.currency
 where a.shard = %s and a.number = %s
 
 -- name: payin_by_id
 select p.id, p.book, p.version, p.status, p.reason, p.method, p.country, p.currency, p.amount_minor, p.received_minor,
-    p.fee_minor, p.fee_plan, p.deposit_number, p.reference, p.detail, p.created_at, p.expires_at, p.paid_at, s.sealed
+    p.fee_minor, p.fee_plan, p.deposit_number, p.reference, p.detail, p.created_at, p.expires_at, p.paid_at,
+    p.authorized_minor, p.captured_minor, p.refunded_minor, p.disputed_minor, p.available_on, s.sealed
 from payin p left join payer s on s.shard = p.shard and s.payin = p.id
 where p.shard = %s and p.id = %s and p.book = %s
 
 -- name: payins_before
 -- One page, newest first. Filters that are null do not filter.
 select id, book, version, status, reason, method, country, currency, amount_minor, received_minor, fee_minor, fee_plan,
-    deposit_number, reference, detail, created_at, expires_at, paid_at
+    deposit_number, reference, detail, created_at, expires_at, paid_at, authorized_minor, captured_minor,
+    refunded_minor, disputed_minor, available_on
 from payin
 where shard = %(shard)s and book = %(book)s
     and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
@@ -106,7 +139,8 @@ limit %(limit)s
 -- name: payins_after
 -- One page back towards the newest.
 select id, book, version, status, reason, method, country, currency, amount_minor, received_minor, fee_minor, fee_plan,
-    deposit_number, reference, detail, created_at, expires_at, paid_at
+    deposit_number, reference, detail, created_at, expires_at, paid_at, authorized_minor, captured_minor,
+    refunded_minor, disputed_minor, available_on
 from payin
 where shard = %(shard)s and book = %(book)s
     and (created_at, id) > (%(after_at)s::timestamptz, %(after_id)s::uuid)
@@ -121,7 +155,8 @@ limit %(limit)s
 -- name: payins_found
 -- Payins that have all of these terms, newest first: their ids carry the time.
 select p.id, p.book, p.version, p.status, p.reason, p.method, p.country, p.currency, p.amount_minor, p.received_minor,
-    p.fee_minor, p.fee_plan, p.deposit_number, p.reference, p.detail, p.created_at, p.expires_at, p.paid_at
+    p.fee_minor, p.fee_plan, p.deposit_number, p.reference, p.detail, p.created_at, p.expires_at, p.paid_at,
+    p.authorized_minor, p.captured_minor, p.refunded_minor, p.disputed_minor, p.available_on
 from (
     select payin from payin_search
     where shard = %(shard)s and book = %(book)s and term = any(%(terms)s::bytea[])
@@ -140,7 +175,8 @@ limit %(limit)s
 -- name: payins_found_after
 -- One page of them back towards the newest.
 select p.id, p.book, p.version, p.status, p.reason, p.method, p.country, p.currency, p.amount_minor, p.received_minor,
-    p.fee_minor, p.fee_plan, p.deposit_number, p.reference, p.detail, p.created_at, p.expires_at, p.paid_at
+    p.fee_minor, p.fee_plan, p.deposit_number, p.reference, p.detail, p.created_at, p.expires_at, p.paid_at,
+    p.authorized_minor, p.captured_minor, p.refunded_minor, p.disputed_minor, p.available_on
 from (
     select payin from payin_search
     where shard = %(shard)s and book = %(book)s and term = any(%(terms)s::bytea[])
@@ -159,12 +195,13 @@ limit %(limit)s
 -- name: payins_to_expire
 -- Open payins of one test book that a moved clock has passed, oldest first.
 select id, expires_at, created_at from payin
-where shard = %s and book = %s and (created_at, id) > (%s::timestamptz, %s::uuid) and status = 'pending'
+where shard = %s and book = %s and (created_at, id) > (%s::timestamptz, %s::uuid)
+    and status in ('pending', 'authorized')
 order by created_at, id limit %s
 
 -- name: deposits_before
 select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,
-    returning_minor, returned_minor, payin, reason, sealed, created_at
+    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at
 from deposit
 where shard = %(shard)s and book = %(book)s and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
     and (not %(unapplied)s or unapplied_minor > 0)
@@ -173,7 +210,7 @@ limit %(limit)s
 
 -- name: unapplied_deposits_before
 select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,
-    returning_minor, returned_minor, payin, reason, sealed, created_at
+    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at
 from deposit
 where shard = %(shard)s and unapplied_minor > 0 and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
 order by created_at desc, id desc
@@ -201,3 +238,162 @@ on conflict (shard, name) do update set seq = excluded.seq
 
 -- name: head
 select event_seq from shard where id = %s
+
+-- name: read_operations
+select id, book, payin, version, kind, status, reason, currency, amount_minor, fee_minor, from_pending_minor,
+    from_available_minor, detail, sealed, created_at, settled_at
+from payin_operation where shard = %s and id = any(%s)
+
+-- name: insert_operations
+with w as (
+    insert into payin_operation (shard, id, book, payin, version, kind, status, reason, currency, amount_minor,
+        fee_minor, from_pending_minor, from_available_minor, detail, sealed, created_at, settled_at)
+    select %s, * from unnest(%s::uuid[], %s::bigint[], %s::uuid[], %s::integer[], %s::text[], %s::text[], %s::text[],
+        %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bytea[], %s::bytea[],
+        %s::timestamptz[], %s::timestamptz[])
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: update_operations
+with w as (
+    update payin_operation o set version = n.version, status = n.status, reason = n.reason, detail = n.detail,
+        settled_at = n.settled_at
+    from (select * from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::text[], %s::text[], %s::bytea[],
+        %s::timestamptz[])
+        n(id, read_version, version, status, reason, detail, settled_at),
+        (select %s::integer as shard) here offset 0) n
+    where o.shard = n.shard and o.id = n.id and o.version = n.read_version
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: operations_before
+-- One page of one kind, newest first; of one payin where it is named.
+select id, book, payin, version, kind, status, reason, currency, amount_minor, fee_minor, from_pending_minor,
+    from_available_minor, detail, sealed, created_at, settled_at
+from payin_operation
+where shard = %(shard)s and book = %(book)s and kind = %(kind)s
+    and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
+    and (%(payin)s::uuid is null or payin = %(payin)s)
+    and (%(status)s::text is null or status = %(status)s)
+order by created_at desc, id desc
+limit %(limit)s
+
+-- name: operations_of_payin
+select id, book, payin, version, kind, status, reason, currency, amount_minor, fee_minor, from_pending_minor,
+    from_available_minor, detail, sealed, created_at, settled_at
+from payin_operation where shard = %s and payin = %s order by id
+
+-- name: read_discrepancies
+select id, book, version, provider, kind, payin, detail, created_at, resolved_at, resolution
+from discrepancy where shard = %s and id = any(%s)
+
+-- name: insert_discrepancies
+with w as (
+    insert into discrepancy (shard, id, book, version, provider, kind, payin, detail, created_at, resolved_at,
+        resolution)
+    select %s, * from unnest(%s::uuid[], %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::uuid[], %s::bytea[],
+        %s::timestamptz[], %s::timestamptz[], %s::text[])
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: update_discrepancies
+with w as (
+    update discrepancy d set version = n.version, resolved_at = n.resolved_at, resolution = n.resolution
+    from (select * from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::timestamptz[], %s::text[])
+        n(id, read_version, version, resolved_at, resolution),
+        (select %s::integer as shard) here offset 0) n
+    where d.shard = n.shard and d.id = n.id and d.version = n.read_version
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: discrepancies_before
+-- One page of all merchants', newest first; the open ones unless all are asked for.
+select id, book, version, provider, kind, payin, detail, created_at, resolved_at, resolution
+from discrepancy
+where shard = %(shard)s and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
+    and (%(all)s or resolved_at is null)
+order by created_at desc, id desc
+limit %(limit)s
+
+-- name: payer_seal
+select sealed from payer where shard = %s and payin = %s
+
+-- name: key_is_known
+select 1 from key where shard = %s and book = %s and digest = %s limit 1
+
+-- name: read_disputes
+select id, book, payin, version, provider, reference, status, reason, currency, amount_minor, fee_minor,
+    from_pending_minor, day, evidence, respond_by, opened_at, closed_at
+from dispute where shard = %s and id = any(%s)
+
+-- name: insert_disputes
+with w as (
+    insert into dispute (shard, id, book, payin, version, provider, reference, status, reason, currency, amount_minor,
+        fee_minor, from_pending_minor, day, evidence, respond_by, opened_at, closed_at)
+    select %s, * from unnest(%s::uuid[], %s::bigint[], %s::uuid[], %s::integer[], %s::text[], %s::text[], %s::text[],
+        %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::date[], %s::integer[],
+        %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: update_disputes
+with w as (
+    update dispute d set version = n.version, status = n.status, evidence = n.evidence, closed_at = n.closed_at
+    from (select * from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::text[], %s::integer[], %s::timestamptz[])
+        n(id, read_version, version, status, evidence, closed_at),
+        (select %s::integer as shard) here offset 0) n
+    where d.shard = n.shard and d.id = n.id and d.version = n.read_version
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: disputes_before
+select id, book, payin, version, provider, reference, status, reason, currency, amount_minor, fee_minor,
+    from_pending_minor, day, evidence, respond_by, opened_at, closed_at
+from dispute
+where shard = %(shard)s and book = %(book)s and (opened_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
+    and (%(payin)s::uuid is null or payin = %(payin)s) and (%(status)s::text is null or status = %(status)s)
+order by opened_at desc, id desc
+limit %(limit)s
+
+-- name: open_disputes
+select id, currency, respond_by from dispute
+where shard = %s and book = %s and closed_at is null and id > %s order by id limit %s
+
+-- name: read_evidence
+select id, book, dispute, version, kind, content_type, size_bytes, sha256, status, reason, created_at, sent_at
+from dispute_evidence where shard = %s and id = any(%s)
+
+-- name: insert_evidence
+with w as (
+    insert into dispute_evidence (shard, id, book, dispute, version, kind, content_type, size_bytes, sha256, status,
+        reason, created_at, sent_at)
+    select %s, * from unnest(%s::uuid[], %s::bigint[], %s::uuid[], %s::integer[], %s::text[], %s::text[],
+        %s::integer[], %s::bytea[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: update_evidence
+with w as (
+    update dispute_evidence e set version = n.version, status = n.status, reason = n.reason, sent_at = n.sent_at
+    from (select * from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::text[], %s::text[], %s::timestamptz[])
+        n(id, read_version, version, status, reason, sent_at),
+        (select %s::integer as shard) here offset 0) n
+    where e.shard = n.shard and e.id = n.id and e.version = n.read_version
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: evidence_of_dispute
+select id, book, dispute, version, kind, content_type, size_bytes, sha256, status, reason, created_at, sent_at
+from dispute_evidence where shard = %s and dispute = %s order by created_at, id
+
+-- name: keep_file
+insert into dispute_file (shard, id, sealed) values (%s, %s, %s) on conflict (shard, id) do nothing
+
+-- name: drop_file
+-- A file whose evidence was refused, unless a former request has made it count.
+delete from dispute_file f
+where f.shard = %s and f.id = %s
+    and not exists (select from dispute_evidence e where e.shard = f.shard and e.id = f.id)
+
+-- name: read_file
+select sealed from dispute_file where shard = %s and id = %s

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
+from caudal.kernel.commit import Key
 from caudal.kernel.context import Context
-from caudal.payins.model import Deposit, Payer, Payin
-from caudal.payins.rows import SQL, deposit_of, payin_of
+from caudal.payins.model import Deposit, Discrepancy, Dispute, Evidence, Kind, Operation, Payer, Payin
+from caudal.payins.rows import SQL, deposit_of, discrepancy_of, dispute_of, evidence_of, operation_of, payin_of
+from caudal.vault import INSTRUMENTS, InstrumentRecord
 
 LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 FAR_OFF: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -31,10 +33,20 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return {name: getattr(self, name) for name in ("status", "method", "country", "currency")}
 
 
-async def payin_of_number(context: Context, shard: int, number: int) -> tuple[UUID, int, str, int] | None:
-    """Whose CLABE this is: payin, book, currency, version of the fee plan."""
-    row = await context.row(SQL["payin_of_number"], (shard, number))
-    return None if row is None else (row[0], row[1], row[2], row[3])
+class Numbered(NamedTuple):
+    """Whose CLABE a number is, how that is priced, and how far the book's clock was moved a moment ago."""
+
+    payin: UUID
+    book: int
+    fee_plan: int
+    settlement_days: int
+    clock_offset_s: int
+
+
+async def payin_of_number(context: Context, shard: int, number: int, family: str) -> Numbered | None:
+    """Whose CLABE this is, for methods of a family."""
+    row = await context.row(SQL["payin_of_number"], (family, shard, number))
+    return None if row is None else Numbered(*row)
 
 
 async def payin(context: Context, shard: int, id: UUID, book: int) -> tuple[Payin, Payer | None] | None:
@@ -115,7 +127,7 @@ def _searched(terms: Sequence[bytes], narrow: Filter, limit: int) -> dict[str, A
 async def open_payins(
     context: Context, shard: int, book: int, after: tuple[datetime, UUID], limit: int
 ) -> list[tuple[UUID, datetime, datetime]]:
-    """Pending payins of a book behind a place, oldest first: id, expiry, creation; a page of them."""
+    """Pending and authorized payins of a book behind a place, oldest first: id, expiry, creation; a page of them."""
     rows = await context.rows(SQL["payins_to_expire"], (shard, book, *after, limit))
     return [(row[0], row[1], row[2]) for row in rows]
 
@@ -140,3 +152,152 @@ async def deposit(context: Context, shard: int, id: UUID) -> Deposit | None:
     """A deposit by its id."""
     row = await context.row(SQL["read_deposits"], (shard, [id]))
     return None if row is None else deposit_of(row)
+
+
+# What provider flows look at between two commits
+
+
+async def now(context: Context) -> datetime:
+    """The database's time."""
+    row = await context.row("select clock_timestamp()")
+    assert row is not None
+    at: datetime = row[0]
+    return at
+
+
+async def key_is_known(context: Context, shard: int, key: Key) -> bool:
+    """Whether an idempotency key was used before."""
+    return await context.row(SQL["key_is_known"], (shard, key.book, key.digest)) is not None
+
+
+async def payin_row(context: Context, shard: int, id: UUID) -> Payin | None:
+    """A payin of any book, without its payer."""
+    row = await context.row(SQL["read_payins"], (shard, [id]))
+    return None if row is None else payin_of(row)
+
+
+async def payer(context: Context, shard: int, payin: UUID) -> Payer | None:
+    """Who pays, opened."""
+    row = await context.row(SQL["payer_seal"], (shard, payin))
+    return None if row is None else msgspec.json.decode(context.sealer.open(row[0], payin.bytes), type=Payer)
+
+
+async def instrument(context: Context, shard: int, id: UUID) -> InstrumentRecord | None:
+    """An instrument as the vault keeps it."""
+    query, parameters = INSTRUMENTS.reading(shard, [id])
+    row = await context.row(query, parameters)
+    return None if row is None else INSTRUMENTS.load(row)[1]
+
+
+async def operation(context: Context, shard: int, id: UUID) -> Operation | None:
+    """A capture, a void or a refund of any book."""
+    row = await context.row(SQL["read_operations"], (shard, [id]))
+    return None if row is None else operation_of(row)
+
+
+async def operations_before(
+    context: Context,
+    shard: int,
+    book: int,
+    kind: Kind,
+    before: tuple[datetime, UUID],
+    *,
+    payin: UUID | None,
+    status: str | None,
+    limit: int,
+) -> list[Operation]:
+    """One page of a book's operations of one kind, newest first; of one payin where it is named."""
+    parameters = {
+        "shard": shard,
+        "book": book,
+        "kind": kind,
+        "before_at": before[0],
+        "before_id": before[1],
+        "payin": payin,
+        "status": status,
+        "limit": limit,
+    }
+    return [operation_of(row) for row in await context.named_rows(SQL["operations_before"], parameters)]
+
+
+async def discrepancies_before(
+    context: Context, shard: int, before: tuple[datetime, UUID], *, all: bool, limit: int
+) -> list[Discrepancy]:
+    """One page of all merchants' discrepancies, newest first; the open ones unless `all`."""
+    parameters = {"shard": shard, "before_at": before[0], "before_id": before[1], "all": all, "limit": limit}
+    return [discrepancy_of(row) for row in await context.named_rows(SQL["discrepancies_before"], parameters)]
+
+
+async def under_way(context: Context, shard: int, payin: UUID) -> bool:
+    """Whether a capture, a void or a refund of a payin has no outcome yet."""
+    rows = await context.rows(SQL["operations_of_payin"], (shard, payin))
+    return any(operation_of(row).status == "pending" for row in rows)
+
+
+# Disputes
+
+
+async def dispute(context: Context, shard: int, id: UUID) -> Dispute | None:
+    """A dispute of any book."""
+    row = await context.row(SQL["read_disputes"], (shard, [id]))
+    return None if row is None else dispute_of(row)
+
+
+async def disputes_before(
+    context: Context,
+    shard: int,
+    book: int,
+    before: tuple[datetime, UUID],
+    *,
+    payin: UUID | None,
+    status: str | None,
+    limit: int,
+) -> list[Dispute]:
+    """One page of a book's disputes, newest first; of one payin where it is named."""
+    parameters = {
+        "shard": shard,
+        "book": book,
+        "before_at": before[0],
+        "before_id": before[1],
+        "payin": payin,
+        "status": status,
+        "limit": limit,
+    }
+    return [dispute_of(row) for row in await context.named_rows(SQL["disputes_before"], parameters)]
+
+
+async def open_disputes(
+    context: Context, shard: int, book: int, after: UUID, limit: int
+) -> list[tuple[UUID, str, datetime]]:
+    """Open disputes of a book behind an id: id, currency, last moment for evidence; a page of them."""
+    rows = await context.rows(SQL["open_disputes"], (shard, book, after, limit))
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def evidence(context: Context, shard: int, id: UUID) -> Evidence | None:
+    """What is said of a file."""
+    row = await context.row(SQL["read_evidence"], (shard, [id]))
+    return None if row is None else evidence_of(row)
+
+
+async def evidence_of_dispute(context: Context, shard: int, dispute: UUID) -> list[Evidence]:
+    """The files of a dispute, oldest first; there are few."""
+    return [evidence_of(row) for row in await context.rows(SQL["evidence_of_dispute"], (shard, dispute))]
+
+
+async def keep_file(context: Context, shard: int, id: UUID, sealed: bytes) -> None:
+    """Keeps a file's sealed content, durable before any batch speaks of it. The same id again changes nothing."""
+    async with context.pool.connection() as connection, connection.transaction():
+        await connection.execute(SQL["keep_file"], (shard, id, sealed))
+
+
+async def drop_file(context: Context, shard: int, id: UUID) -> None:
+    """Forgets a file that was kept for nothing."""
+    async with context.pool.connection() as connection, connection.transaction():
+        await connection.execute(SQL["drop_file"], (shard, id))
+
+
+async def file(context: Context, shard: int, id: UUID) -> bytes | None:
+    """A file's content, sealed under its id."""
+    row = await context.row(SQL["read_file"], (shard, id))
+    return None if row is None else bytes(row[0])

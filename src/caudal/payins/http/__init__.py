@@ -3,8 +3,16 @@
 from typing import Final
 
 from caudal.kernel.http import Route
-from caudal.payins.http import bank, merchants, operators, sandbox
+from caudal.payins.http import bank, callbacks, disputes, merchants, operations, operators, sandbox
 
-ROUTES: Final[tuple[Route, ...]] = (*merchants.ROUTES, *bank.ROUTES, *sandbox.ROUTES, *operators.ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (
+    *merchants.ROUTES,
+    *operations.ROUTES,
+    *disputes.ROUTES,
+    *bank.ROUTES,
+    *callbacks.ROUTES,
+    *sandbox.ROUTES,
+    *operators.ROUTES,
+)
 
 __all__ = ["ROUTES"]

@@ -1,4 +1,4 @@
-"""What the pages of this folder share: ids in paths, empty bodies, places in lists, answers of commands."""
+"""What the pages of this folder share: ids in paths, places in lists, answers of commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 from caudal.contracts.problems import respond
 from caudal.kernel import ids
 from caudal.kernel.context import Context
-from caudal.kernel.errors import Invalid, Refused
+from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request, Response
 from caudal.payins.model import Deposit, Payin
 
@@ -27,12 +27,6 @@ def id_of(prefix: str, text: str) -> UUID:
     if id is None:
         raise Refused("not_found", "there is no object with this id")
     return id
-
-
-def no_body(request: Request) -> None:
-    """Raises Invalid when a request that takes no body has one."""
-    if request.body.strip() not in (b"", b"{}"):
-        raise Invalid("invalid_request", "this request takes no body")
 
 
 def place_of(row: Payin | Deposit) -> tuple[datetime, UUID]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
 
+from caudal.catalogue import METHODS
 from caudal.connectors import DepositReport, spei
 from caudal.kernel import ids
 from caudal.kernel.context import Context
-from caudal.kernel.errors import FieldError, Invalid, Refused
+from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request, Response, Route, encode, ok
-from caudal.kernel.money import CURRENCIES
 from caudal.payins import commands, store
+from caudal.settlement import available_on
+
+_FAMILY: Final = METHODS["MX", "spei"].family
 
 
 class CallbackAccepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,19 +32,25 @@ class CallbackAccepted(msgspec.Struct, frozen=True, kw_only=True):
 async def spei_callback(context: Context, request: Request) -> Response:
     """A bank reports a deposit. Answered when it is booked; a repetition gets the same answer."""
     live, report = spei.receive(request, context.settings, time.time())
-    if report.currency not in CURRENCIES:
-        error = FieldError(field="/currency", code="unknown_currency", detail="not a currency of ISO 4217")
-        raise Invalid("invalid_request", "the callback has errors", errors=(error,))
     shard = context.settings.shard
-    payin, book, plan = None, int(live), 0
+    payin, book, plan, day = None, int(live), 0, None
     number = spei.number_of(context.settings.spei_prefix, report.account)
     if number is not None:
-        found = await store.payin_of_number(context, shard, number)
-        if found is not None and found[1] & 1 == live:
-            payin, book, _, plan = found
+        found = await store.payin_of_number(context, shard, number, _FAMILY)
+        if found is not None and found.book & 1 == live:
+            payin, book, plan, days, offset_s = found
+            day = available_on(datetime.now(UTC) + timedelta(seconds=offset_s), days)
     id = deposit_id(report, live=live)
     sealed = context.sealer.seal(encode({"name": report.payer_name, "bank": report.payer_bank}), id.bytes)
-    command = commands.RecordDeposit(id=id, book=book, payin=payin, fee_plan=plan, report=report, sealed=sealed)
+    command = commands.RecordDeposit(
+        id=id,
+        book=book,
+        payin=payin,
+        fee_plan=plan,
+        report=report,
+        sealed=sealed,
+        day=day,
+    )
     result = await context.commit(shard, command, request.deadline)
     if isinstance(result.outcome, Refused):
         raise result.outcome

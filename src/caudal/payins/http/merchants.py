@@ -3,45 +3,54 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
 
+from caudal import connectors, vault
+from caudal.catalogue import BRANDS, COUNTRIES, METHODS
+from caudal.connectors import CAPABILITIES
 from caudal.contracts.pages import Page, cursor_of, page_of
+from caudal.contracts.problems import respond
 from caudal.kernel import ids
+from caudal.kernel.commit import Answer, Key
 from caudal.kernel.context import Context
-from caudal.kernel.errors import FieldError, Invalid, Refused
-from caudal.kernel.http import Request, Response, Route, encode, ok, query_of
+from caudal.kernel.errors import FieldError, Invalid, Refused, Retry
+from caudal.kernel.http import Known, Request, Response, Route, encode, ok, query_of
 from caudal.kernel.idempotency import key_of
-from caudal.kernel.parse import parser
+from caudal.kernel.money import CURRENCIES
 from caudal.merchants import Caller, authenticate
-from caudal.payins import commands, store
-from caudal.payins.asked import CreatePayinBody, method_of
-from caudal.payins.http.answering import committed, id_of, no_body, place_of
-from caudal.payins.model import Detail, Payin, PayinBody, PayinWithPayer, body_of, body_with_payer
-from caudal.payins.states import FIRST, Status
+from caudal.payins import calls, commands, store
+from caudal.payins.asked import CreatePayinBody, asked_of
+from caudal.payins.http.answering import committed, id_of, place_of
+from caudal.payins.model import Chosen, Detail, Payer, Payin, PayinBody, PayinWithPayer, body_of, body_with_payer
+from caudal.payins.states import FIRST, FIRST_WITH_PROVIDER, Status
+
+_BRANDS: Final = {
+    country: frozenset(brand for of, brand in BRANDS if of == country) for country in {of for of, _ in BRANDS}
+}
 
 READ: Final = "payins:read"
 WRITE: Final = "payins:write"
-
-_parse_create = parser(CreatePayinBody)
 
 
 async def create(context: Context, request: Request) -> Response:
     """Take a payment."""
     caller = await authenticate(context, request, WRITE)
-    key = key_of(request, caller.book, context.sealer.fingerprint_key)
-    asked = _parse_create(request.body)
-    method = method_of(asked, caller)
+    key = key_of(request, caller.book, context.sealer.fingerprint_key, "payin")
+    asked, method = asked_of(request.body, caller)
     id = ids.uuid7(caller.slot)
-    sealed = None
-    if asked.payer is not None:
-        sealed = context.sealer.seal(encode(asked.payer.as_payer()), id.bytes)
+    payer = None if asked.payer is None else asked.payer.as_payer()
+    sealed = None if payer is None else context.sealer.seal(encode(payer), id.bytes)
+    expires_in = timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None
+    if method.method in CAPABILITIES:
+        return await _through_provider(context, request, caller, key, asked, id, payer, sealed, expires_in)
     command = commands.CreatePayin(
-        payin=_new(id, caller, asked),
-        detail=Detail(description=asked.description, metadata=asked.metadata),
-        expires_in=timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None,
+        payin=_new(id, caller, asked, FIRST),
+        detail=Detail(description=asked.description, metadata=asked.metadata, return_url=asked.return_url),
+        expires_in=expires_in,
         clabe_prefix=context.settings.spei_prefix,
         sealed=sealed,
         key_digest=caller.key_digest,
@@ -52,13 +61,87 @@ async def create(context: Context, request: Request) -> Response:
     return await committed(context, caller.shard, command, request)
 
 
-def _new(id: UUID, caller: Caller, asked: CreatePayinBody) -> Payin:
+async def _through_provider(
+    context: Context,
+    request: Request,
+    caller: Caller,
+    key: Key,
+    asked: CreatePayinBody,
+    id: UUID,
+    payer: Payer | None,
+    sealed: bytes | None,
+    expires_in: timedelta | None,
+) -> Response:
+    """Intent, call, outcome: whatever happens by the deadline, the key has an answer."""
+    await _refuse_unavailable(context, asked.method, caller, key)
+    within_s = max(request.deadline - monotonic(), 0.0)
+    start = commands.StartPayin(
+        payin=_new(id, caller, asked, FIRST_WITH_PROVIDER),
+        detail=_detail(asked),
+        expires_in=expires_in,
+        brands=_BRANDS.get(asked.country, frozenset()),
+        sealed=sealed,
+        key_digest=caller.key_digest,
+        key=key,
+        request_id=request.id,
+        within=timedelta(seconds=within_s),
+        sweep_in=timedelta(seconds=within_s + calls.MARGIN_S),
+    )
+    begun = await context.commit(caller.shard, start, request.deadline)
+    if begun.answer is not None:
+        return respond(begun.answer)
+    started = begun.outcome
+    card = None if started.instrument is None else vault.open_card(context, started.instrument)
+    done = await calls.submit(
+        context,
+        caller.shard,
+        started.payin,
+        card,
+        payer,
+        days=calls.days_of(caller, started.payin),
+        key=key,
+        until=request.deadline,
+        due=started.due,
+    )
+    noted: commands.Noted = done.outcome
+    return respond(noted.stored or done.answer or Answer(201, noted.body))
+
+
+async def _refuse_unavailable(context: Context, method: str, caller: Caller, key: Key) -> None:
+    """Refuses at the door what nobody could carry out now. Raises Invalid for live money, Retry for a broken provider.
+
+    A repetition finds the answer of its first request.
+    """
+    if caller.live:
+        error = FieldError(field="/method", code="not_available", detail=f"no live provider of {method} is connected")
+        raise Invalid("invalid_request", "the request has errors", errors=(error,))
+    if not connectors.available(context, method, "test") and not await store.key_is_known(context, caller.shard, key):
+        raise Retry("provider_unavailable", f"the provider of {method} does not answer at the moment", after_s=5.0)
+
+
+def _detail(asked: CreatePayinBody) -> Detail:
+    given = asked.instrument
+    chosen = None
+    if given is not None:
+        instrument = None if given.id is None else ids.parse("instr", given.id)
+        chosen = Chosen(instrument=instrument, brand=given.brand, bank=given.bank)
+    return Detail(
+        description=asked.description,
+        metadata=asked.metadata,
+        capture=asked.capture,
+        three_ds=asked.three_ds == "demanded",
+        return_url=asked.return_url,
+        chosen=chosen,
+    )
+
+
+def _new(id: UUID, caller: Caller, asked: CreatePayinBody, status: Status) -> Payin:
     """What is asked for, as a payin; the decision sets number and times."""
     return Payin(
         id=id,
         book=caller.book,
         version=1,
-        status=FIRST,
+        status=status,
         reason=None,
         method=asked.method,
         country=asked.country,
@@ -86,20 +169,6 @@ async def get(context: Context, request: Request) -> Response:
     return ok(body_with_payer(payin, payer, context.settings.sandbox_url))
 
 
-async def cancel(context: Context, request: Request) -> Response:
-    """Give a pending payin up."""
-    caller = await authenticate(context, request, WRITE)
-    command = commands.CancelPayin(
-        id=id_of("payin", request.parameters[0]),
-        book=caller.book,
-        key_digest=caller.key_digest,
-        key=key_of(request, caller.book, context.sealer.fingerprint_key),
-        request_id=request.id,
-    )
-    no_body(request)
-    return await committed(context, caller.shard, command, request)
-
-
 class PayinQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Filters of the list. `reference`, `email` and `document` search; new payins are found within seconds."""
 
@@ -117,6 +186,13 @@ class PayinQuery(msgspec.Struct, frozen=True, kw_only=True):
     document: str | None = None
 
 
+_KNOWN: Final = {
+    "method": Known(values={name for _, name in METHODS}, code="unknown_method"),
+    "country": Known(values=COUNTRIES, code="unknown_country"),
+    "currency": Known(values=CURRENCIES, code="unknown_currency"),
+}
+
+
 class PayinList(msgspec.Struct, frozen=True, kw_only=True):
     """A page of payins, newest first."""
 
@@ -129,7 +205,7 @@ class PayinList(msgspec.Struct, frozen=True, kw_only=True):
 async def list_(context: Context, request: Request) -> Response:
     """A merchant's payins, newest first."""
     caller = await authenticate(context, request, READ)
-    asked = query_of(request, PayinQuery)
+    asked = query_of(request, PayinQuery, _KNOWN)
     if asked.after is not None and asked.before is not None:
         error = FieldError(field="?before", code="contradiction", detail="after and before exclude each other")
         raise Invalid("invalid_request", "the query has errors", errors=(error,))
@@ -154,14 +230,14 @@ async def _page(context: Context, caller: Caller, asked: PayinQuery, narrow: sto
         if value is not None
     ]
     if terms and asked.before is not None:
-        after = cursor_of(asked.before) or (store.LONG_AGO, UUID(int=0))
+        after = cursor_of(asked.before, "before") or (store.LONG_AGO, UUID(int=0))
         rows = await store.payins_found_after(context, caller.shard, caller.book, terms, after[1], narrow, limit)
         return page_of(rows, asked.limit, place_of, backwards=True)
     if terms:
         before = cursor_of(asked.after) or (store.FAR_OFF, UUID(int=2**128 - 1))
         rows = await store.payins_found(context, caller.shard, caller.book, terms, before[1], narrow, limit)
     elif asked.before is not None:
-        after = cursor_of(asked.before) or (store.LONG_AGO, UUID(int=0))
+        after = cursor_of(asked.before, "before") or (store.LONG_AGO, UUID(int=0))
         rows = await store.payins_after(context, caller.shard, caller.book, after, narrow, limit)
         return page_of(rows, asked.limit, place_of, backwards=True)
     else:
@@ -182,6 +258,7 @@ ROUTES: Final = (
         answer=PayinBody,
         answers=201,
         keyed="required",
+        codes=("provider_unavailable",),
     ),
     Route(
         method="GET",
@@ -202,16 +279,5 @@ ROUTES: Final = (
         scope=READ,
         answer=PayinWithPayer,
         codes=("not_found",),
-    ),
-    Route(
-        method="POST",
-        path="/v1/payins/{id}/cancellations",
-        handler=cancel,
-        summary="Cancel a pending payin",
-        who="merchant",
-        scope=WRITE,
-        answer=PayinBody,
-        keyed="required",
-        codes=("not_found", "forbidden_transition"),
     ),
 )

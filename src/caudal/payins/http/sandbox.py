@@ -1,33 +1,30 @@
-"""The sandbox's clock."""
+"""The sandbox: its clock, and the payer played by a program."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, cast
 
 import msgspec
 
-from caudal.kernel.clock import rfc3339
+from caudal.connectors import CONNECTORS, Outcome, payer
+from caudal.contracts.problems import respond
+from caudal.kernel import ids
 from caudal.kernel.context import Context
-from caudal.kernel.errors import Refused
-from caudal.kernel.http import Request, Response, Route, ok
+from caudal.kernel.errors import Refused, Retry
+from caudal.kernel.http import Request, Response, Route, no_body, ok
+from caudal.kernel.idempotency import optional_key_of
 from caudal.kernel.parse import parser
 from caudal.merchants import authenticate
-from caudal.payins import clock
+from caudal.payins import clock, store
+from caudal.payins.http.answering import id_of
 from caudal.payins.http.merchants import WRITE
+from caudal.payins.model import ClockBody, Payin
 
 
 class AdvanceBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far the test clock moves forward, seconds; at most 90 days at once."""
 
     seconds: Annotated[int, msgspec.Meta(ge=1, le=90 * 86_400)]
-
-
-class ClockBody(msgspec.Struct, frozen=True, kw_only=True):
-    """The test clock after it moved, and how many payins expired by it."""
-
-    now: str
-    offset_seconds: int
-    expired: int
 
 
 _parse_advance = parser(AdvanceBody)
@@ -39,11 +36,63 @@ async def advance_clock(context: Context, request: Request) -> Response:
     if caller.live:
         raise Refused("not_found", "live money has no sandbox")
     asked = _parse_advance(request.body)
-    now, offset_s, expired = await clock.advance(context, caller, asked.seconds, request.deadline)
-    return ok(ClockBody(now=rfc3339(now), offset_seconds=offset_s, expired=expired))
+    key = optional_key_of(request, caller.book, context.sealer.fingerprint_key)
+    return respond(await clock.advance(context, caller, asked.seconds, key, request))
+
+
+class Played(msgspec.Struct, frozen=True, kw_only=True):
+    """The sandbox has done it; the payin changes when its callback comes, a moment later."""
+
+    payin: str
+    status: Literal["played"] = "played"
+
+
+async def play(context: Context, request: Request) -> Response:
+    """Play the payer of a test payin: the sandbox does what a person would do on the payer's page."""
+    caller = await authenticate(context, request, WRITE)
+    if caller.live:
+        raise Refused("not_found", "live money has no sandbox")
+    no_body(request)
+    payin = await store.payin_row(context, caller.shard, id_of("payin", request.parameters[0]))
+    verb = request.path.rstrip("/").rpartition("/")[2]
+    if payin is None or payin.book != caller.book:
+        raise Refused("not_found", "there is no such payin")
+    outcome = await _act(context, payin, cast("payer.Act", verb))
+    if outcome.status == "permanent":
+        raise Refused("forbidden_transition", f"the sandbox refuses: {outcome.detail}")
+    if outcome.status != "done":
+        raise Retry("provider_unavailable", "the sandbox does not answer at the moment")
+    return ok(Played(payin=ids.public("payin", payin.id)))
+
+
+async def _act(context: Context, payin: Payin, verb: payer.Act) -> Outcome:
+    if payin.method in CONNECTORS:
+        return await payer.act(context.settings, payin.id.hex, verb)
+    clabe, left = payin.details().clabe, payin.amount_minor - payin.received_minor
+    if verb != "pay" or clabe is None or left <= 0:
+        return Outcome(status="permanent", detail=f"nobody can {verb} this transfer now")
+    return await payer.transfer(context.settings, clabe, left, "Sandbox payer")
 
 
 ROUTES: Final = (
+    *(
+        Route(
+            method="POST",
+            path=f"/v1/sandbox/payins/{{id}}/{verb}",
+            handler=play,
+            summary=summary,
+            who="merchant",
+            scope=WRITE,
+            answer=Played,
+            codes=("not_found", "forbidden_transition", "provider_unavailable"),
+        )
+        for verb, summary in (
+            ("pay", "Play the payer: pay"),
+            ("decline", "Play the payer: decline"),
+            ("expire", "Play the payer: let it expire"),
+            ("dispute", "Play the payer: dispute a payment"),
+        )
+    ),
     Route(
         method="POST",
         path="/v1/sandbox/clock/advances",
@@ -53,6 +102,7 @@ ROUTES: Final = (
         scope=WRITE,
         body=AdvanceBody,
         answer=ClockBody,
+        keyed="optional",
         codes=("not_found",),
     ),
 )

@@ -1,4 +1,4 @@
-"""The tables of payins as the write path takes them."""
+"""Payins, deposits, operations and discrepancies as the write path takes them."""
 
 from __future__ import annotations
 
@@ -9,43 +9,32 @@ from uuid import UUID
 
 from caudal.kernel import sqlfile
 from caudal.kernel.commit import Head, Row, Statement, Table
-from caudal.kernel.db import bigints, byteas, integers, texts, timestamps, uuids
-from caudal.payins.model import Change, Deposit, DepositAccount, PayerSeal, Payin
+from caudal.kernel.db import bigints, byteas, dates, integers, texts, timestamps, uuids
+from caudal.payins.model import Change, Deposit, DepositAccount, Discrepancy, Operation, PayerSeal, Payin
 from caudal.payins.states import Status
 
-SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
+SQL: Final = sqlfile.queries(Path(__file__).parents[1] / "queries.sql")
 
 
 def payin_of(row: Row) -> Payin:
     """A row of `payin`, in the order in which every query names its columns."""
-    id, book, version, status, reason, method, country, currency, amount, received, fee, plan, *rest = row
-    number, reference, detail, created_at, expires_at, paid_at = rest
-    return Payin(
-        id=id,
-        book=book,
-        version=version,
-        status=Status(status),
-        reason=reason,
-        method=method,
-        country=country,
-        currency=currency,
-        amount_minor=amount,
-        received_minor=received,
-        fee_minor=fee,
-        fee_plan=plan,
-        deposit_number=number,
-        reference=reference,
-        detail=detail,
-        created_at=created_at,
-        expires_at=expires_at,
-        paid_at=paid_at,
-    )
+    names = Payin.__struct_fields__
+    return Payin(**{**dict(zip(names, row, strict=True)), "status": Status(row[3])})
 
 
 def deposit_of(row: Row) -> Deposit:
     """A row of `deposit`."""
-    names = Deposit.__struct_fields__
-    return Deposit(**dict(zip(names, row, strict=True)))
+    return Deposit(**dict(zip(Deposit.__struct_fields__, row, strict=True)))
+
+
+def operation_of(row: Row) -> Operation:
+    """A row of `payin_operation`."""
+    return Operation(**dict(zip(Operation.__struct_fields__, row, strict=True)))
+
+
+def discrepancy_of(row: Row) -> Discrepancy:
+    """A row of `discrepancy`."""
+    return Discrepancy(**dict(zip(Discrepancy.__struct_fields__, row, strict=True)))
 
 
 class Payins(Table[UUID, Payin]):
@@ -64,7 +53,17 @@ class Payins(Table[UUID, Payin]):
         return record.id
 
     def inserting(self, head: Head, records: Sequence[Payin]) -> Iterable[Statement]:
-        columns = (
+        """Most have just begun, and what they will come to is left to the table's defaults."""
+        begun = [payin for payin in records if payin.version == 1]
+        if begun:
+            yield SQL["insert_payins"], (head.shard, *self._begun(begun), len(begun))
+        moved = [payin for payin in records if payin.version > 1]
+        if moved:
+            columns = (*self._begun(moved), *self._moved(moved))
+            yield SQL["insert_moved_payins"], (head.shard, *columns, len(moved))
+
+    def _begun(self, records: Sequence[Payin]) -> tuple[object, ...]:
+        return (
             uuids([p.id for p in records]),
             bigints([p.book for p in records]),
             integers([p.version for p in records]),
@@ -84,7 +83,15 @@ class Payins(Table[UUID, Payin]):
             timestamps([p.expires_at for p in records]),
             timestamps([p.paid_at for p in records]),
         )
-        yield SQL["insert_payins"], (head.shard, *columns, len(records))
+
+    def _moved(self, records: Sequence[Payin]) -> tuple[object, ...]:
+        return (
+            bigints([p.authorized_minor for p in records]),
+            bigints([p.captured_minor for p in records]),
+            bigints([p.refunded_minor for p in records]),
+            bigints([p.disputed_minor for p in records]),
+            dates([p.available_on for p in records]),
+        )
 
     def updating(self, head: Head, changes: Sequence[tuple[int, Payin]]) -> Iterable[Statement]:
         records = [record for _, record in changes]
@@ -97,7 +104,9 @@ class Payins(Table[UUID, Payin]):
             bigints([p.received_minor for p in records]),
             bigints([p.fee_minor for p in records]),
             byteas([p.detail for p in records]),
+            timestamps([p.expires_at for p in records]),
             timestamps([p.paid_at for p in records]),
+            *self._moved(records),
         )
         yield SQL["update_payins"], (*columns, head.shard, len(changes))
 
@@ -181,6 +190,7 @@ class Deposits(Table[UUID, Deposit]):
             texts([d.reason for d in records]),
             byteas([d.sealed for d in records]),
             timestamps([d.created_at for d in records]),
+            timestamps([d.paid_at for d in records]),
         )
         yield SQL["insert_deposits"], (head.shard, *columns, len(records))
 
@@ -199,8 +209,102 @@ class Deposits(Table[UUID, Deposit]):
         yield SQL["update_deposits"], (*columns, head.shard, len(changes))
 
 
+class Operations(Table[UUID, Operation]):
+    """Captures, voids and refunds as they stand."""
+
+    name = "payin_operation"
+
+    def reading(self, shard: int, keys: Sequence[UUID]) -> Statement:
+        return SQL["read_operations"], (shard, uuids(keys))
+
+    def load(self, row: Row) -> tuple[UUID, Operation]:
+        operation = operation_of(row)
+        return operation.id, operation
+
+    def key(self, record: Operation) -> UUID:
+        return record.id
+
+    def inserting(self, head: Head, records: Sequence[Operation]) -> Iterable[Statement]:
+        columns = (
+            uuids([o.id for o in records]),
+            bigints([o.book for o in records]),
+            uuids([o.payin for o in records]),
+            integers([o.version for o in records]),
+            texts([o.kind for o in records]),
+            texts([o.status for o in records]),
+            texts([o.reason for o in records]),
+            texts([o.currency for o in records]),
+            bigints([o.amount_minor for o in records]),
+            bigints([o.fee_minor for o in records]),
+            bigints([o.from_pending_minor for o in records]),
+            bigints([o.from_available_minor for o in records]),
+            byteas([o.detail for o in records]),
+            byteas([o.sealed for o in records]),
+            timestamps([o.created_at for o in records]),
+            timestamps([o.settled_at for o in records]),
+        )
+        yield SQL["insert_operations"], (head.shard, *columns, len(records))
+
+    def updating(self, head: Head, changes: Sequence[tuple[int, Operation]]) -> Iterable[Statement]:
+        records = [record for _, record in changes]
+        columns = (
+            uuids([o.id for o in records]),
+            integers([version for version, _ in changes]),
+            integers([o.version for o in records]),
+            texts([o.status for o in records]),
+            texts([o.reason for o in records]),
+            byteas([o.detail for o in records]),
+            timestamps([o.settled_at for o in records]),
+        )
+        yield SQL["update_operations"], (*columns, head.shard, len(changes))
+
+
+class Discrepancies(Table[UUID, Discrepancy]):
+    """What providers said that does not fit."""
+
+    name = "discrepancy"
+
+    def reading(self, shard: int, keys: Sequence[UUID]) -> Statement:
+        return SQL["read_discrepancies"], (shard, uuids(keys))
+
+    def load(self, row: Row) -> tuple[UUID, Discrepancy]:
+        found = discrepancy_of(row)
+        return found.id, found
+
+    def key(self, record: Discrepancy) -> UUID:
+        return record.id
+
+    def inserting(self, head: Head, records: Sequence[Discrepancy]) -> Iterable[Statement]:
+        columns = (
+            uuids([d.id for d in records]),
+            bigints([d.book for d in records]),
+            integers([d.version for d in records]),
+            texts([d.provider for d in records]),
+            texts([d.kind for d in records]),
+            uuids([d.payin for d in records]),
+            byteas([d.detail for d in records]),
+            timestamps([d.created_at for d in records]),
+            timestamps([d.resolved_at for d in records]),
+            texts([d.resolution for d in records]),
+        )
+        yield SQL["insert_discrepancies"], (head.shard, *columns, len(records))
+
+    def updating(self, head: Head, changes: Sequence[tuple[int, Discrepancy]]) -> Iterable[Statement]:
+        records = [record for _, record in changes]
+        columns = (
+            uuids([d.id for d in records]),
+            integers([version for version, _ in changes]),
+            integers([d.version for d in records]),
+            timestamps([d.resolved_at for d in records]),
+            texts([d.resolution for d in records]),
+        )
+        yield SQL["update_discrepancies"], (*columns, head.shard, len(changes))
+
+
 PAYINS: Final = Payins()
 CHANGES: Final = Changes()
 DEPOSIT_ACCOUNTS: Final = DepositAccounts()
 PAYERS: Final = Payers()
 DEPOSITS: Final = Deposits()
+OPERATIONS: Final = Operations()
+DISCREPANCIES: Final = Discrepancies()

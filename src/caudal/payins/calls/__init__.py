@@ -1,0 +1,38 @@
+"""Between two commits: what is asked of a provider, and how what it says is recorded. No transaction is open here.
+
+`submit` and `carry_out` are for the request that waits: whatever happens by its deadline, its key gets an answer, the
+payin or operation as it is then. `sweep` and `sweep_operation` are for the worker, when whoever should have recorded
+the outcome has not: they ask by the key, submit it again while the connector allows, and record what they find.
+"""
+
+from caudal.payins.calls.disputes import caught_up, send_evidence
+from caudal.payins.calls.operations import carry_out, give_back, return_keys, sweep_operation
+from caudal.payins.calls.payments import (
+    MARGIN_S,
+    account_of,
+    ask_once_more,
+    days_of,
+    facts_of,
+    mode_of,
+    nobody,
+    submit,
+    sweep,
+)
+
+__all__ = [
+    "MARGIN_S",
+    "account_of",
+    "ask_once_more",
+    "carry_out",
+    "caught_up",
+    "days_of",
+    "facts_of",
+    "give_back",
+    "mode_of",
+    "nobody",
+    "return_keys",
+    "send_evidence",
+    "submit",
+    "sweep",
+    "sweep_operation",
+]

@@ -1,0 +1,168 @@
+"""A capture, a void, a refund, and money that goes back for a payin that had ended."""
+
+from __future__ import annotations
+
+import msgspec
+
+from caudal import connectors, ledger
+from caudal.connectors import (
+    CaptureOrder,
+    Declined,
+    Destination,
+    NotFound,
+    OperationQuery,
+    OperationState,
+    PaymentOut,
+    RefundOrder,
+    Unresolved,
+    VoidOrder,
+    spei,
+)
+from caudal.kernel.commit import Due, Key, Result
+from caudal.kernel.context import Context
+from caudal.kernel.errors import Retry
+from caudal.payins import commands, decide, store
+from caudal.payins.calls.payments import RESERVE_S, account_of, facts_of, mode_of
+from caudal.payins.commands import Facts
+from caudal.payins.model import Deposit, Operation, Payin
+
+
+async def carry_out(
+    context: Context, shard: int, begun: decide.Begun, facts: Facts, *, key: Key, until: float
+) -> Result:
+    """Asks the provider and records what it says; the result's outcome is a `Noted`."""
+    operation, payin = begun.operation, begun.payin
+    said = await _ask(context, operation, payin, until - RESERVE_S)
+    if isinstance(said, Unresolved):
+        return await context.commit(shard, commands.LeaveOperation(id=operation.id, facts=facts, asked=key))
+    settled = commands.SettleOperation(id=operation.id, facts=facts, said=said, asked=key, due=begun.due)
+    return await context.commit(shard, settled)
+
+
+async def sweep_operation(context: Context, shard: int, due: Due) -> None:
+    """Finds out what became of an operation, or carries it out. Raises Retry while there is no outcome."""
+    operation = await store.operation(context, shard, due.subject)
+    assert operation is not None, "due work names what there is"
+    payin = await store.payin_row(context, shard, operation.payin)
+    assert payin is not None, "an operation is of a payin"
+    waiting = operation.details().waiting
+    facts = msgspec.structs.replace(facts_of(payin), waiting=None if waiting is None else waiting.key)
+    found = await _state_of(context, operation, payin)
+    said = await _ask(context, operation, payin, None) if isinstance(found, NotFound) else found
+    pending = isinstance(said, OperationState) and said.status == "pending"
+    if isinstance(said, Unresolved) or pending:
+        await context.commit(shard, commands.LeaveOperation(id=operation.id, facts=facts))
+        raise Retry("try_again", f"no outcome of this {operation.kind} yet")
+    await context.commit(shard, commands.SettleOperation(id=operation.id, facts=facts, said=said, due=due))
+
+
+async def _state_of(context: Context, operation: Operation, payin: Payin) -> OperationState | NotFound | Unresolved:
+    if payin.method not in connectors.CONNECTORS:
+        return NotFound()  # a bank is asked by ordering again, with the same key
+    query = OperationQuery(
+        key=operation.id.hex,
+        payment_key=payin.id.hex,
+        mode=mode_of(payin),
+        kind=operation.kind,
+        amount_minor=None if operation.kind == "void" else operation.amount_minor,
+        currency=operation.currency,
+    )
+    return await connectors.of(context, payin.method).operation(query)
+
+
+async def _ask(
+    context: Context, operation: Operation, payin: Payin, deadline: float | None
+) -> OperationState | Declined | Unresolved:
+    """Orders the operation by its key; safe to repeat."""
+    key, payment_key, mode = operation.id.hex, payin.id.hex, mode_of(payin)
+    if payin.method not in connectors.CONNECTORS:
+        return await _pay_out(context, operation, payin)
+    connector = connectors.of(context, payin.method)
+    match operation.kind:
+        case "capture":
+            capture = CaptureOrder(
+                key=key,
+                payment_key=payment_key,
+                mode=mode,
+                amount_minor=operation.amount_minor,
+                currency=operation.currency,
+                final=operation.details().final,
+            )
+            return await connector.capture(capture, deadline)
+        case "void":
+            return await connector.void(VoidOrder(key=key, payment_key=payment_key, mode=mode), deadline)
+        case "refund":
+            refund = RefundOrder(
+                key=key,
+                payment_key=payment_key,
+                mode=mode,
+                amount_minor=operation.amount_minor,
+                currency=operation.currency,
+                destination=destination_of(context, operation),
+            )
+            return await connector.refund(refund, deadline)
+
+
+async def _pay_out(context: Context, operation: Operation, payin: Payin) -> OperationState | Declined | Unresolved:
+    """A refund of a transfer: the bank sends money to the account that the payer named."""
+    to = destination_of(context, operation)
+    assert to is not None, "the edge has asked for it"
+    order = PaymentOut(
+        payment_key=operation.id.hex,
+        clabe=to.account,
+        amount_minor=operation.amount_minor,
+        currency=operation.currency,
+        beneficiary_name=to.holder_name,
+    )
+    outcome = await context.once(spei.SpeiClient).pay_out(order, live=payin.live)
+    match outcome.status:
+        case "done":
+            return OperationState(
+                key=operation.id.hex,
+                payment_key=payin.id.hex,
+                account=account_of(payin),
+                kind="refund",
+                status="succeeded",
+                reference=operation.id.hex,
+                amount_minor=operation.amount_minor,
+                currency=operation.currency,
+                reason=None,
+            )
+        case "permanent":
+            return Declined(reason="invalid_account", detail=outcome.detail)
+        case "retry" | "unknown" as kind:
+            return Unresolved(kind=kind, detail=outcome.detail)
+
+
+def destination_of(context: Context, operation: Operation) -> Destination | None:
+    """The bank account that a refund goes to, if the payer was asked for one."""
+    if operation.sealed is None:
+        return None
+    return msgspec.json.decode(context.sealer.open(operation.sealed, operation.id.bytes), type=Destination)
+
+
+def return_keys(deposit: Deposit) -> tuple[str, str]:
+    """By which the provider knows the return that is under way, and the one that this version has settled."""
+    now, before = (ledger.transfer_id(deposit.id, "return", deposit.version - past).hex for past in (0, 1))
+    return now, before
+
+
+async def give_back(context: Context, deposit: Deposit) -> bool:
+    """Has a provider send back what it took for a payin that had ended; False when it never will. Raises Retry.
+
+    The key follows from the deposit and its version, so that one request is one refund however often it is made.
+    """
+    order = RefundOrder(
+        key=return_keys(deposit)[0],
+        payment_key=deposit.tracking_key,
+        mode="live" if deposit.book & 1 else "test",
+        amount_minor=deposit.returning_minor,
+        currency=deposit.currency,
+        destination=None,
+    )
+    said = await connectors.of(context, deposit.provider).refund(order)
+    if isinstance(said, Declined):
+        return False
+    if isinstance(said, Unresolved) or said.status == "pending":
+        raise Retry("try_again", "the provider has not returned the money yet")
+    return said.status == "succeeded"

@@ -1,0 +1,211 @@
+"""What a provider says of a payment; what is said of it when a request can wait no longer; what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from caudal import ledger
+from caudal.connectors import Declined, PaymentState
+from caudal.contracts.problems import answer_of
+from caudal.kernel.commit import KEYS, Answer, Decision, Due, Key, Lane, Table, View
+from caudal.kernel.errors import Refused
+from caudal.kernel.http import encode
+from caudal.merchants import BOOKS, FEE_PLANS, OPERATORS, Operator
+from caudal.payins import decide, postings
+from caudal.payins.model import DiscrepancyKind, discrepancy_body
+from caudal.payins.rows import DEPOSITS, DISCREPANCIES, PAYINS
+from caudal.settlement import needs as release_needs
+
+Need = tuple[Table[Any, Any], Any]
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What of a payin never changes and says which rows its decision looks at; `day` is when its money is likely to be
+    available, `waiting` the key of the request that waits."""
+
+    id: UUID
+    book: int
+    currency: str
+    fee_plan: int
+    day: date | None
+    waiting: bytes | None
+
+    def needs(self) -> Iterable[Need]:
+        """The rows of a payment of this payin."""
+        yield PAYINS, self.id
+        yield BOOKS, self.book
+        yield FEE_PLANS, (self.book, self.fee_plan)
+        for account in postings.accounts_with_provider(self.book, self.currency):
+            yield ledger.ACCOUNTS, account
+        if self.day is not None:
+            yield from release_needs(self.book, self.currency, self.day)
+        if self.waiting is not None:
+            yield KEYS, (self.book, self.waiting)
+
+
+class Noted(NamedTuple):
+    """What came of it: the decision's own outcome, and what the waiting request's key had been answered with before."""
+
+    outcome: Any
+    stored: Answer | None
+
+    @property
+    def body(self) -> bytes:
+        """The payin as it is now."""
+        body: bytes = self.outcome.body
+        return body
+
+
+def with_stored(view: View, decision: Decision, asked: Key | None) -> Decision:
+    """The decision, knowing what somebody else has answered the waiting request with meanwhile."""
+    stored = None
+    if asked is not None:
+        record = view.get(KEYS, asked.place)
+        if record is not None and record.status is not None and record.answer is not None:
+            stored = Answer(record.status, record.answer)
+    return msgspec.structs.replace(decision, outcome=Noted(decision.outcome, stored))
+
+
+class NotePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How a payment stands: an answer, a query's result, a callback. `asked` is the key of the request that waits."""
+
+    facts: Facts
+    live: bool
+    provider: str
+    state: PaymentState
+    sealed: bytes
+    asked: Key | None = None
+    due: Due | None = None
+    key: None = None
+    lane: Lane = Lane.URGENT
+    recorded: bool = True
+
+    @property
+    def book(self) -> int:
+        return self.facts.book
+
+    def needs(self) -> Iterable[Need]:
+        yield from self.facts.needs()
+        if self.state.status == "paid":  # which may be for a payin that has ended, or another amount
+            yield DEPOSITS, decide.late_deposit(self.provider, self.state.key)
+            for account in postings.accounts_of_late(self.facts.book, self.facts.currency):
+                yield ledger.ACCOUNTS, account
+
+    def decide(self, view: View) -> Decision:
+        decision = decide.note(
+            view,
+            id=self.facts.id,
+            live=self.live,
+            provider=self.provider,
+            state=self.state,
+            sealed=self.sealed,
+            due=self.due,
+        )
+        return with_stored(view, decision, self.asked)
+
+    def render(self, outcome: Any) -> Answer:
+        return Answer(201, outcome.body)
+
+
+class RefusePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The provider refuses a payment for good, or it never came to be (`failed`)."""
+
+    facts: Facts
+    declined: Declined
+    failed: bool
+    asked: Key | None = None
+    due: Due | None = None
+    key: None = None
+    lane: Lane = Lane.URGENT
+    recorded: bool = True
+
+    @property
+    def book(self) -> int:
+        return self.facts.book
+
+    def needs(self) -> Iterable[Need]:
+        return self.facts.needs()
+
+    def decide(self, view: View) -> Decision:
+        decision = decide.refuse(view, id=self.facts.id, declined=self.declined, failed=self.failed, due=self.due)
+        return with_stored(view, decision, self.asked)
+
+    def render(self, outcome: Any) -> Answer:
+        return Answer(201, outcome.body)
+
+
+class LeavePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A request can wait no longer: its key gets the payin as it is."""
+
+    facts: Facts
+    asked: Key | None = None
+    key: None = None
+    lane: Lane = Lane.URGENT
+    recorded: bool = True
+
+    @property
+    def book(self) -> int:
+        return self.facts.book
+
+    def needs(self) -> Iterable[Need]:
+        yield PAYINS, self.facts.id
+        if self.facts.waiting is not None:
+            yield KEYS, (self.facts.book, self.facts.waiting)
+
+    def decide(self, view: View) -> Decision:
+        return with_stored(view, decide.leave(view, id=self.facts.id), self.asked)
+
+    def render(self, outcome: Any) -> Answer:
+        return Answer(201, outcome.body)
+
+
+class NoteOdd(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A provider speaks of something that we do not know, or know otherwise."""
+
+    book: int
+    provider: str
+    said: msgspec.Struct
+    kind: DiscrepancyKind = "unknown_payment"
+    payin: UUID | None = None
+    key: None = None
+    lane: Lane = Lane.URGENT
+    recorded: bool = True
+
+    def needs(self) -> Iterable[Need]:
+        return ()
+
+    def decide(self, view: View) -> Decision:
+        return decide.odd(view, self.book, self.provider, self.kind, self.payin, self.said, (), outcome=None)
+
+    def render(self, outcome: Any) -> Answer:
+        raise AssertionError("not stored")
+
+
+class ResolveDiscrepancy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An operator has looked after a discrepancy. Refuses: not_found, forbidden_transition."""
+
+    id: UUID
+    operator: Operator
+    resolution: str
+    entry: UUID
+    key: Key
+    request_id: str
+    book: int = 0
+    lane: Lane = Lane.NORMAL
+    recorded: bool = False
+
+    def needs(self) -> Iterable[Need]:
+        return ((OPERATORS, self.operator.digest), (DISCREPANCIES, self.id))
+
+    def decide(self, view: View) -> Decision | Refused:
+        return decide.resolve(view, id=self.id, operator=self.operator, resolution=self.resolution, entry=self.entry)
+
+    def render(self, outcome: Any) -> Answer:
+        if isinstance(outcome, Refused):
+            return answer_of(outcome, self.request_id)
+        return Answer(201, encode(discrepancy_body(outcome)))

@@ -1,0 +1,63 @@
+"""The judgement of payins: (what is, what is asked) → decision or refusal. Pure: no clock, connection or chance."""
+
+from caudal.payins.decide.changing import EXPIRE, OPERATE, SUBMIT, Created
+from caudal.payins.decide.create import Started, cancel, create, expire, start
+from caudal.payins.decide.deposits import Split, deposit, split
+from caudal.payins.decide.discrepancies import odd, resolve
+from caudal.payins.decide.disputes import (
+    EXPIRE_DISPUTE,
+    SEND_EVIDENCE,
+    add_evidence,
+    body_of_evidence,
+    dispute_id,
+    evidence_id,
+    expire_dispute,
+    note_dispute,
+    settle_evidence,
+)
+from caudal.payins.decide.operations import Begun, Intent, RefundAsked, begin_capture, begin_refund, begin_void, settle
+from caudal.payins.decide.operations import leave as leave_operation
+from caudal.payins.decide.provider import late_deposit, leave, note, refuse
+from caudal.payins.decide.returns import RETURN, advance_clock, request_return, settle_return
+
+__all__ = [
+    "EXPIRE",
+    "EXPIRE_DISPUTE",
+    "OPERATE",
+    "RETURN",
+    "SEND_EVIDENCE",
+    "SUBMIT",
+    "Begun",
+    "Created",
+    "Intent",
+    "RefundAsked",
+    "Split",
+    "Started",
+    "add_evidence",
+    "advance_clock",
+    "begin_capture",
+    "begin_refund",
+    "begin_void",
+    "body_of_evidence",
+    "cancel",
+    "create",
+    "deposit",
+    "dispute_id",
+    "evidence_id",
+    "expire",
+    "expire_dispute",
+    "late_deposit",
+    "leave",
+    "leave_operation",
+    "note",
+    "note_dispute",
+    "odd",
+    "refuse",
+    "request_return",
+    "resolve",
+    "settle",
+    "settle_evidence",
+    "settle_return",
+    "split",
+    "start",
+]

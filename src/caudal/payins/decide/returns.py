@@ -1,0 +1,120 @@
+"""Money that goes back to whoever sent it, and the sandbox's clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from caudal import ledger
+from caudal.kernel import ids
+from caudal.kernel.clock import rfc3339
+from caudal.kernel.commit import Decision, Due, Put, View
+from caudal.kernel.errors import Refused
+from caudal.merchants import AUDIT, BOOKS, AuditRecord, Operator, refuse_ended, refuse_revoked
+from caudal.payins import postings
+from caudal.payins.decide.changing import changed
+from caudal.payins.decide.deposits import deposit_event
+from caudal.payins.decide.money import posted
+from caudal.payins.model import ClockBody
+from caudal.payins.rows import DEPOSITS, PAYINS
+from caudal.payins.states import Happening, Status
+
+RETURN: Final = "deposit.return"
+
+
+def request_return(view: View, *, id: UUID, operator: Operator, entry: UUID) -> Decision | Refused:
+    """An operator sends unapplied money back to whoever paid it."""
+    refusal = refuse_revoked(view, operator.digest)
+    if refusal is not None:
+        return refusal
+    deposit = view.get(DEPOSITS, id)
+    if deposit is None:
+        return Refused("not_found", "there is no such deposit")
+    payin = None if deposit.payin is None else view.get(PAYINS, deposit.payin)
+    held = payin is not None and payin.status is not Status.PAID and id in payin.details().deposits
+    if held and payin is not None and payin.status is Status.PENDING:
+        return Refused("forbidden_transition", "the deposit still counts towards a pending payin; cancel that first")
+    amount = deposit.unapplied_minor
+    if amount == 0:
+        return Refused("forbidden_transition", "nothing of this deposit is unapplied")
+    outcome = ledger.post(view, postings.return_requested(deposit.book, deposit.currency, id, deposit.version, amount))
+    if isinstance(outcome, ledger.Refused):
+        return Refused("insufficient_funds", "the unapplied balance does not cover the return")
+    new = msgspec.structs.replace(
+        deposit, version=deposit.version + 1, unapplied_minor=0, returning_minor=deposit.returning_minor + amount
+    )
+    event = deposit_event(new, "deposit.return_requested")
+    audit = AuditRecord(
+        id=entry,
+        at=view.at,
+        actor=ids.public("op", operator.id),
+        action=event.type,
+        subject=ids.public("dep", id),
+        detail=event.data,
+    )
+    puts = [Put(DEPOSITS, new), Put(AUDIT, audit), *ledger.puts(outcome)]
+    if held and payin is not None:
+        detail = payin.details()
+        left = tuple(other for other in detail.deposits if other != id)
+        returned = changed(
+            view,
+            payin,
+            Happening.PART_RETURNED,
+            detail=msgspec.structs.replace(detail, deposits=left),
+            received_minor=payin.received_minor - deposit.amount_minor,
+        )
+        puts += returned.puts
+    return Decision(
+        outcome=new,
+        puts=tuple(puts),
+        events=(event,),
+        due=(Due(at=view.at, kind=RETURN, subject=id, book=deposit.book),),
+        subject=id,
+    )
+
+
+def settle_return(view: View, *, due: Due, version: int, done: bool) -> Decision:
+    """The bank's answer to a return. A second one finds nothing left to settle, or the next return, not its own."""
+    deposit = view.get(DEPOSITS, due.subject)
+    assert deposit is not None, "due work names what there is"
+    amount = deposit.returning_minor
+    if amount == 0 or deposit.version != version:
+        return Decision(outcome=deposit, done=(due,))
+    if done:
+        group = postings.return_confirmed(
+            deposit.book, deposit.currency, deposit.id, deposit.version, amount, from_bank=deposit.provider == "spei"
+        )
+    else:
+        group = postings.return_failed(deposit.book, deposit.currency, deposit.id, deposit.version, amount)
+    new = msgspec.structs.replace(
+        deposit,
+        version=deposit.version + 1,
+        returning_minor=0,
+        returned_minor=deposit.returned_minor + (amount if done else 0),
+        unapplied_minor=deposit.unapplied_minor + (0 if done else amount),
+        reason=deposit.reason if done else "return_refused",
+    )
+    type = "deposit.returned" if done else "deposit.return_failed"
+    return Decision(
+        outcome=new,
+        puts=(Put(DEPOSITS, new), *ledger.puts(posted(view, group))),
+        events=(deposit_event(new, type),),
+        done=(due,),
+    )
+
+
+def advance_clock(view: View, *, book: int, seconds: int, key_digest: bytes) -> Decision | Refused:
+    """Moves a test book's clock forward."""
+    refusal = refuse_ended(view, key_digest)
+    if refusal is not None:
+        return refusal
+    record = view.get(BOOKS, book)
+    assert record is not None and not book & 1, "only test books have a clock of their own"
+    moved = msgspec.structs.replace(record, version=record.version + 1, clock_offset_s=record.clock_offset_s + seconds)
+    clock = ClockBody(
+        now=rfc3339(view.at + timedelta(seconds=moved.clock_offset_s)), offset_seconds=moved.clock_offset_s
+    )
+    return Decision(outcome=clock, puts=(Put(BOOKS, moved),))

@@ -1,0 +1,169 @@
+"""Providers call back: how a payment, an operation or a dispute stands.
+
+Which shard it is on follows from our own id in it. What we do not know, or what contradicts our books, is written down
+for a person and accepted: the provider has done its part.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from caudal import connectors
+from caudal.connectors import DisputeState, Notice, OperationState, PaymentState, callback_of
+from caudal.kernel.clock import wall_clock
+from caudal.kernel.context import Context
+from caudal.kernel.errors import FieldError, Invalid, Retry
+from caudal.kernel.http import Request, Response, Route, ok
+from caudal.payins import calls, commands, decide, store
+from caudal.payins.model import DiscrepancyKind, Operation, Payin
+from caudal.payins.states import Happening, Status, after
+
+RESPOND_WITHIN_MAX: Final = timedelta(days=731)
+
+
+class NoticeAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """What was told is recorded, now or before."""
+
+    status: Literal["accepted"] = "accepted"
+
+
+async def provider_callback(context: Context, request: Request) -> Response:
+    """A provider tells how something stands. Answered when it is recorded; a repetition gets the same answer."""
+    provider = request.path.rstrip("/").rpartition("/")[2]
+    notice = connectors.receive(provider, request, context.settings, time.time())
+    match notice.about:
+        case PaymentState():
+            await _payment(context, request, provider, notice, notice.about)
+        case OperationState():
+            await _operation(context, request, provider, notice, notice.about)
+        case DisputeState():
+            await _dispute(context, request, provider, notice, notice.about)
+    return ok(NoticeAccepted())
+
+
+async def _payment(context: Context, request: Request, provider: str, notice: Notice, state: PaymentState) -> None:
+    id = _id_of(state.key)
+    payin = None if id is None else await store.payin_row(context, context.settings.shard, id)
+    if payin is None:
+        await _unknown(context, request, provider, notice)
+        return
+    noted = commands.NotePayment(
+        facts=calls.facts_of(payin, settlement_days=0),
+        live=notice.mode == "live",
+        provider=provider,
+        state=state,
+        sealed=calls.nobody(context, payin.id),
+    )
+    await context.commit(context.settings.shard, noted, request.deadline)
+
+
+async def _operation(context: Context, request: Request, provider: str, notice: Notice, state: OperationState) -> None:
+    shard, id = context.settings.shard, _id_of(state.key)
+    operation = None if id is None else await store.operation(context, shard, id)
+    payin = None if operation is None else await store.payin_row(context, shard, operation.payin)
+    if operation is None or payin is None:
+        if not await _is_return(context, provider, state):
+            await _unknown(context, request, provider, notice)
+        return
+    kind = _misfit(operation, payin, notice, state)
+    if kind is not None:
+        odd = commands.NoteOdd(book=payin.book, provider=provider, kind=kind, payin=payin.id, said=state)
+        await context.commit(shard, odd, request.deadline)
+        return
+    waiting = operation.details().waiting
+    facts = msgspec.structs.replace(
+        calls.facts_of(payin, settlement_days=0), waiting=None if waiting is None else waiting.key
+    )
+    settled = commands.SettleOperation(id=operation.id, facts=facts, said=state)
+    await context.commit(shard, settled, request.deadline)
+
+
+def _misfit(operation: Operation, payin: Payin, notice: Notice, state: OperationState) -> DiscrepancyKind | None:
+    """What it says otherwise than our operation; the amount of a void only the provider knows."""
+    if (state.kind, state.payment_key) != (operation.kind, payin.id.hex):
+        return "unknown_payment"
+    if (notice.mode, state.account) != (calls.mode_of(payin), calls.account_of(payin)):
+        return "other_account"
+    same = operation.kind == "void" or state.amount_minor == operation.amount_minor
+    return None if same and state.currency == operation.currency else "other_amount"
+
+
+async def _is_return(context: Context, provider: str, state: OperationState) -> bool:
+    """Whether it is the return of money that came for a payin that had ended: whoever ordered it asks for its end."""
+    deposit = await store.deposit(context, context.settings.shard, decide.late_deposit(provider, state.payment_key))
+    return deposit is not None and state.key in calls.return_keys(deposit)
+
+
+async def _dispute(context: Context, request: Request, provider: str, notice: Notice, state: DisputeState) -> None:
+    """Raises Retry where the payment itself, or what is under way with it, has to be known first: it is told again."""
+    shard, id = context.settings.shard, _id_of(state.payment_key)
+    respond_by = _moment_of(state.respond_by)
+    payin = None if id is None else await store.payin_row(context, shard, id)
+    if payin is None:
+        await _unknown(context, request, provider, notice)
+        return
+    if (provider, state.account, notice.mode) == (payin.method, calls.account_of(payin), calls.mode_of(payin)):
+        payin = await calls.caught_up(context, shard, payin)
+        await _refuse_early(context, shard, payin, state)
+    noted = commands.NoteDispute(
+        facts=calls.facts_of(payin, settlement_days=0),
+        id=decide.dispute_id(provider, state.reference),
+        live=notice.mode == "live",
+        provider=provider,
+        state=state,
+        respond_by=respond_by,
+    )
+    await context.commit(shard, noted, request.deadline)
+
+
+async def _refuse_early(context: Context, shard: int, payin: Payin, state: DisputeState) -> None:
+    """What is more than is left now may fit when what is under way has come to something."""
+    left = payin.received_minor - payin.refunded_minor - payin.disputed_minor
+    open = payin.status is Status.SUBMITTING or after(payin.status, Happening.TIME_PASSED) is not None
+    if state.amount_minor > left and (open or await store.under_way(context, shard, payin.id)):
+        known = await store.dispute(context, shard, decide.dispute_id(payin.method, state.reference))
+        if known is None:
+            raise Retry("try_again", "what is under way with this payment is not settled yet", after_s=2.0)
+
+
+def _moment_of(text: str) -> datetime:
+    """The last moment for evidence, RFC 3339. Raises Invalid for a text that is none, or is years away."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None or at > wall_clock() + RESPOND_WITHIN_MAX:
+        error = FieldError(field="/dispute/respond_by", code="invalid_value", detail="RFC 3339, within two years")
+        raise Invalid("invalid_request", "the callback has errors", errors=(error,))
+    return at
+
+
+async def _unknown(context: Context, request: Request, provider: str, notice: Notice) -> None:
+    command = commands.NoteOdd(book=int(notice.mode == "live"), provider=provider, said=notice.about)
+    await context.commit(context.settings.shard, command, request.deadline)
+
+
+def _id_of(key: str) -> UUID | None:
+    try:
+        return UUID(hex=key)
+    except ValueError:
+        return None
+
+
+ROUTES: Final = tuple(
+    Route(
+        method="POST",
+        path=f"/v1/callbacks/{provider}",
+        handler=provider_callback,
+        summary=f"The provider of {provider} tells how a payment, an operation or a dispute stands",
+        who="provider",
+        body=callback_of(provider),
+        answer=NoticeAccepted,
+    )
+    for provider in connectors.CONNECTORS
+)

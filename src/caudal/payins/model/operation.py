@@ -1,0 +1,171 @@
+"""What is done with a payin at its provider: captures, voids, refunds; and what a provider says that does not fit."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from caudal.kernel import ids
+from caudal.kernel.clock import rfc3339
+from caudal.payins.model.payin import Waiting
+
+Kind = Literal["capture", "void", "refund"]
+OperationStatus = Literal["pending", "succeeded", "failed"]
+DiscrepancyKind = Literal["contradicts_final_state", "other_account", "other_amount", "unknown_payment", "late_success"]
+
+
+class OperationDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What of an operation nobody filters by. `day` is the day whose money a refund took from."""
+
+    final: bool = False
+    note: str | None = None
+    metadata: dict[str, str] = {}
+    reference: str | None = None
+    day: date | None = None
+    waiting: Waiting | None = None
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A capture, a void or a refund. Its id is the key by which the provider knows it.
+
+    What a refund costs (amount and fee) is taken from money not yet released and from what is available; if the refund
+    fails, each part goes back. `sealed` is the bank account that it goes to.
+    """
+
+    id: UUID
+    book: int
+    payin: UUID
+    version: int
+    kind: Kind
+    status: OperationStatus
+    reason: str | None
+    currency: str
+    amount_minor: int
+    fee_minor: int
+    from_pending_minor: int
+    from_available_minor: int
+    detail: bytes | None
+    sealed: bytes | None
+    created_at: datetime
+    settled_at: datetime | None
+
+    def details(self) -> OperationDetail:
+        """The part that is kept as JSON."""
+        return OperationDetail() if self.detail is None else msgspec.json.decode(self.detail, type=OperationDetail)
+
+
+class RefundBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund as the API and the events show it. `fees` is what the refund itself costs."""
+
+    id: str
+    object: Literal["refund"] = "refund"
+    mode: Literal["test", "live"]
+    payin: str
+    status: OperationStatus
+    status_reason: str | None
+    amount: int
+    currency: str
+    fees: int
+    note: str | None
+    metadata: dict[str, str]
+    created_at: str
+    settled_at: str | None
+
+
+class CaptureBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A capture as the API and the events show it. `final` gives the rest of the authorization back."""
+
+    id: str
+    object: Literal["capture"] = "capture"
+    mode: Literal["test", "live"]
+    payin: str
+    status: OperationStatus
+    status_reason: str | None
+    amount: int
+    currency: str
+    final: bool
+    created_at: str
+    settled_at: str | None
+
+
+def refund_body(refund: Operation) -> RefundBody:
+    """The refund as it is shown."""
+    detail = refund.details()
+    return RefundBody(
+        id=ids.public("refund", refund.id),
+        mode="live" if refund.book & 1 else "test",
+        payin=ids.public("payin", refund.payin),
+        status=refund.status,
+        status_reason=refund.reason,
+        amount=refund.amount_minor,
+        currency=refund.currency,
+        fees=refund.fee_minor,
+        note=detail.note,
+        metadata=detail.metadata,
+        created_at=rfc3339(refund.created_at),
+        settled_at=None if refund.settled_at is None else rfc3339(refund.settled_at),
+    )
+
+
+def capture_body(capture: Operation) -> CaptureBody:
+    """The capture as it is shown."""
+    return CaptureBody(
+        id=ids.public("capture", capture.id),
+        mode="live" if capture.book & 1 else "test",
+        payin=ids.public("payin", capture.payin),
+        status=capture.status,
+        status_reason=capture.reason,
+        amount=capture.amount_minor,
+        currency=capture.currency,
+        final=capture.details().final,
+        created_at=rfc3339(capture.created_at),
+        settled_at=None if capture.settled_at is None else rfc3339(capture.settled_at),
+    )
+
+
+class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Something that a provider says and that our books contradict. `detail` is its JSON, without personal data."""
+
+    id: UUID
+    book: int
+    version: int
+    provider: str
+    kind: DiscrepancyKind
+    payin: UUID | None
+    detail: bytes
+    created_at: datetime
+    resolved_at: datetime | None
+    resolution: str | None
+
+
+class DiscrepancyBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A discrepancy as operators and events see it; `detail` is what the provider said."""
+
+    id: str
+    object: Literal["discrepancy"] = "discrepancy"
+    mode: Literal["test", "live"]
+    provider: str
+    kind: DiscrepancyKind
+    payin: str | None
+    detail: msgspec.Raw
+    created_at: str
+    resolved_at: str | None
+    resolution: str | None
+
+
+def discrepancy_body(found: Discrepancy) -> DiscrepancyBody:
+    """The discrepancy as it is shown."""
+    return DiscrepancyBody(
+        id=ids.public("disc", found.id),
+        mode="live" if found.book & 1 else "test",
+        provider=found.provider,
+        kind=found.kind,
+        payin=None if found.payin is None else ids.public("payin", found.payin),
+        detail=msgspec.Raw(found.detail),
+        created_at=rfc3339(found.created_at),
+        resolved_at=None if found.resolved_at is None else rfc3339(found.resolved_at),
+        resolution=found.resolution,
+    )

@@ -1,0 +1,180 @@
+"""Money that comes for a payin that has ended: taken, or the payer's again; always told to a person."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from caudal.connectors import Declined
+from caudal.kernel.context import Context
+from caudal.ledger import Purpose
+from caudal.payins import store
+from tests.payins.books import assert_in_order, balances, house, postings_of
+from tests.payins.cast import DAY_S, Merchant, key_of
+from tests.payins.desk import Desk
+
+
+async def ended(ana: Merchant, desk: Desk, how: str) -> dict[str, Any]:
+    """A payin by M-Pesa (expired: pix) that has come to nothing."""
+    payin = await ana.asked("pix" if how == "expired" else "mpesa")
+    if how == "declined":
+        await ana.told("mpesa", "payment", desk.told(key_of(payin), status="declined"))
+    elif how == "cancelled":
+        await ana.cancel(payin)
+    else:
+        assert (await ana.advance(30 * DAY_S)).json["expired"] == 1
+    assert (await ana.seen(payin))["status"] == how
+    return payin
+
+
+async def deposits(ana: Merchant) -> list[dict[str, Any]]:
+    query = f"?merchant=mer_{ana.merchant.hex}&unapplied=false"
+    found: list[dict[str, Any]] = (await ana.get("/v1/operator/deposits" + query, key=ana.olga)).json["data"]
+    return found
+
+
+@pytest.mark.parametrize("how", ["declined", "cancelled"])
+async def test_it_is_the_payers_and_goes_back_at_once(ana: Merchant, desk: Desk, context: Context, how: str) -> None:
+    payin = await ended(ana, desk, how)
+    desk.pay(key_of(payin))
+    for _ in range(2):
+        assert (await ana.told("mpesa", "payment", desk.told(key_of(payin)))).status == 200
+    assert (await ana.seen(payin))["status"] == how
+    [deposit] = await deposits(ana)
+    assert (deposit["payin"], deposit["amount"], deposit["amount_returning"]) == (payin["id"], 10_000, 10_000)
+    assert (deposit["reason"], deposit["provider"], deposit["tracking_key"]) == ("closed", "mpesa", key_of(payin))
+    assert [found["kind"] for found in await ana.odd()] == ["late_success"]
+    await assert_in_order(context)
+    assert await ana.work("deposit.return") == 1
+    assert desk.payments[key_of(payin)].refunded_minor == 10_000
+    assert (await deposits(ana))[0]["amount_returned"] == 10_000
+    assert await postings_of(context, deposit["id"]) == [
+        "deposit.unapplied provider_receivable→unapplied 10000",
+        "deposit.return_requested unapplied→clearing 10000",
+        "deposit.returned clearing→provider_receivable 10000",
+    ]
+    assert await house(context, Purpose.PROVIDER_RECEIVABLE, currency="KES") == 0
+    await assert_in_order(context)
+
+
+async def test_a_return_that_is_not_done_is_asked_again_under_the_same_key(
+    ana: Merchant, desk: Desk, context: Context
+) -> None:
+    payin = await ended(ana, desk, "declined")
+    desk.pay(key_of(payin))
+    await ana.told("mpesa", "payment", desk.told(key_of(payin)))
+    desk.says["refund"] = ["busy", "lost", {}]
+    for done in (0, 0, 1):
+        assert await ana.work("deposit.return") == done
+    assert len({order.key for order in desk.refunds}) == 1
+    assert desk.payments[key_of(payin)].refunded_minor == 10_000
+    await assert_in_order(context)
+
+
+async def test_the_providers_word_on_such_a_return_is_no_discrepancy(
+    ana: Merchant, desk: Desk, context: Context
+) -> None:
+    payin = await ended(ana, desk, "declined")
+    desk.pay(key_of(payin))
+    await ana.told("mpesa", "payment", desk.told(key_of(payin)))
+    desk.says["refund"] = [{"status": "pending"}]
+    assert await ana.work("deposit.return") == 0
+    [key] = desk.operations
+    desk.settle(key, "succeeded")
+    assert (await ana.told("mpesa", "operation", desk.told_of_operation(key))).status == 200
+    assert await ana.work("deposit.return") == 1
+    assert (await ana.told("mpesa", "operation", desk.told_of_operation(key))).status == 200
+    assert [found["kind"] for found in await ana.odd()] == ["late_success"]
+    await assert_in_order(context)
+
+
+async def test_what_cannot_go_back_waits_for_an_operator(ana: Merchant, desk: Desk, context: Context) -> None:
+    payin = await ended(ana, desk, "declined")
+    desk.pay(key_of(payin))
+    await ana.told("mpesa", "payment", desk.told(key_of(payin)))
+    desk.says["refund"] = [Declined(reason="not_refundable", detail="no")]
+    assert await ana.work("deposit.return") == 1
+    [deposit] = await deposits(ana)
+    assert (deposit["amount_unapplied"], deposit["reason"]) == (10_000, "return_refused")
+    again = await ana.post(f"/v1/operator/deposits/{deposit['id']}/returns", key=ana.olga)
+    assert again.status == 201
+    assert await ana.work("deposit.return") == 1
+    assert (await deposits(ana))[0]["amount_returned"] == 10_000
+    assert len({order.key for order in desk.refunds}) == 2, "another return is another refund"
+    await assert_in_order(context)
+
+
+async def test_after_expiry_it_pays_the_payin_where_late_payments_are_accepted(
+    ana: Merchant, desk: Desk, context: Context
+) -> None:
+    payin = await ended(ana, desk, "expired")
+    desk.pay(key_of(payin))
+    await ana.told("pix", "payment", desk.told(key_of(payin)))
+    seen = await ana.seen(payin)
+    assert (seen["status"], seen["status_reason"], seen["fees"]) == ("paid", "late", 99)
+    assert await deposits(ana) == [] and await ana.odd() == []
+    await assert_in_order(context)
+
+
+async def test_after_expiry_it_waits_for_an_operator_where_they_are_not(
+    ana: Merchant, desk: Desk, context: Context
+) -> None:
+    await ana.settings("unapplied")
+    payin = await ended(ana, desk, "expired")
+    desk.pay(key_of(payin))
+    await ana.told("pix", "payment", desk.told(key_of(payin)))
+    assert (await ana.seen(payin))["status"] == "expired"
+    [deposit] = await deposits(ana)
+    assert (deposit["amount_unapplied"], deposit["reason"]) == (10_000, "late")
+    assert await balances(ana) == {"BRL": {"unapplied": 10_000}}
+    assert (await ana.post(f"/v1/operator/deposits/{deposit['id']}/returns", key=ana.olga)).status == 201
+    assert await ana.work("deposit.return") == 1
+    assert desk.payments[key_of(payin)].refunded_minor == 10_000
+    await assert_in_order(context)
+
+
+async def test_a_payment_that_was_lost_and_appears_after_all_goes_back(
+    ana: Merchant, desk: Desk, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.says["submit"] = ["lost"]
+    payin = await ana.card()
+    state = desk.payments.pop(key_of(payin))
+    await hours_later(context, monkeypatch)
+    assert await ana.work("payin.submit") == 1
+    assert (await ana.seen(payin))["status"] == "failed"
+    desk.payments[key_of(payin)] = state
+    await ana.told("card", "payment", desk.told(key_of(payin)))
+    assert (await ana.seen(payin))["status"] == "failed"
+    assert await ana.work("deposit.return") == 1
+    assert desk.payments[key_of(payin)].refunded_minor == 10_000
+    await assert_in_order(context)
+
+
+async def test_an_authorization_that_appears_after_the_end_is_given_back(
+    ana: Merchant, desk: Desk, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.says["submit"] = ["lost"]
+    payin = await ana.card(capture="manual")
+    state = desk.payments.pop(key_of(payin))
+    await hours_later(context, monkeypatch)
+    assert await ana.work("payin.submit") == 1
+    desk.payments[key_of(payin)] = state
+    for _ in range(2):
+        assert (await ana.told("card", "payment", desk.told(key_of(payin)))).status == 200
+    assert await ana.work("payin.operate") == 1
+    assert desk.payments[key_of(payin)].status == "cancelled"
+    assert (await ana.seen(payin))["status"] == "failed"
+    assert [found["kind"] for found in await ana.odd()] == ["late_success"]
+    await assert_in_order(context)
+
+
+async def hours_later(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database's clock, as the sweep reads it, is past every `late_until`."""
+    now = await store.now(context)
+
+    async def later(_: Context) -> Any:
+        return now + timedelta(hours=2)
+
+    monkeypatch.setattr(store, "now", later)

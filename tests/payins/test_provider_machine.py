@@ -1,0 +1,184 @@
+"""Random lives of payins at a provider that loses answers, repeats itself and changes its mind about nothing.
+
+In the end everybody knows the same: what the provider has taken and given back is what the payins say, and the books
+are right. One database for all lives; each has a merchant of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from caudal.connectors import Declined, registry
+from caudal.kernel.context import Context
+from caudal.merchants import first_merchant, first_operator
+from tests.conftest import settings_of
+from tests.payins.books import rows, wrong_in
+from tests.payins.cast import DAY_S, SECRET, Merchant, key_of
+from tests.payins.desk import Desk
+
+T = TypeVar("T")
+PICK = st.sampled_from(range(12))
+WORD = st.sampled_from(["", "", "", "lost", "nothing", "busy", "failed"])
+WORK = ("payin.submit", "payin.operate", "deposit.return")
+
+
+class ProviderLives(RuleBasedStateMachine):
+    """Ana's payins, and the provider's."""
+
+    loop: ClassVar[asyncio.AbstractEventLoop]
+    context: ClassVar[Context]
+    desk: ClassVar[Desk]
+    olga: ClassVar[str]
+    steps: ClassVar[int] = 0
+    reached: ClassVar[Counter[str]] = Counter()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        ProviderLives.steps += 1
+        return self.loop.run_until_complete(work)
+
+    @initialize()
+    def a_merchant(self) -> None:
+        self.ana = Merchant(self.context, *self.run(first_merchant(self.context, "Ana", "MX")), self.olga)
+        self.payins: list[dict[str, Any]] = []
+        self.card = self.run(self.ana.instrument())
+        for method, capture in (("pix", "automatic"), ("card", "automatic"), ("card", "manual")):
+            self.buy(method, capture, "", "if_required")
+
+    def _word(self, verb: str, word: str) -> None:
+        failed: Any = Declined(reason="do_not_honor", detail="no")
+        self.desk.says[verb] = [failed if word == "failed" else word] if word else []
+
+    def _any(self, pick: int) -> dict[str, Any]:
+        return self.payins[pick % len(self.payins)]
+
+    # What the merchant does
+
+    @rule(
+        method=st.sampled_from(["pix", "card", "card"]),
+        capture=st.sampled_from(["automatic", "manual", "manual"]),
+        word=WORD,
+        three_ds=st.sampled_from(["if_required", "if_required", "demanded"]),
+    )
+    def buy(self, method: str, capture: str, word: str, three_ds: str) -> None:
+        self._word("submit", word)
+        asked: dict[str, Any] = {}
+        if method == "card":
+            asked = {"capture": capture, "three_ds": three_ds, "instrument": {"id": self.card}}
+        self.payins.append(self.run(self.ana.asked(method, **asked)))
+
+    @rule(pick=PICK, amount=st.sampled_from([None, 1, 3_000, 10_000]), final=st.booleans(), word=WORD)
+    def capture(self, pick: int, amount: int | None, final: bool, word: str) -> None:
+        self._word("capture", word)
+        assert self.run(self.ana.capture(self._any(pick), amount, final=final)).status in (201, 409, 422)
+
+    @rule(pick=PICK, word=WORD)
+    def cancel(self, pick: int, word: str) -> None:
+        self._word("void", word)
+        assert self.run(self.ana.cancel(self._any(pick))).status in (200, 409)
+
+    @rule(pick=PICK, amount=st.sampled_from([None, 1, 3_000, 10_000]), word=WORD)
+    def refund(self, pick: int, amount: int | None, word: str) -> None:
+        self._word("refund", word)
+        assert self.run(self.ana.refund(self._any(pick), amount)).status in (201, 409, 422)
+
+    @rule(beyond=st.sampled_from(["refuse", "allow"]), late=st.sampled_from(["accept", "unapplied"]))
+    def settle_how(self, beyond: str, late: str) -> None:
+        self.run(self.ana.settings(late, refunds_beyond_balance=beyond))
+
+    @rule(days=st.sampled_from([1, 3, 8]))
+    def time_passes(self, days: int) -> None:
+        self.run(self.ana.advance(days * DAY_S))
+
+    # What the payer and the provider do
+
+    @rule(pick=PICK, tells=st.booleans())
+    def pay(self, pick: int, tells: bool) -> None:
+        payin = self._any(pick)
+        state = self.desk.payments.get(key_of(payin))
+        if state is not None and state.status == "pending":
+            self.desk.pay(key_of(payin))
+            if tells:
+                self.tell(pick, 1)
+
+    @rule(pick=PICK, times=st.sampled_from([1, 2]))
+    def tell(self, pick: int, times: int) -> None:
+        payin = self._any(pick)
+        if key_of(payin) in self.desk.payments:
+            told = self.desk.told(key_of(payin))
+            for _ in range(times):
+                assert self.run(self.ana.told(payin["method"], "payment", told)).status == 200
+
+    @rule(word=WORD)
+    def work(self, word: str) -> None:
+        for verb in ("submit", "capture", "void", "refund"):
+            self._word(verb, "" if word == "failed" else word)
+        self.run(self.ana.work(*WORK))
+
+    # What ought to be
+
+    def teardown(self) -> None:
+        if hasattr(self, "ana"):
+            self.desk.says.clear()
+            self.run(self._compare())
+            wrong = self.run(wrong_in(self.context.settings.database_url or ""))
+            assert not wrong, "\n".join(wrong)
+
+    async def _compare(self) -> None:
+        for payin in self.payins:
+            if key_of(payin) in self.desk.payments:
+                await self.ana.told(payin["method"], "payment", self.desk.told(key_of(payin)))
+        for _ in range(3):
+            await self.ana.work(*WORK)
+        query = """select coalesce(d.amount_minor, 0), coalesce(d.returned_minor, 0) from payin p
+            left join deposit d on d.shard = p.shard and d.payin = p.id where p.id = %s::uuid"""
+        for payin in self.payins:
+            seen, there = await self.ana.seen(payin), self.desk.payments.get(key_of(payin))
+            self.reached[seen["status"]] += 1
+            [(late, returned)] = await rows(self.context, query, key_of(payin))
+            taken = (0, 0) if there is None else (there.captured_minor, there.refunded_minor)
+            assert (seen["amount_received"] + late, seen["amount_refunded"] + returned) == taken, (seen, there)
+            assert seen["status"] != "submitting"
+            held = there is not None and there.status == "authorized"
+            assert not held or seen["status"] == "authorized", "nobody lets go of the payer's money"
+        waits = "select count(*) from payin_operation where status = 'pending' and book = (select max(book) from payin)"
+        assert await rows(self.context, waits) == [(0,)]
+
+
+def test_payins_at_a_provider_live_as_they_ought_to(
+    database_url: str, say: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, desk = asyncio.new_event_loop(), Desk()
+    monkeypatch.setattr(registry, "_client", desk.counter)
+    context = Context(settings_of(database_url, provider_secret_test=SECRET), name="machine")
+    loop.run_until_complete(context.__aenter__())
+    lives = ProviderLives
+    lives.loop, lives.context, lives.desk, lives.olga = (
+        loop,
+        context,
+        desk,
+        loop.run_until_complete(first_operator(context)),
+    )
+    try:
+        run_state_machine_as_test(
+            lives,
+            settings=settings(
+                max_examples=40,
+                stateful_step_count=30,
+                deadline=None,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
+                database=None,
+            ),
+        )
+    finally:
+        loop.run_until_complete(context.__aexit__())
+        loop.close()
+    say(f"{lives.steps} steps: " + ", ".join(f"{count} {what}" for what, count in lives.reached.most_common()))

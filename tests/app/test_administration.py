@@ -55,6 +55,11 @@ def test_a_merchants_life(caudal: Caudal) -> None:
     assert key["secret"].startswith("sk_test_")
     assert line in caudal("merchant", "show", merchant["id"]).stdout
     assert merchant["id"] in caudal("merchant", "list").stdout
+    cheaper = "instant_transfer:MXN:0:50"
+    merchant = made(caudal("merchant", "fees", merchant["id"], "--fee", cheaper, "--json"))
+    assert (merchant["fee_plan"]["version"], merchant["fee_plan"]["lines"][0]["basis_points"]) == (2, 50)
+    merchant = made(caudal("merchant", "settings", merchant["id"], "--late-payments", "unapplied", "--json"))
+    assert (merchant["late_payments"], merchant["fee_plan"]["version"]) == ("unapplied", 2)
     live = caudal("merchant", "key", "create", merchant["id"], "--mode", "live", "--scope", "payins:read")
     assert live.stdout.startswith("sk_live_")
     rotated = made(caudal("merchant", "key", "rotate", key["id"], "--overlap-s", "0", "--json"))
@@ -67,10 +72,15 @@ def test_a_merchants_life(caudal: Caudal) -> None:
 
 
 REFUSED = [
-    ("merchant create --name Ana --country XX --fee card:MXN:1:1", ["/country", "/fee_plan/0/family"]),
+    ("merchant create --name Ana --country XX --fee barter:MXN:1:1", ["/country", "/fee_plan/0/family"]),
     ("merchant create --name Ana --country MX --fee instant_transfer:MXN", ["FAMILY:CURRENCY"]),
     ("merchant create --name Ana --country MX --key both", ["/mode"]),
     ("merchant show mer_1", ["no id"]),
+    ("merchant fees mer_00000000000000000000000000000000 --fee instant_transfer:MXN:0:50", ["no such merchant"]),
+    ("merchant fees mer_00000000000000000000000000000000 --fee cart:MXN:0:50", ["/fee_plan/0/family"]),
+    ("merchant fees mer_00000000000000000000000000000000", ["--fee"]),
+    ("merchant settings mer_00000000000000000000000000000000 --late-payments perhaps", ["/late_payments"]),
+    ("merchant settings mer_00000000000000000000000000000000", ["--late-payments"]),
     ("merchant show mer_00000000000000000000000000000000", ["no such merchant"]),
     ("merchant key list mer_00000000000000000000000000000000", ["no such merchant"]),
     ("merchant key create mer_00000000000000000000000000000000", ["no such merchant"]),

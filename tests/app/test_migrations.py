@@ -1,8 +1,11 @@
-"""Migrations lead to db/schema.sql, once, whoever runs them and however many at once; and the schema keeps its laws."""
+"""Migrations lead to db/schema, once, whoever runs them and however many at once; and the schema keeps its laws."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,9 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from caudal.app.migrate import DIRECTORY, MigrationError, files, migrate
+from caudal.app.migrate import DIRECTORY, Migration, MigrationError, Phase, files, migrate
 
-SCHEMA = Path(__file__).parents[2] / "db" / "schema.sql"
+SCHEMA = Path(__file__).parents[2] / "db" / "schema"
 MINE = "c.relnamespace = 'public'::regnamespace and c.relname !~ '_\\d{8}'"  # weeks come and go
 
 CATALOGUES = {
@@ -62,7 +65,8 @@ def rows(url: str, query: str) -> list[tuple[Any, ...]]:
 async def test_migrations_lead_to_the_schema(empty: str, other: str) -> None:
     await migrate(empty)
     with psycopg.connect(other, autocommit=True) as connection:
-        connection.execute(SCHEMA.read_bytes())
+        for path in sorted(SCHEMA.glob("*.sql")):
+            connection.execute(path.read_bytes())
     for name, query in CATALOGUES.items():
         assert rows(empty, query) == rows(other, query), name
 
@@ -76,7 +80,7 @@ async def test_a_migration_runs_once(empty: str) -> None:
 
 async def test_several_at_once_migrate_once(empty: str) -> None:
     ran = await asyncio.gather(*(migrate(empty, shards=3) for _ in range(5)))
-    assert sorted(map(len, ran)) == [0, 0, 0, 0, len(files())]
+    assert sorted(name for one in ran for name in one) == [f"{one.number:04}_{one.name}" for one in files()]
     assert rows(empty, "select id from shard order by id") == [(0,), (1,), (2,)]
 
 
@@ -114,6 +118,83 @@ def test_a_file_that_is_misnamed_or_out_of_order_is_an_error(tmp_path: Path, nam
     (tmp_path / name).write_text("select 1")
     with pytest.raises(MigrationError):
         files(tmp_path)
+
+
+# Phases
+
+NONE: list[str] = []
+PHASES: tuple[Phase, ...] = ("pre", "post", "all")
+
+
+def steps(*phases: str) -> list[Migration]:
+    """Today's migrations, and a few more of these phases."""
+    known = files()
+    first = len(known) + 1
+    return known + [
+        Migration(number, f"step{number - first}", phase, f"create table step{number - first} (a int)")
+        for number, phase in enumerate(phases, first)
+    ]
+
+
+async def phased(url: str, monkeypatch: pytest.MonkeyPatch, phases: str, phase: Phase) -> list[str]:
+    monkeypatch.setattr("caudal.app.migrate.files", lambda: steps(*phases.split()))
+    try:
+        return [name.partition("_")[2] for name in await migrate(url, phase=phase)]
+    finally:
+        monkeypatch.undo()
+
+
+async def test_a_deployment_without_a_pause_goes_through_two_phases(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(empty)
+    assert await phased(empty, monkeypatch, "pre pre post", "pre") == ["step0", "step1"]
+    assert await phased(empty, monkeypatch, "pre pre post", "pre") == NONE
+    assert rows(empty, "select to_regclass('step1')::text, to_regclass('step2')::text") == [("step1", None)]
+    assert await phased(empty, monkeypatch, "pre pre post", "post") == ["step2"]
+    assert await phased(empty, monkeypatch, "pre pre post", "all") == NONE
+
+
+async def test_a_phase_out_of_its_order_is_refused_and_changes_nothing(
+    empty: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(empty)
+    with pytest.raises(MigrationError, match="comes first: run `caudal migrate --phase pre`"):
+        await phased(empty, monkeypatch, "pre post", "post")
+    for phase in PHASES[:2]:
+        with pytest.raises(MigrationError, match="a release was skipped"):
+            await phased(empty, monkeypatch, "pre post pre", phase)
+    assert rows(empty, "select count(*) from migration") == [(len(files()),)]
+    assert await phased(empty, monkeypatch, "pre post pre", "all") == ["step0", "step1", "step2"]
+
+
+async def test_a_database_that_is_newer_is_refused(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await migrate(empty)
+    await phased(empty, monkeypatch, "pre", "all")
+    for phase in PHASES:
+        with pytest.raises(MigrationError, match=f"{len(files()) + 1:04}_step0, which this caudal does not know"):
+            await phased(empty, monkeypatch, "", phase)
+
+
+def test_the_command_says_so_in_one_line(empty: str) -> None:
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute("create table migration (number int, name text)")
+        connection.execute("insert into migration values (9000, 'from_tomorrow')")
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("CAUDAL_")}
+    for words, status, expected in (
+        (["migrate"], 2, "caudal: the database has migration 9000_from_tomorrow"),
+        (["migrate", "--phase", "between"], 2, "between"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "caudal", *words],
+            env={**outside, "CAUDAL_DATABASE_URL": empty},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (status, "")
+        assert expected in done.stderr and "Traceback" not in done.stderr
 
 
 # The schema's laws

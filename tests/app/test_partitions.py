@@ -59,7 +59,7 @@ async def test_what_is_over_is_dropped_whole_and_the_rest_stays(context: Context
     now = datetime.now(UTC)
     assert await dropped(context, now + timedelta(days=29)) == []
     gone = await dropped(context, now + timedelta(days=38))
-    assert gone == [f"dropped key_{monday(now)}"]
+    assert gone == [f"dropped {table}_{monday(now)}" for table in ("key", "webhook_delivery", "webhook_attempt")]
     assert await context.rows("select count(*) from key") == [(0,)]
     assert len((await api.get("/v1/events")).json["data"]) == 2
     await dropped(context, now + timedelta(days=373))

@@ -3,17 +3,22 @@
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from caudal.app import events, openapi, reference
 from caudal.app.reference import view
+from caudal.app.state import read_secrets
 from caudal.contracts.problems import PROBLEMS, TYPE_PREFIX
 from caudal.kernel.context import Context
 from caudal.kernel.http import Request
 from tests.api import Api
+from tests.app.objects import Objects
 from tests.whole import Whole
 
 PAGES = {"/docs": reference.page(), "/docs/errors": reference.errors_page()}
@@ -112,24 +117,41 @@ async def test_the_pages_are_served(context: Context) -> None:
     assert b"http://pay.example/v1/payins" in (await Api(context).get("/docs", headers={"host": "pay.example"})).body
 
 
-def test_the_commands_of_the_page_work(running: Whole) -> None:
+def test_the_commands_of_the_page_work(running: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("receipt.pdf").write_bytes(b"%PDF-1.4\nstartxref\n0\n%%EOF\n")
     commands = {of.id: of.curl for of in view.operations(openapi.parsed(), running.api_url)}
-    secrets = json.loads((running.var / "secrets.json").read_text())
+    secrets = read_secrets(running.var, may_make=False)
     known = {
         "KEY": running.key,
         "OPERATOR_KEY": running.operator_key,
-        "SPEI_SECRET": next(
-            value for name, value in secrets.items() if "spei" in name.lower() and "test" in name.lower()
-        ),
+        "SPEI_SECRET": secrets.spei_secret_test,
+        "PROVIDER_SECRET": secrets.provider_secret_test,
         "PATH": "/usr/bin:/bin",
     }
     known["PAYIN"] = run(commands.pop("create_payin"), known)["id"]
+    known["INSTRUMENT"] = run(commands.pop("create_instrument"), known)["id"]
     known["MERCHANT"] = run(commands.pop("create_merchant"), known)["id"]
     known["API_KEY_ID"] = run(commands.pop("create_merchant_key"), known)["id"]
     known["DEPOSIT"] = run(commands.pop("create_callback_spei"), known)["deposit"]
-    last = ["create_key_rotation", "create_key_revocation"]
-    for name in [*(name for name in commands if name not in last), *last]:
-        run(commands[name], known)
+    known["ENDPOINT"] = run(commands.pop("create_webhook_endpoint"), known)["id"]
+    known["DELIVERY"] = run(commands.pop("create_webhook_endpoint_test"), known)["id"]
+    with requests.Session() as session:
+        objects = Objects(running, session)
+        states: dict[str, Callable[[str], str]] = {
+            "AUTHORIZED_PAYIN": lambda _: objects.authorized(),
+            "PAID_PAYIN": lambda _: objects.paid(),
+            "PENDING_PAYIN": lambda command: objects.payin("pse" if "/decline" in command else "pix"),
+            "DISCREPANCY": lambda _: objects.discrepancy(),
+            "DISPUTE": lambda _: objects.dispute(),
+        }
+        known["CAPTURE"] = objects.capture()
+        known["REFUND"] = objects.refund()
+        known["EVENT"] = objects.got("/v1/events")["data"][0]["id"]
+        last = ["create_instrument_deletion", "create_key_rotation", "create_key_revocation"]
+        for name in [*(name for name in commands if name not in last), *last]:
+            known |= {state: make(commands[name]) for state, make in states.items() if f"${state}" in commands[name]}
+            run(commands[name], known)
 
 
 def run(command: str, known: dict[str, str]) -> Any:

@@ -1,11 +1,12 @@
 """Ports: the asked one or the next that is free, and never one promised to another `caudal up`."""
 
+import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from caudal.app.ports import Ports, address
+from caudal.app.ports import Ports, address, listens
 
 
 @pytest.fixture
@@ -29,6 +30,20 @@ def test_a_promised_port_is_passed_over_until_it_is_released(ports: Ports) -> No
     ports.release()
     assert other.take(first) == first
     other.release()
+
+
+def test_a_process_listens_that_holds_a_listening_socket_itself(ports: Ports) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert listens(os.getpid(), port)
+        assert not listens(os.getppid(), port)
+    assert not listens(os.getpid(), port)
+
+
+def test_one_that_is_bound_and_does_not_listen_yet_is_not_there() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        assert not listens(os.getpid(), bound.getsockname()[1])
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import pytest
 
-from caudal.app.web import Web
 from caudal.kernel.context import Context
 from tests.api import Api
 
@@ -40,11 +36,18 @@ GET     /v1/payins?limit            -     422  invalid_request
 GET     /v1/payins?method=%00       -     422  invalid_request
 GET     /v1/payins?created_from=now -     422  invalid_request
 GET     /v1/payins?created_from=2026-01-01T00:00:00  -  422  invalid_request
-GET     /v1/payins?method=%ff       -     200  None
+GET     /v1/payins?method=%ff       -     422  invalid_request
+GET     /v1/payins?&                -     422  invalid_request
+GET     /v1/payins/payin_x?x=1      -     422  invalid_request
+POST    /v1/payins?x=1              {}    422  invalid_request
 GET     /v1/events?after=x          -     422  invalid_request
 GET     /v1/events?since=x          -     422  invalid_request
-GET     /v1/events?types=           -     200  None
-GET     /v1/balances?x=1            -     200  None
+GET     /v1/events?types=           -     422  invalid_request
+GET     /v1/balances?x=1            -     422  invalid_request
+GET     /v1/balances?at=yesterday   -     422  invalid_request
+GET     /v1/balances?at=2026-01-01T00:00:00     -     422  invalid_request
+GET     /v1/balances?at=2026-01-01T00:00:00Z    -     200  None
+GET     /livez?x=1                  -     200  None
 """
 
 
@@ -84,65 +87,6 @@ async def test_only_json_is_taken(ana: Api) -> None:
         assert (await ana.post("/v1/payins", BODY, headers={"content-type": type})).status == 201, type
 
 
-async def sent(context: Context, key: str, chunks: Iterable[bytes], headers: dict[str, str]) -> tuple[int, bytes, int]:
-    """A body in chunks; status, answer, and how many chunks were taken."""
-    named = {"authorization": f"Bearer {key}", "content-type": "application/json", "idempotency-key": "k", **headers}
-    left, out, taken = list(chunks), list[Any](), 0
-
-    async def receive() -> dict[str, Any]:
-        nonlocal taken
-        taken += 1
-        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
-
-    async def send(message: Any) -> None:
-        out.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": "/v1/payins", "query_string": b""}
-    scope["headers"] = [(name.encode(), value.encode()) for name, value in named.items()]
-    await Web(context)(scope, receive, send)
-    return out[0]["status"], out[1]["body"], taken
-
-
-async def test_a_body_that_is_too_large_is_refused_before_it_is_read(context: Context, ana: Api) -> None:
-    status, body, taken = await sent(context, ana.key, [b" " * 100], {"content-length": "65537"})
-    assert (status, b"too_large" in body, taken) == (413, True, 0)
-    for length in ("-1", "x", "1e9", "9" * 30):
-        status, _, taken = await sent(context, ana.key, [b" "], {"content-length": length})
-        assert (status, taken) == (413, 0), length
-
-
-async def test_a_body_without_a_length_is_read_no_further_than_the_limit(context: Context, ana: Api) -> None:
-    status, body, taken = await sent(context, ana.key, [b" " * 30_000] * 10, {})
-    assert (status, b"too_large" in body, taken) == (413, True, 3)
-    status, body, _ = await sent(context, ana.key, [b" " * 65_537], {})
-    assert (status, b"too_large" in body) == (413, True)
-
-
-async def test_a_body_in_chunks_is_one_body(context: Context, ana: Api) -> None:
-    whole = b'{"amount":10000,"currency":"MXN","country":"MX","method":"spei"}'
-    status, _, _ = await sent(context, ana.key, [whole[i : i + 5] for i in range(0, len(whole), 5)], {})
-    assert status == 201
-
-
-async def test_a_caller_that_hangs_up_in_the_middle_of_its_body_has_asked_for_nothing(
-    context: Context, ana: Api
-) -> None:
-    headers = [(b"authorization", f"Bearer {ana.key}".encode()), (b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/v1/payins", "query_string": b"", "headers": headers}
-    headers.append((b"idempotency-key", b"k"))
-    whole = b'{"amount":10000,"currency":"MXN","country":"MX","method":"spei"}'
-    messages = [{"type": "http.request", "body": whole, "more_body": True}, {"type": "http.disconnect"}]
-
-    async def receive() -> Any:
-        return messages.pop(0)
-
-    async def send(message: Any) -> None:
-        pass
-
-    await Web(context)(scope, receive, send)
-    assert await context.rows("select count(*) from payin") == [(0,)]
-
-
 async def test_a_request_has_an_id_its_own_or_one_of_ours(ana: Api) -> None:
     given = await ana.get("/v1/payins", headers={"request-id": "mine-7"})
     assert given.headers["request-id"] == "mine-7"
@@ -152,15 +96,79 @@ async def test_a_request_has_an_id_its_own_or_one_of_ours(ana: Api) -> None:
 
 
 async def test_a_deadline_that_is_none_is_refused(ana: Api) -> None:
-    for given in ("0", "-1", "1.5", "x", "60001", "", "\xb2"):
+    for given in ("0", "-1", "1.5", "x", "60001", "", "\xb2", "9" * 5000):
         answered = await ana.get("/v1/payins", headers={"request-timeout-ms": given})
-        assert (answered.status, answered.code) == (422, "invalid_request"), given
+        assert (answered.status, answered.fields) == (422, {"Request-Timeout-Ms": "invalid_value"}), given
     assert (await ana.get("/v1/payins", headers={"request-timeout-ms": "60000"})).status == 200
 
 
 async def test_another_version_of_the_api_is_refused(ana: Api) -> None:
     assert (await ana.get("/v1/payins", headers={"caudal-version": "2026-11-01"})).status == 200
-    assert (await ana.get("/v1/payins", headers={"caudal-version": "2025-01-01"})).status == 422
+    answered = await ana.get("/v1/payins", headers={"caudal-version": "2025-01-01"})
+    assert (answered.status, answered.fields) == (422, {"Caudal-Version": "invalid_value"})
+
+
+# What is asked, and the errors that it gets
+PARAMETERS = """
+/v1/payins?after=x                                     ?after:invalid_cursor
+/v1/payins?before=x                                    ?before:invalid_cursor
+/v1/payins?email=a&before=x                            ?before:invalid_cursor
+/v1/payins?a                                           ?:invalid_value
+/v1/payins?a=1&b=2                                     ?a:unknown_field ?b:unknown_field
+/v1/payins?limit=0&limit=0&method=pyx                  ?limit:invalid_value ?limit:invalid_value ?method:unknown_method
+/v1/payins?method=SPEI                                 ?method:unknown_method
+/v1/payins?country=mx&currency=mxn                     ?country:unknown_country ?currency:unknown_currency
+/v1/payins?currency=                                   ?currency:unknown_currency
+/v1/payins?status=lost&method=spei                     ?status:invalid_value
+/v1/payins/x?expand=payer                              ?expand:unknown_field
+/v1/balances?currency=MXN                              ?currency:unknown_field
+/v1/events?types=payin.lost                            ?types:unknown_type
+/v1/events?types=payin.paid,payin.lost,+lost           ?types:unknown_type ?types:unknown_type
+/v1/events?types=merchant.created                      ?types:unknown_type
+/v1/events?after=x                                     ?after:invalid_cursor
+"""
+
+
+async def test_every_parameter_that_is_wrong_is_named(ana: Api) -> None:
+    for line in PARAMETERS.strip().splitlines():
+        path, *expected = line.split()
+        errors = (await ana.get(path)).json.get("errors", [])
+        assert [f"{error['field']}:{error['code']}" for error in errors] == expected, line
+    assert (await ana.get("/v1/events?types=payin.paid,+payin.created")).status == 200
+    assert (await ana.get("/v1/payins?method=spei&country=MX&currency=MXN")).status == 200
+
+
+async def test_a_parameter_and_a_value_that_are_nearly_right_hear_what_is(ana: Api) -> None:
+    near = {
+        "/v1/payins?crated_from=2026-01-01T00:00:00Z": "there is no such parameter; did you mean created_from?",
+        "/v1/payins?method=SPEI": "'SPEI' is not known; did you mean spei?",
+        "/v1/payins?currency=mxn": "'mxn' is not known; did you mean MXN?",
+        "/v1/events?types=payins.paid": "'payins.paid' is not known; did you mean payin.paid?",
+        "/v1/payins/x?x=1": "this operation has no parameters",
+    }
+    for path, detail in near.items():
+        assert [error["detail"] for error in (await ana.get(path)).json["errors"]] == [detail], path
+
+
+async def test_a_body_where_none_belongs_is_named(ana: Api) -> None:
+    made = (await ana.create()).json
+    answered = await ana.post(f"/v1/payins/{made['id']}/cancellations", {"reason": "x"})
+    assert (answered.status, answered.fields) == (422, {"": "unexpected"})
+
+
+async def test_an_operators_wrong_parameters_are_named_too(ana: Api) -> None:
+    olga = await ana.operator()
+    asked = {
+        "/v1/operator/merchants?before=x": {"?before": "invalid_cursor"},
+        "/v1/operator/merchants?after=x&before=x": {"?before": "contradiction"},
+        "/v1/operator/deposits?after=x": {"?after": "invalid_cursor"},
+        "/v1/operator/deposits?unapplied=false": {"?merchant": "missing"},
+        "/v1/operator/audit?sinse=x": {"?sinse": "unknown_field"},
+        "/v1/operator/merchants/mer_x?x=1": {"?x": "unknown_field"},
+    }
+    for path, expected in asked.items():
+        answered = await ana.get(path, key=olga)
+        assert (answered.status, answered.fields) == (422, expected), path
 
 
 async def test_health_needs_no_key(ana: Api) -> None:
@@ -188,3 +196,37 @@ async def test_a_defect_of_ours_is_a_500_without_its_reason(ana: Api, monkeypatc
     answered = await ana.get("/v1/payins", key="sk_test_" + "A" * 43)
     assert (answered.status, answered.code) == (500, "internal_error")
     assert b"secret" not in answered.body
+
+
+# traceparent, and what the log says of it
+TRACES = {
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01": ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"),
+    "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-later": (
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "00f067aa0ba902b7",
+    ),
+    "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01": None,
+    "00-00000000000000000000000000000000-00f067aa0ba902b7-01": None,
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01": None,
+    "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01": None,
+    "00-4bf9-00f0-01": None,
+    "\xff": None,
+    "": None,
+}
+
+
+async def test_a_log_line_names_the_request_and_the_callers_trace(
+    ana: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(Context, "_read", broken)
+    for given, trace in TRACES.items():
+        caplog.clear()
+        headers = {"traceparent": given, "request-id": "mine-7"}
+        answered = await ana.get("/v1/payins", key="sk_test_" + "A" * 43, headers=headers)
+        assert answered.status == 500
+        said = [record.__dict__ for record in caplog.records if record.name == "caudal.app.web"]
+        expected = ("mine-7", *(trace or (None, None)))
+        assert [(one["request_id"], one.get("trace_id"), one.get("parent_id")) for one in said] == [expected], given

@@ -77,10 +77,11 @@ async def test_no_two_workers_get_the_same_piece(context: Context, second: Conte
 
 
 async def test_a_worker_that_dies_leaves_its_work_to_the_next(context: Context, second: Context) -> None:
+    assert await claimed(second) == (), "it is connected by now"
     [subject] = await made(context, 1)
-    [lost] = await claimed(context, lease_s=0.05)
+    [lost] = await claimed(context, lease_s=0.2)
     assert (lost.attempt, await claimed(second)) == (1, ())
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.21)
     [again] = await claimed(second)
     assert (again.subject, again.attempt) == (subject, 2)
 
@@ -205,4 +206,15 @@ async def test_a_worker_that_is_stopped_ends_at_once(context: Context) -> None:
 
 
 def test_every_job_is_named_after_what_makes_it_due() -> None:
-    assert set(worker.JOBS) == {"payin.expire", "deposit.return"}
+    assert set(worker.JOBS) == {
+        "deposit.return",
+        "dispute.expire",
+        "dispute.send",
+        "funds.release",
+        "hold.expire",
+        "instrument.forget_code",
+        "payin.expire",
+        "payin.operate",
+        "payin.submit",
+        "webhook.redeliver",
+    }

@@ -21,6 +21,7 @@ from caudal.kernel.commit import Result
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError, Invalid, Refused
 from caudal.kernel.http import encode
+from caudal.kernel.postgres import ClusterError
 from caudal.kernel.settings import SettingError
 from caudal.merchants import (
     CLI,
@@ -29,6 +30,8 @@ from caudal.merchants import (
     MerchantBody,
     OperatorBody,
     Window,
+    change_fees,
+    change_settings,
     create_operator,
     http,
     key_body,
@@ -47,21 +50,41 @@ T = TypeVar("T")
 _WRONG: Final = 2
 _LIST_MAX: Final = 1000
 
-operator = typer.Typer(no_args_is_help=True, help="Who runs the platform, with keys of their own (op_…).")
-merchant = typer.Typer(no_args_is_help=True, help="Merchants, their prices, and their API keys (sk_test_…, sk_live_…).")
-key = typer.Typer(no_args_is_help=True, help="A merchant's API keys.")
+_NEEDS: Final = "Needs CAUDAL_DATABASE_URL and CAUDAL_KEK, or a `caudal up` here. Exits 0, or 2 with the reason."
+_WHO: Final = f"Who runs the platform, with keys of their own (op_…). {_NEEDS}"
+_MERCHANTS: Final = f"Merchants, their prices, and their API keys (sk_test_…, sk_live_…). {_NEEDS}"
+
+operator = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help=_WHO)
+merchant = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help=_MERCHANTS)
+key = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help=f"A merchant's API keys, shown once and stored as a digest. {_NEEDS}",
+)
 merchant.add_typer(key, name="key")
+
+_ID: Final = "mer_01a19b981dc071f08000014be2d90c77"
+_CREATE: Final = (
+    "Example: caudal merchant create --name 'Panadería Ana' --country MX --fee instant_transfer:MXN:300:100 --key test"
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the API answers.")]
 Mode = Annotated[str, typer.Option(help="Which of the merchant's two sets of books: test or live.")]
 MerchantId = Annotated[str, typer.Argument(help="mer_ and 32 hexadecimal digits.", metavar="MERCHANT")]
+_FEE: Final = typer.Option(
+    help="A line of the fee plan, FAMILY:CURRENCY:FIXED_MINOR:BASIS_POINTS; may be repeated. "
+    "instant_transfer:MXN:300:100 is 3.00 MXN and 1 % of each bank transfer. What has no line is not sold."
+)
+LatePayments = Annotated[
+    str, typer.Option(help="Money after a payin's expiry: accept (it pays) or unapplied (it waits for its payer).")
+]
 KeyId = Annotated[str, typer.Argument(help="key_ and 32 hexadecimal digits.", metavar="KEY")]
 
 
 # Operators
 
 
-@operator.command("create")
+@operator.command("create", epilog="Example: caudal operator create --name Olga > olga.key")
 def operator_create(
     name: Annotated[str, typer.Option(help="Who it is, for the audit trail.")], as_json: AsJson = False
 ) -> None:
@@ -80,7 +103,7 @@ def operator_create(
     return None
 
 
-@operator.command("list")
+@operator.command("list", epilog="Example: caudal operator list --json")
 def operator_list(as_json: AsJson = False) -> None:
     """Show every operator, oldest first, without keys."""
 
@@ -90,7 +113,7 @@ def operator_list(as_json: AsJson = False) -> None:
     _print_rows(_run(work), ("id", "name", "hint", "created_at", "revoked_at"), as_json)
 
 
-@operator.command("revoke")
+@operator.command("revoke", epilog="Example: caudal operator revoke operator_01a19b7ca68073d780000028e6b1509a")
 def operator_revoke(
     operator: Annotated[str, typer.Argument(help="operator_ and 32 hexadecimal digits.")], as_json: AsJson = False
 ) -> None:
@@ -105,20 +128,12 @@ def operator_revoke(
 # Merchants
 
 
-@merchant.command("create")
+@merchant.command("create", epilog=_CREATE)
 def merchant_create(
     name: Annotated[str, typer.Option(help="1 to 100 characters.")],
     country: Annotated[str, typer.Option(help="ISO 3166-1, like MX.")],
-    fee: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A line of the fee plan, FAMILY:CURRENCY:FIXED_MINOR:BASIS_POINTS; may be repeated. "
-            "instant_transfer:MXN:300:100 is 3.00 MXN and 1 % of each bank transfer. What has no line is not sold."
-        ),
-    ] = None,
-    late_payments: Annotated[
-        str, typer.Option(help="Money after a payin's expiry: accept (it pays) or unapplied (it waits for its payer).")
-    ] = "accept",
+    fee: Annotated[list[str] | None, _FEE] = None,
+    late_payments: LatePayments = "accept",
     key: Annotated[str | None, typer.Option(help="Make an API key too: test or live.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -145,7 +160,7 @@ def merchant_create(
     return None
 
 
-@merchant.command("list")
+@merchant.command("list", epilog="Example: caudal merchant list --json")
 def merchant_list(as_json: AsJson = False) -> None:
     """Show merchants, newest first, at most a thousand."""
 
@@ -156,7 +171,7 @@ def merchant_list(as_json: AsJson = False) -> None:
     _print_rows(_run(work), ("id", "name", "country", "status", "late_payments", "created_at"), as_json)
 
 
-@merchant.command("show")
+@merchant.command("show", epilog=f"Example: caudal merchant show {_ID}")
 def merchant_show(merchant: MerchantId, as_json: AsJson = False) -> None:
     """Show a merchant: settings, fee plan, keys."""
 
@@ -175,10 +190,53 @@ def merchant_show(merchant: MerchantId, as_json: AsJson = False) -> None:
     return _print_rows(keys, ("id", "mode", "name", "hint", "ends_at", "revoked_at"), as_json=False)
 
 
+@merchant.command("fees", epilog=f"Example: caudal merchant fees {_ID} --fee instant_transfer:MXN:0:150")
+def merchant_fees(merchant: MerchantId, fee: Annotated[list[str], _FEE], as_json: AsJson = False) -> None:
+    """Give a merchant another fee plan, all of its lines. Payins that exist keep the price that they were made at."""
+
+    async def work(context: Context) -> MerchantBody:
+        asked = http.read_fee_plan(encode({"fee_plan": [_fee_line(line) for line in fee]}))
+        lines = tuple(line.line() for line in asked.fee_plan)
+        return _outcome(await change_fees(context, CLI, _id("mer", merchant), lines), MerchantBody)
+
+    _print_one(_run(work), as_json)
+
+
+@merchant.command("settings", epilog=f"Example: caudal merchant settings {_ID} --late-payments unapplied")
+def merchant_settings(
+    merchant: MerchantId,
+    late_payments: Annotated[
+        str | None,
+        typer.Option(help="Money after a payin's expiry: accept (it pays) or unapplied (it waits for its payer)."),
+    ] = None,
+    refunds_beyond_balance: Annotated[
+        str | None, typer.Option(help="refunds that the balance does not cover: refuse, or allow (it goes negative)")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what becomes of money that comes after a payin's expiry, or of refunds beyond the balance, from now on."""
+
+    async def work(context: Context) -> MerchantBody:
+        given = {"late_payments": late_payments, "refunds_beyond_balance": refunds_beyond_balance}
+        if not any(given.values()):
+            raise typer.BadParameter("name what to change: --late-payments or --refunds-beyond-balance")
+        asked = http.read_settings(encode({name: value for name, value in given.items() if value is not None}))
+        result = await change_settings(
+            context,
+            CLI,
+            _id("mer", merchant),
+            late_payments=asked.late_payments,
+            refunds_beyond_balance=asked.refunds_beyond_balance,
+        )
+        return _outcome(result, MerchantBody)
+
+    _print_one(_run(work), as_json)
+
+
 # API keys
 
 
-@key.command("create")
+@key.command("create", epilog=f"Example: caudal merchant key create {_ID} --mode live --scope payins:read")
 def key_create(
     merchant: MerchantId,
     mode: Mode = "test",
@@ -199,7 +257,7 @@ def key_create(
     _print_json(made) if as_json else _print_secret(made)
 
 
-@key.command("rotate")
+@key.command("rotate", epilog="Example: caudal merchant key rotate key_01a19b99082072a880000171c9035fde")
 def key_rotate(
     key: KeyId,
     overlap_s: Annotated[int, typer.Option(help="How long the old key still counts: 0 to 604800 seconds.")] = 86_400,
@@ -216,7 +274,7 @@ def key_rotate(
     _print_json(made) if as_json else _print_secret(made)
 
 
-@key.command("revoke")
+@key.command("revoke", epilog="Example: caudal merchant key revoke key_01a19b99082072a880000171c9035fde")
 def key_revoke(key: KeyId, as_json: AsJson = False) -> None:
     """End a key at once."""
 
@@ -226,7 +284,7 @@ def key_revoke(key: KeyId, as_json: AsJson = False) -> None:
     _print_one(_run(work), as_json)
 
 
-@key.command("list")
+@key.command("list", epilog=f"Example: caudal merchant key list {_ID}")
 def key_list(merchant: MerchantId, as_json: AsJson = False) -> None:
     """Show a merchant's keys of both modes, newest first, ended ones too."""
 
@@ -291,7 +349,7 @@ def _run(work: Callable[[Context], Awaitable[T]]) -> T:
         typer.echo(f"caudal: {error.detail}", err=True)
         for found in error.errors:
             typer.echo(f"  {found.field}: {found.detail}", err=True)
-    except (SettingError, state.UpError, psycopg.Error) as error:
+    except (SettingError, state.UpError, ClusterError, psycopg.Error) as error:
         typer.echo(f"caudal: {error}", err=True)
     raise typer.Exit(_WRONG)
 

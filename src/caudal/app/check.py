@@ -1,4 +1,4 @@
-"""`caudal check`: runs every law of db/checks.sql, the replay, and the comparison with the sandbox bank's books.
+"""`caudal check`: runs every law of db/checks, the replay, and the comparison with the sandbox bank's books.
 
 Each law walks its table in ranges, each range in a short transaction of its own.
 """
@@ -20,10 +20,12 @@ from caudal.kernel import sqlfile
 from caudal.kernel.money import CURRENCIES
 from caudal.kernel.settings import Settings
 
-CHECKS: Final = Path(__file__).parents[3] / "db" / "checks.sql"
+CHECKS: Final = Path(__file__).parents[3] / "db" / "checks"
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 _RANGE: Final = 20_000
 _SHOWN_MAX: Final = 50
+# Ranges over two columns, and what a law calls them.
+_PAIRS: Final = {"entries": ("account", "version"), "keys": ("book", "digest")}
 
 _ISO: Final = {
     "currencies": list(CURRENCIES),
@@ -52,9 +54,16 @@ async def check(settings: Settings, *, replay: bool, against_sandbox: bool) -> i
     return 1 if wrong else 0
 
 
+def laws() -> list[sqlfile.Query]:
+    """Every law, file by file."""
+    return [
+        query for path in sorted(CHECKS.glob("*.sql")) for query in sqlfile.parse(path.read_text("utf-8"), str(path))
+    ]
+
+
 async def differences(connection: Connection, shard: int) -> AsyncIterator[tuple[Any, ...]]:
     """Every row that breaks a law: check, shard, subject, detail."""
-    for query in sqlfile.parse(CHECKS.read_text("utf-8"), str(CHECKS)):
+    for query in laws():
         kind = query.doc.partition("range:")[2].split(maxsplit=1)[0]
         async for bounds in _ranges(connection, shard, kind):
             for row in await _rows(connection, query.sql, {"shard": shard, **_ISO, **bounds}):
@@ -70,7 +79,10 @@ async def _ranges(connection: Connection, shard: int, kind: str) -> AsyncIterato
         "events": (-1,),
         "accounts": (-1,),
         "payins": (UUID(int=0),),
+        "lines": (UUID(int=0),),
+        "deliveries": (UUID(int=0),),
         "entries": (-1, 0),
+        "keys": (-1, b""),
     }
     low = first[kind]
     while True:
@@ -78,8 +90,8 @@ async def _ranges(connection: Connection, shard: int, kind: str) -> AsyncIterato
         [high] = await _rows(connection, SQL[f"range_of_{kind}"], page)
         if high[0] is None:
             return
-        if kind == "entries":
-            names = ("low_account", "low_version", "high_account", "high_version")
+        if kind in _PAIRS:
+            names = [f"{end}_{part}" for end in ("low", "high") for part in _PAIRS[kind]]
             yield dict(zip(names, (*low, *high), strict=True))
         else:
             yield {"low": low[0], "high": high[0]}
@@ -103,22 +115,37 @@ async def _replay(connection: Connection, shard: int, console: Console) -> int:
 
 
 async def _against_sandbox(connection: Connection, settings: Settings, console: Console) -> int:
-    """Deposits and returns, ours against the bank's, by tracking key."""
-    ours = {row[0]: row[1:] for row in await _rows(connection, SQL["deposits_for_bank"], {})}
+    """Our books against the sandbox's: the bank's transfers by their keys, the provider's payments by theirs."""
+    ours = await _rows(connection, SQL["deposits_for_bank"], {}) + await _rows(connection, SQL["refunds_for_bank"], {})
     theirs: dict[str, list[int]] = {}
+    async for entry in _statement(settings, "/v1/bank/statement"):
+        sums = theirs.setdefault(entry.get("tracking_key") or entry["payment_key"], [0, 0])
+        sums[entry["kind"] == "return"] += entry["amount"]
+    wrong = _compared(console, "bank", {row[0]: list(row[1:]) for row in ours}, theirs)
+    payments = {row[0]: list(row[1:]) for row in await _rows(connection, SQL["payins_for_provider"], {})}
+    said: dict[str, list[Any]] = {}
+    async for entry in _statement(settings, "/v1/provider/statement"):
+        said[entry["key"]] = [entry[name] for name in ("account", "currency", "captured", "refunded", "disputed")]
+    # What never came to be there, and took nothing here, is no difference.
+    mine = {key: row for key, row in payments.items() if key in said or row[2]}
+    return wrong + _compared(console, "provider", mine, said)
+
+
+async def _statement(settings: Settings, path: str) -> AsyncIterator[dict[str, Any]]:
     async with aiohttp.ClientSession() as session:
-        async with session.get(f"{settings.sandbox_url}/v1/bank/statement") as answer:
+        async with session.get(f"{settings.sandbox_url}{path}") as answer:
             answer.raise_for_status()
             async for line in answer.content:
-                entry = json.loads(line)
-                sums = theirs.setdefault(entry["tracking_key"], [0, 0])
-                sums[entry["kind"] == "return"] += entry["amount"]
+                yield json.loads(line)
+
+
+def _compared(console: Console, who: str, ours: dict[str, list[Any]], theirs: dict[str, list[Any]]) -> int:
     wrong = 0
     for key in sorted(ours.keys() | theirs.keys()):
-        mine, bank = ours.get(key), theirs.get(key)
-        if mine is None or bank is None or list(mine) != bank:
+        mine, other = ours.get(key), theirs.get(key)
+        if mine != other:
             wrong += 1
             if wrong <= _SHOWN_MAX:
-                console.print(f"WRONG sandbox: {key}: ours {mine}, the bank's {bank}", markup=False)
-    console.print(f"{len(theirs):,} transfers of the sandbox bank compared")
+                console.print(f"WRONG sandbox {who}: {key}: ours {mine}, theirs {other}", markup=False)
+    console.print(f"{len(theirs):,} entries of the sandbox's {who} compared")
     return wrong

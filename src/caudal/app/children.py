@@ -12,6 +12,7 @@ from signal import SIGKILL, SIGTERM
 from typing import Final
 from urllib.parse import urlsplit
 
+from caudal.app.ports import listens
 from caudal.app.state import UpError
 from caudal.kernel.postgres import Child, reason
 
@@ -24,7 +25,11 @@ DEATHS: Final = 5  # before it was ready once: it will not be
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """One process to keep running. `health_url` answers 200 when it is ready; without one, running is enough."""
+    """One process to keep running.
+
+    It is ready when it listens on the port of `health_url` itself, which others may share, and 200 is answered there;
+    without one, running is enough.
+    """
 
     name: str
     command: Sequence[str]
@@ -87,9 +92,14 @@ class Children:
                 await asyncio.sleep(0.05)
 
     async def _is_ready(self, service: Service) -> bool:
-        if self._running[service.name].status is not None:
+        child = self._running[service.name]
+        if child.status is not None:
             return False
-        return service.health_url is None or await answers(service.health_url)
+        if service.health_url is None:
+            return True
+        port = urlsplit(service.health_url).port
+        assert port is not None, "an address of our own names its port"
+        return listens(child.pid, port) and await answers(service.health_url)
 
     async def stop(self, *names: str, patience_s: float = PATIENCE_S) -> None:
         """End these services together: SIGTERM, their time, SIGKILL. None is restarted after this is called."""

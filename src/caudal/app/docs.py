@@ -17,7 +17,7 @@ import msgspec
 from caudal.app import events, openapi
 from caudal.app.events import EventType
 from caudal.contracts.problems import PROBLEMS, Problem
-from caudal.kernel.settings import PREFIX, Settings
+from caudal.kernel.settings import FOREIGN, PREFIX, Settings
 from caudal.payins import states
 
 State = TypeVar("State", bound=str)
@@ -39,19 +39,30 @@ def settings_page() -> str:
         "A setting is an environment variable. A variable that starts with `CAUDAL_` and is not in this table, or\n"
         "whose value does not fit, stops the process at its start and is named.",
         _table(("variable", "meaning", "type", "default"), rows),
+        "## The sandbox\n\nRead by `caudal-sandbox` alone; its other settings are options (`caudal-sandbox --help`).\n",
+        _table(("variable", "meaning"), [(f"`{name}`", text) for name, text in FOREIGN.items()]),
     )
 
 
-def states_page(title: str, table: Mapping[tuple[State, Event], State], first: Iterable[State]) -> str:
+def states_page() -> str:
+    """Every state machine."""
+    return _page(
+        "The states of a payin, and of a dispute",
+        "Every edge names its event; a pair that is not in the table is refused.",
+        *_machine("A payin", states.TABLE, (states.FIRST_WITH_PROVIDER, states.FIRST)),
+        *_machine("A dispute", states.DISPUTES, (states.FIRST_OF_DISPUTE,)),
+    )
+
+
+def _machine(title: str, table: Mapping[tuple[State, Event], State], first: Iterable[State]) -> Sequence[str]:
     """A state machine as a diagram and as a table; `table` maps (state, event) to the next state."""
     edges = sorted((state, event, following) for (state, event), following in table.items())
     final = sorted(set(table.values()) - {state for state, _ in table})
     diagram = [f"    [*] --> {state}" for state in first]
     diagram += [f"    {state} --> {following}: {event}" for state, event, following in edges]
     diagram += [f"    {state} --> [*]" for state in final]
-    return _page(
-        title,
-        "Every edge names its event; a pair that is not in the table is refused.",
+    return (
+        f"## {title}\n",
         "```mermaid\nstateDiagram-v2\n" + "\n".join(diagram) + "\n```\n",
         _table(("state", "event", "next state"), [(f"`{a}`", f"`{b}`", f"`{c}`") for a, b, c in edges]),
     )
@@ -102,7 +113,7 @@ def _event_schema(name: str) -> str:
 
 PAGES: Final[Sequence[tuple[str, Callable[[], str]]]] = (
     ("docs/settings.md", settings_page),
-    ("docs/states.md", lambda: states_page("The states of a payin", states.TABLE, (states.FIRST,))),
+    ("docs/states.md", states_page),
     ("docs/errors.md", lambda: errors_page(PROBLEMS.values())),
     ("docs/events.md", lambda: events_page(events.TYPES.values())),
     ("published/openapi.json", lambda: published_json(openapi.parsed())),

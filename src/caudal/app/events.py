@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from caudal.app import examples
-from caudal.contracts import merchants, payins
-from caudal.contracts.envelope import Envelope
+from caudal.contracts import disputes, instruments, ledger, merchants, payins, webhooks
+from caudal.contracts.envelope import PREFIXES, Envelope
 from caudal.kernel.http import encode
 
 Schema = dict[str, Any]
@@ -24,7 +24,6 @@ VERSION: Final = "2026-11-01"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _INSTANT: Final = {"type": "string", "format": "date-time"}
 _KIND_NAMES: Final[dict[type, str]] = {str: "string", int: "integer", bool: "boolean"}
-_PREFIXES: Final = {"payin": "payin", "deposit": "dep", "api_key": "key", "operator": "operator"}
 
 
 class EventType(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,12 +47,20 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def subject_prefix(self) -> str:
         """The prefix of the id in `subject`."""
-        return _PREFIXES.get(self.name.partition(".")[0], "mer")
+        return PREFIXES[self.name.partition(".")[0]]
 
 
 TYPES: Final[dict[str, EventType]] = {
-    **{name: EventType(name=name, data=data, reader="merchant") for name, data in payins.EVENTS.items()},
+    **{
+        # What contradicts our books is for whoever runs the platform.
+        name: EventType(name=name, data=data, reader="platform" if name.startswith("discrepancy.") else "merchant")
+        for name, data in payins.EVENTS.items()
+    },
+    **{name: EventType(name=name, data=data, reader="merchant") for name, data in disputes.EVENTS.items()},
+    **{name: EventType(name=name, data=data, reader="merchant") for name, data in instruments.EVENTS.items()},
+    **{name: EventType(name=name, data=data, reader="merchant") for name, data in webhooks.EVENTS.items()},
     **{name: EventType(name=name, data=data, reader="platform") for name, data in merchants.EVENTS.items()},
+    **{name: EventType(name=name, data=data, reader="merchant") for name, data in ledger.EVENTS.items()},
 }
 
 
@@ -184,6 +191,12 @@ def _breaks(old: Schema, new: Schema, old_root: Schema, new_root: Schema, pointe
         yield f"{pointer or '/'} was {kinds[0]} and is {kinds[1]}"
         return
     old, new = _resolved(old, old_root), _resolved(new, new_root)
+    members = new.get("discriminator", {}).get("mapping", {})
+    for tag, ref in old.get("discriminator", {}).get("mapping", {}).items():
+        if tag not in members:
+            yield f"{pointer} was {tag} at times"
+        else:
+            yield from _breaks({"$ref": ref}, {"$ref": members[tag]}, old_root, new_root, pointer)
     was, now = set(old.get("required", ())), set(new.get("required", ()))
     yield from (f"{pointer}/{name} is required now" for name in sorted(now - was))
     yield from (f"{pointer}/{name} was required" for name in sorted(was - now) if name in new.get("properties", {}))

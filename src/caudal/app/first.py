@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from caudal.app import state
-from caudal.app.migrate import migrate
+from caudal.app.migrate import MigrationError, migrate
 from caudal.app.up import Prepared
 from caudal.kernel.context import Context
 from caudal.kernel.settings import Settings
@@ -13,9 +13,12 @@ DEMO_MERCHANT = "Tienda Ana"
 
 
 async def prepare(settings: Settings, secrets: state.Secrets) -> Prepared:
-    """Migrates, and makes the keys that this directory does not have yet."""
+    """Migrates, and makes the keys that this directory does not have yet. Raises UpError: the database is newer."""
     assert settings.database_url is not None, "the database is up by now"
-    await migrate(settings.database_url, shards=settings.shard + 1)
+    try:
+        await migrate(settings.database_url, shards=settings.shard + 1)
+    except MigrationError as error:
+        raise state.UpError(str(error)) from error
     operator_key, demo_key = secrets.operator_key, secrets.demo_key
     async with Context(settings, name="first", readers=1) as context:
         if operator_key is None:

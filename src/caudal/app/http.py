@@ -1,71 +1,24 @@
-"""What no single service owns: balances, events, health, and the reference of the API."""
+"""What no single service owns: events, health, and the reference of the API."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from uuid import UUID
 
 import msgspec
 
-from caudal import ledger
-from caudal.contracts.envelope import Envelope, event_id, seq_of_event
-from caudal.kernel import ids, sqlfile
-from caudal.kernel.clock import rfc3339
+from caudal.app.events import TYPES
+from caudal.contracts.envelope import Envelope, envelope_of, event_id, seq_of_event
+from caudal.kernel import sqlfile
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid
-from caudal.kernel.http import Request, Response, Route, encode, ok, query_of
+from caudal.kernel.http import Known, Request, Response, Route, encode, ok, query_of
 from caudal.merchants import authenticate
 
 HTML: Final = b"text/html; charset=utf-8"
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
-_PREFIXES: Final = {
-    "payin": "payin",
-    "deposit": "dep",
-    "merchant": "mer",
-    "fee_plan": "mer",
-    "api_key": "key",
-    "operator": "op",
-}
-_SHOWN: Final = {
-    ledger.Purpose.PENDING: "pending",
-    ledger.Purpose.AVAILABLE: "available",
-    ledger.Purpose.RESERVED: "reserved",
-    ledger.Purpose.DISPUTED: "disputed",
-    ledger.Purpose.UNAPPLIED: "unapplied",
-}
-
-
-class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """A merchant's money in one currency, minor units. `pending` is earned, `unapplied` belongs to payers."""
-
-    currency: str
-    pending: int = 0
-    available: int = 0
-    reserved: int = 0
-    disputed: int = 0
-    unapplied: int = 0
-
-
-class BalanceList(msgspec.Struct, frozen=True, kw_only=True):
-    """Balances by currency."""
-
-    mode: Literal["test", "live"]
-    data: list[Balance]
-
-
-async def balances(context: Context, request: Request) -> Response:
-    """The merchant's balances."""
-    caller = await authenticate(context, request, "balances:read")
-    first, last = caller.book << 16, (caller.book + 1) << 16
-    by_currency: dict[str, dict[str, int]] = {}
-    for id, credit_balance in await context.rows(SQL["balances"], (caller.shard, first, last)):
-        name = ledger.account_name(id)
-        if name.purpose in _SHOWN:
-            by_currency.setdefault(name.currency, {})[_SHOWN[name.purpose]] = credit_balance
-    data = [Balance(currency=currency, **amounts) for currency, amounts in sorted(by_currency.items())]
-    return ok(BalanceList(mode="live" if caller.live else "test", data=data))
+_LOOKED_AT: Final = 5_000  # so many events a request for some types looks at
 
 
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +30,18 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
 
 
+_KNOWN: Final = {
+    "types": Known(
+        values=[kind.name for kind in TYPES.values() if kind.reader == "merchant"], code="unknown_type", separated=True
+    )
+}
+
+
 class EventList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of events, oldest first. Ask again with `after` = `next` for what comes later."""
+    """A page of events, oldest first. Ask again with `after` = `next` for what comes later.
+
+    With `types` a page may hold fewer than `limit` events, or none, though `has_more`: so much was looked at.
+    """
 
     data: list[Envelope]
     has_more: bool
@@ -88,7 +51,7 @@ class EventList(msgspec.Struct, frozen=True, kw_only=True):
 async def events(context: Context, request: Request) -> Response:
     """The merchant's events, in the order in which they were committed."""
     caller = await authenticate(context, request, "events:read")
-    asked = query_of(request, EventQuery)
+    asked = query_of(request, EventQuery, _KNOWN)
     after = 0
     if asked.after is not None:
         found = seq_of_event(asked.after)
@@ -96,36 +59,29 @@ async def events(context: Context, request: Request) -> Response:
             error = FieldError(field="?after", code="invalid_cursor", detail="the id of an event: evt_…")
             raise Invalid("invalid_request", "the query has errors", errors=(error,))
         after = found
-    parameters = {
-        "shard": caller.shard,
-        "book": caller.book,
-        "after": after,
-        "types": None if asked.types is None else [name.strip() for name in asked.types.split(",")],
-        "since": asked.since,
-        "limit": asked.limit + 1,
-    }
-    rows = await context.named_rows(SQL["events_after"], parameters)
-    shown = [envelope_of(caller.slot, row) for row in rows[: asked.limit]]
-    following = shown[-1].id if shown else asked.after
-    return ok(EventList(data=shown, has_more=len(rows) > asked.limit, next=following))
+    if asked.since is not None:
+        parameters: dict[str, Any] = {"shard": caller.shard, "since": asked.since}
+        [(before,)] = await context.named_rows(SQL["last_event_before"], parameters)
+        after = max(after, before)
+    parameters = {"shard": caller.shard, "book": caller.book, "after": after, "limit": asked.limit + 1}
+    if asked.types is None:
+        rows = await context.named_rows(SQL["events_after"], parameters)
+        return ok(_page_of_events(caller.slot, rows, asked, last=None))
+    parameters |= {"types": [name.strip() for name in asked.types.split(",")], "looked_at": _LOOKED_AT}
+    rows = await context.named_rows(SQL["events_of_types"], parameters)
+    last = rows.pop() if rows and rows[-1][2] is None else None
+    return ok(_page_of_events(caller.slot, rows, asked, last))
 
 
-def envelope_of(slot: int, row: tuple[Any, ...]) -> Envelope:
-    """A row of `event` as CloudEvents has it."""
-    seq, at, type, subject, data = row
-    return Envelope(
-        id=event_id(at, slot, seq),
-        source="/caudal",
-        type=type,
-        time=rfc3339(at),
-        subject=_subject(type, subject),
-        sequence=str(seq),
-        data=msgspec.Raw(data),
-    )
-
-
-def _subject(type: str, subject: UUID) -> str:
-    return ids.public(_PREFIXES[type.partition(".")[0]], subject)
+def _page_of_events(
+    slot: int, rows: list[tuple[Any, ...]], asked: EventQuery, last: tuple[Any, ...] | None
+) -> EventList:
+    """The page; `last` is the last event that was looked at when there may be more behind it."""
+    shown = [envelope_of(slot, row) for row in rows[: asked.limit]]
+    if last is not None and len(rows) <= asked.limit:
+        seq, at, *_ = last
+        return EventList(data=shown, has_more=True, next=event_id(at, slot, seq))
+    return EventList(data=shown, has_more=len(rows) > asked.limit, next=shown[-1].id if shown else asked.after)
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,15 +128,6 @@ async def errors(context: Context, request: Request) -> Response:
 
 
 ROUTES: Final = (
-    Route(
-        method="GET",
-        path="/v1/balances",
-        handler=balances,
-        summary="Get balances",
-        who="merchant",
-        scope="balances:read",
-        answer=BalanceList,
-    ),
     Route(
         method="GET",
         path="/v1/events",

@@ -1,4 +1,4 @@
-"""Time partitions: keys and events live in weeks that are made ahead and dropped whole."""
+"""Time partitions: keys, events and deliveries live in weeks that are made ahead and dropped whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from caudal.kernel import sqlfile
 from caudal.kernel.context import Context
 
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
-TABLES: Final = ("key", "event")
+TABLES: Final = ("key", "event", "webhook_delivery", "webhook_attempt")
 # Migrations and partitions are made by one process at a time; held until the transaction ends.
 ONE_AT_A_TIME: Final = "select pg_advisory_xact_lock(870087)"
 _AHEAD_WEEKS: Final = 2
@@ -57,7 +57,9 @@ async def tidy(context: Context, now: datetime) -> list[str]:
     settings = context.settings
     async with context.pool.connection() as connection:
         done = [f"made {name}" for name in await keep_partitions(connection, now)]
-        for table, days in (("key", settings.key_days), ("event", settings.event_days)):
+        days_of = {"key": settings.key_days, "event": settings.event_days}
+        for table in TABLES:
+            days = days_of.get(table, settings.webhook_days)
             for row in await (await connection.execute(SQL["partitions"], (table,))).fetchall():
                 if _over(row[0], now - timedelta(days=days)):
                     await connection.execute(sql.SQL("drop table {}").format(sql.Identifier(row[0])))
@@ -71,7 +73,7 @@ async def tidy(context: Context, now: datetime) -> list[str]:
 
 
 def _over(name: str, until: datetime) -> bool:
-    match = re.fullmatch(r"[a-z]+_(\d{8})", name)
+    match = re.fullmatch(r"[a-z_]+_(\d{8})", name)
     if match is None:
         return False
     return datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=UTC) + _WEEK <= until

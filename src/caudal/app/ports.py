@@ -1,11 +1,18 @@
-"""Free ports, and the promise that no other `caudal up` of this machine takes the same between choosing and using."""
+"""Free ports, and the promise that no other `caudal up` of this machine takes the same between choosing and using.
+
+And who listens: API processes share one port, so that an answer from it says only that one of them is there.
+"""
 
 from __future__ import annotations
 
 import errno
 import socket
+from contextlib import suppress
+from pathlib import Path
 
 from caudal.app.state import UpError
+
+_LISTENING = "0A"
 
 
 class Ports:
@@ -60,6 +67,23 @@ def _any_port(host: str) -> int:
 
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether this very process listens on a TCP port; read from /proc (Linux, `man 5 proc`)."""
+    sockets = set[str]()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                    sockets.add(f"socket:[{fields[9]}]")
+    with suppress(OSError):
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                if str(file.readlink()) in sockets:
+                    return True
+    return False
 
 
 def address(host: str, port: int) -> str:

@@ -1,14 +1,34 @@
 -- What the processes read for themselves.
 
--- name: balances
-select id, credits_posted - debits_posted from account where shard = %s and id >= %s and id < %s order by id
-
 -- name: events_after
 select seq, at, type, subject, data from event
+where shard = %(shard)s and book = %(book)s and seq > %(after)s order by seq limit %(limit)s
+
+-- name: events_of_types
+-- Of the next `looked_at` events of the book those of some types; then, without a type, the last one that was looked at,
+-- if there are so many. A rare type costs no look through all of history.
+with last_one as (
+    select seq, at from event where shard = %(shard)s and book = %(book)s and seq > %(after)s
+    order by seq offset %(looked_at)s - 1 limit 1)
+(select seq, at, type, subject, data from event
 where shard = %(shard)s and book = %(book)s and seq > %(after)s
-    and (%(types)s::text[] is null or type = any(%(types)s::text[]))
-    and (%(since)s::timestamptz is null or at >= %(since)s::timestamptz)
-order by seq limit %(limit)s
+    and seq <= coalesce((select seq from last_one), 9223372036854775807) and type = any(%(types)s::text[])
+order by seq limit %(limit)s)
+union all select seq, at, null, null, null from last_one
+
+-- name: last_event_before
+-- The number of the last event before a time. Time never goes back from one event to the next, so it is found by
+-- halving; events that have been dropped were before it.
+with recursive halves(low, high) as (
+    select 0::bigint, event_seq from shard where id = %(shard)s
+    union all
+    select case when found.at >= %(since)s then low else middle end,
+        case when found.at >= %(since)s then middle - 1 else high end
+    from halves
+    cross join lateral (select (low + high + 1) / 2 middle) half
+    left join lateral (select at from event where shard = %(shard)s and seq = middle limit 1) found on true
+    where low < high)
+select low from halves where low = high
 
 -- name: shards
 select id from shard order by id
@@ -40,6 +60,10 @@ select max(id), null from (
 select (array_agg(id order by id desc))[1], null from (
     select id from payin where shard = %(shard)s and id > %(low)s order by id limit %(size)s) page
 
+-- name: range_of_deliveries
+select (array_agg(id order by id desc))[1], null from (
+    select id from webhook_delivery where shard = %(shard)s and id > %(low)s order by id limit %(size)s) page
+
 -- name: range_of_entries
 select (array_agg(account_id order by account_id desc, version desc))[1],
     (array_agg(version order by account_id desc, version desc))[1]
@@ -47,6 +71,35 @@ from (
     select account_id, version from entry where shard = %(shard)s and (account_id, version) > (%(low)s, %(low2)s)
     order by account_id, version limit %(size)s) page
 
+-- name: range_of_lines
+select (array_agg(id order by id desc))[1], null from (
+    select id from balance_transaction where shard = %(shard)s and id > %(low)s order by id limit %(size)s) page
+
+-- name: range_of_keys
+select (array_agg(book order by book desc, digest desc))[1], (array_agg(digest order by book desc, digest desc))[1]
+from (
+    select book, digest from key where shard = %(shard)s and (book, digest) > (%(low)s, %(low2)s)
+    order by book, digest limit %(size)s) page
+
 -- name: deposits_for_bank
 select tracking_key, sum(amount_minor)::bigint, sum(returned_minor)::bigint
 from deposit where provider = 'spei' and book %% 2 = 0 group by tracking_key
+
+-- name: refunds_for_bank
+-- Refunds of transfers that went out to the payer's account, by the key that the bank knows.
+select replace(o.id::text, '-', ''), o.amount_minor, 0::bigint
+from payin_operation o join payin p on p.shard = o.shard and p.id = o.payin
+where o.kind = 'refund' and o.status = 'succeeded' and p.deposit_number is not null and o.book %% 2 = 0
+
+-- name: payins_for_provider
+-- What a provider has taken and given back for each payin, money for a payin that had ended included, and what of it is
+-- disputed or was lost to its payer.
+select replace(p.id::text, '-', ''), (p.book / 2)::text, p.currency,
+    p.received_minor + coalesce(d.amount_minor, 0),
+    coalesce(o.refunded, 0) + coalesce(d.returned_minor, 0), p.disputed_minor
+from payin p
+left join lateral (
+    select sum(amount_minor)::bigint refunded from payin_operation o
+    where o.shard = p.shard and o.payin = p.id and o.kind = 'refund' and o.status = 'succeeded') o on true
+left join deposit d on d.shard = p.shard and d.payin = p.id and d.provider = p.method
+where p.deposit_number is null and p.book %% 2 = 0

@@ -10,8 +10,18 @@ from caudal.kernel.errors import MethodNotAllowed, Refused
 from caudal.kernel.http import Route
 from caudal.merchants import http as merchants
 from caudal.payins import http as payins
+from caudal.settlement import http as settlement
+from caudal.vault import http as vault
+from caudal.webhooks import http as webhooks
 
-ROUTES: Final[tuple[Route, ...]] = (*payins.ROUTES, *own.ROUTES, *merchants.ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (
+    *payins.ROUTES,
+    *vault.ROUTES,
+    *webhooks.ROUTES,
+    *settlement.ROUTES,
+    *own.ROUTES,
+    *merchants.ROUTES,
+)
 
 
 class Router:

@@ -27,4 +27,5 @@ def settings() -> Settings:
         kek=found.kek or secrets.kek,
         spei_secret_test=found.spei_secret_test or secrets.spei_secret_test,
         spei_secret_live=found.spei_secret_live or secrets.spei_secret_live,
+        provider_secret_test=found.provider_secret_test or secrets.provider_secret_test,
     )

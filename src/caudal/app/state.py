@@ -35,6 +35,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     kek: str
     spei_secret_test: str
     spei_secret_live: str
+    provider_secret_test: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(32))
     operator_key: str | None = None
     demo_key: str | None = None
 

@@ -65,8 +65,12 @@ def own_services(settings: Settings) -> list[Service]:
         Service(
             name="sandbox",
             command=(*python, "caudal_sandbox", *listen, *keep),
-            # Somebody else's process: it gets the one secret that it shares with us.
-            environment=outside | {"CAUDAL_SANDBOX_SPEI_SECRET": settings.spei_secret_test or ""},
+            # Somebody else's process: it gets the secrets that it shares with us.
+            environment=outside
+            | {
+                "CAUDAL_SANDBOX_SPEI_SECRET": settings.spei_secret_test or "",
+                "CAUDAL_SANDBOX_PROVIDER_SECRET": settings.provider_secret_test or "",
+            },
             health_url=f"{settings.sandbox_url}/livez",
         )
     ]
@@ -202,7 +206,7 @@ def _with_secrets(settings: Settings) -> tuple[Settings, Secrets]:
     var = Path(settings.var)
     is_new = settings.kek is not None or not (var / "postgres" / "data").exists()
     secrets = state.read_secrets(var, may_make=is_new)
-    names = ("kek", "spei_secret_test", "spei_secret_live")
+    names = ("kek", "spei_secret_test", "spei_secret_live", "provider_secret_test")
     given = {name: getattr(settings, name) or getattr(secrets, name) for name in names}
     return msgspec.structs.replace(settings, **given), secrets
 

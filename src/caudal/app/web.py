@@ -1,29 +1,27 @@
-"""The API's process: plain ASGI under uvicorn, no framework on the way of a request.
+"""What the API says to a request, whoever brought it: no socket here, and no framework on the way of a request.
 
-One function sees every request: it reads the body, finds the route, and turns whatever a handler raises into a
-problem. A refusal at the door costs no parsing.
+A request is seen twice: `opened` has its head and finds the route, `answer` has its body and runs the handler; both
+turn whatever is raised into a problem. A refusal at the door costs no parsing. `app/edge.py` brings requests from
+sockets; for uvicorn, which owns those, `Web` is an application that only begins and ends.
 """
 
 from __future__ import annotations
 
-import gc
 import logging
 import re
-import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any, Final
 
-import uvicorn
+import msgspec
 
-from caudal.app.edge import EdgeProtocol
 from caudal.app.routes import ROUTES, Router
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.context import Context
-from caudal.kernel.errors import CaudalError, Fault, Invalid, Refused
-from caudal.kernel.http import Request, Response
-from caudal.kernel.settings import Settings
+from caudal.kernel.errors import CaudalError, Fault, Refused
+from caudal.kernel.http import JSON, Handler, Request, Response, header_error, refuse_query
+from caudal.kernel.postgres import NotDurable
 
 log = logging.getLogger(__name__)
 
@@ -33,74 +31,101 @@ Send = Callable[[Message], Awaitable[None]]
 
 VERSION: Final = b"2026-11-01"
 _TIMEOUT_MAX_MS: Final = 60_000
+_DIGITS_MAX: Final = 18
+_TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,120}")
 
 
+class Opened(msgspec.Struct, kw_only=True):
+    """A request whose head is read: what is going to answer it, or its refusal, whatever the body says.
+
+    `body_limit` is in bytes, None where a body means nothing; `takes` are the types of a body that is not JSON.
+    """
+
+    request: Request
+    handler: Handler | None = None
+    timeout_s: float = 0.0
+    body_limit: int | None = None
+    takes: tuple[str, ...] = ()
+    refusal: Response | None = None
+
+    def refuse(self, error: CaudalError) -> None:
+        """Answers with this instead of what the handler says."""
+        self.handler, self.refusal = None, response_of(error, self.request.id)
+
+
 class Web:
-    """The ASGI application."""
+    """The API in this process."""
 
     def __init__(self, context: Context) -> None:
         self._context, self._router = context, Router(ROUTES)
         self._body_limit = context.settings.body_limit_bytes
         self._timeout_s = context.settings.request_timeout_ms / 1000
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._answer(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._live(receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1000})
+    def opened(self, method: str, path: str, query: bytes, headers: dict[bytes, bytes]) -> Opened:
+        """What a request's head comes to; it never raises. Header names are lower-case."""
+        request = Request(
+            method=method, path=path, query=query, headers=headers, body=b"", id=_request_id(headers), deadline=0.0
+        )
+        opened = Opened(request=request, body_limit=None if method == "GET" else self._body_limit)
+        try:
+            route, request.parameters = self._router.find(method, path)
+            if headers.get(b"caudal-version", VERSION) != VERSION:
+                raise header_error("Caudal-Version", VERSION.decode())
+            if query and route.query is None and route.who in ("merchant", "operator"):
+                refuse_query(query)
+            if opened.body_limit is not None and route.body_limit_bytes is not None:
+                opened.body_limit = route.body_limit_bytes
+            opened.timeout_s = _timeout_s(headers, self._timeout_s)
+            opened.handler, opened.takes = route.handler, route.takes
+        except CaudalError as error:
+            opened.refuse(error)
+        return opened
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def answer(self, opened: Opened, body: bytes) -> Response:
+        """The response to the whole request; it never raises."""
+        request = opened.request
+        if opened.handler is None:
+            assert opened.refusal is not None, "a request has a handler or a refusal"
+            return opened.refusal
+        request.deadline = monotonic() + opened.timeout_s
+        try:
+            if body and opened.body_limit is not None:
+                _refuse_type(request.headers.get(b"content-type", b""), opened.takes)
+                request.body = body
+            return await opened.handler(self._context, request)
+        except CaudalError as error:
+            if isinstance(error, Fault):
+                log.error("fault: %s", error.detail, exc_info=error, extra=named(request))
+            return response_of(error, request.id)
+        except Exception:
+            log.exception("a handler broke", extra=named(request))
+            return response_of(Fault("internal_error", "a defect of ours; nothing was written"), request.id)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """ASGI's lifespan: the context lives as long as the server."""
+        assert scope["type"] == "lifespan", "requests come through app/edge.py"
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                await self._context.__aenter__()
+                try:
+                    await self._context.__aenter__()
+                except NotDurable as error:
+                    await send({"type": "lifespan.startup.failed", "message": f"caudal: {error}"})
+                    return
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self._context.__aexit__()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        request_id = _request_id(headers)
-        try:
-            route, parameters = self._router.find(scope["method"], scope["path"])
-            if headers.get(b"caudal-version", VERSION) != VERSION:
-                raise Invalid("invalid_request", f"Caudal-Version is {VERSION.decode()}")
-            body = await _body(headers, receive, self._body_limit) if scope["method"] != "GET" else b""
-            request = Request(
-                method=scope["method"],
-                path=scope["path"],
-                query=scope["query_string"],
-                headers=headers,
-                body=body,
-                id=request_id,
-                deadline=monotonic() + _timeout_s(headers, self._timeout_s),
-                parameters=parameters,
-            )
-            response = await route.handler(self._context, request)
-        except CaudalError as error:
-            if isinstance(error, Fault):
-                log.error("fault: %s", error.detail, exc_info=error, extra={"request_id": request_id})
-            response = response_of(error, request_id)
-        except Exception:
-            log.exception("a handler broke", extra={"request_id": request_id})
-            response = response_of(Fault("internal_error", "a defect of ours; nothing was written"), request_id)
-        await _send(send, response, request_id)
 
-
-async def _send(send: Send, response: Response, request_id: str) -> None:
-    headers = [
-        (b"content-type", response.content_type),
-        (b"content-length", str(len(response.body)).encode()),
-        (b"request-id", request_id.encode()),
-        *response.headers,
-    ]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+def refused(error: CaudalError) -> Opened:
+    """The refusal of what could not be read as a request."""
+    id = _request_id({})
+    opened = Opened(request=Request(method="", path="", query=b"", headers={}, body=b"", id=id, deadline=0.0))
+    opened.refuse(error)
+    return opened
 
 
 def _request_id(headers: dict[bytes, bytes]) -> str:
@@ -110,55 +135,27 @@ def _request_id(headers: dict[bytes, bytes]) -> str:
     return f"req_{ids.random_bytes(16).hex()}"
 
 
+def named(request: Request) -> dict[str, str]:
+    """What a log line says of a request: its id, and the caller's trace (W3C Trace Context), if there is one."""
+    trace = _TRACE.fullmatch(request.headers.get(b"traceparent", b""))
+    if trace is None or not int(trace[1], 16) or not int(trace[2], 16):
+        return {"request_id": request.id}
+    return {"request_id": request.id, "trace_id": trace[1].decode(), "parent_id": trace[2].decode()}
+
+
 def _timeout_s(headers: dict[bytes, bytes], default_s: float) -> float:
     given = headers.get(b"request-timeout-ms")
     if given is None:
         return default_s
-    if not given.isdigit() or not 1 <= int(given) <= _TIMEOUT_MAX_MS:
-        raise Invalid("invalid_request", f"Request-Timeout-Ms is 1 to {_TIMEOUT_MAX_MS}")
+    if not given.isdigit() or len(given) > _DIGITS_MAX or not 1 <= int(given) <= _TIMEOUT_MAX_MS:
+        raise header_error("Request-Timeout-Ms", f"1 to {_TIMEOUT_MAX_MS}")
     return int(given) / 1000
 
 
-async def _body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or int(length) > limit:
-        raise Refused("too_large", f"at most {limit} bytes")
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Invalid("malformed_json", "the caller has gone in the middle of its body")
-        body, more = body + message.get("body", b""), message.get("more_body", False)
-        if len(body) > limit:
-            raise Refused("too_large", f"at most {limit} bytes")
-    if body and headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
-        raise Refused("unsupported_media_type", "send Content-Type: application/json")
-    return body
-
-
-def serve(settings: Settings) -> None:
-    """Runs the API until SIGTERM or SIGINT; what was accepted is answered before it ends."""
-    context = Context(settings, name="web")
-    # Almost nothing of a request is a cycle; looking for them after every 700 objects cost a twentieth of the rate.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-    config = uvicorn.Config(
-        Web(context),
-        loop="uvloop",
-        http=EdgeProtocol,
-        ws="none",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=10,
-        backlog=2048,
-    )
-    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind((settings.host, settings.port))
-    uvicorn.Server(config).run(sockets=[listener])
+def _refuse_type(content_type: bytes, takes: tuple[str, ...]) -> None:
+    """Raises Refused for a body that says it is something else than JSON, or than what its route takes instead."""
+    if content_type == JSON and not takes:
+        return
+    types = takes or (JSON.decode(),)
+    if content_type.partition(b";")[0].strip().lower().decode("latin-1") not in types:
+        raise Refused("unsupported_media_type", f"send Content-Type: {' or '.join(types)}")

@@ -1,4 +1,7 @@
-"""The worker's process: runs what is due, keeps projections, and looks after partitions. Any number may run at once."""
+"""The worker's process: runs what is due, delivers webhooks, keeps projections, looks after partitions.
+
+Any number may run at once.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,18 @@ from caudal.kernel.context import Context
 from caudal.kernel.due import CLAIM_MAX, ClaimDue, Job, run_job
 from caudal.kernel.errors import CaudalError
 from caudal.kernel.settings import Settings
+from caudal.ledger import JOBS as LEDGER_JOBS
 from caudal.payins import JOBS as PAYIN_JOBS
 from caudal.payins import project_search
+from caudal.settlement import JOBS as SETTLEMENT_JOBS
+from caudal.vault import JOBS as VAULT_JOBS
+from caudal.webhooks import JOBS as WEBHOOK_JOBS
+from caudal.webhooks import Deliverer, fan_out
 
 log = logging.getLogger(__name__)
 
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
-JOBS: Final[dict[str, Job]] = {**PAYIN_JOBS}
+JOBS: Final[dict[str, Job]] = {**LEDGER_JOBS, **PAYIN_JOBS, **SETTLEMENT_JOBS, **VAULT_JOBS, **WEBHOOK_JOBS}
 PROJECTIONS: Final[tuple[Callable[[Context, int], Awaitable[int]], ...]] = (project_search,)
 
 _AT_ONCE: Final = 32
@@ -41,6 +49,7 @@ class Worker:
         self._context, self._settings = context, context.settings
         self._stopping = asyncio.Event()
         self._places = asyncio.Semaphore(_AT_ONCE)
+        self._deliverers: dict[int, Deliverer] = {}
 
     def stop(self) -> None:
         """Lets every loop end after its present step; claimed work that has not begun is due again after its lease."""
@@ -51,6 +60,9 @@ class Worker:
         shards = await self._shards()
         loops = [self._loop(self._due, shard) for shard in shards]
         loops += [self._loop(self._project, shard) for shard in shards]
+        self._deliverers = {shard: Deliverer(self._context, shard) for shard in shards}
+        loops += [self._loop(self._fan_out, shard) for shard in shards]
+        loops += [deliverer.run(self._stopping) for deliverer in self._deliverers.values()]
         loops.append(self._loop(self._tidy, 0))
         await asyncio.gather(*loops)
 
@@ -104,6 +116,13 @@ class Worker:
         if not moved:
             return self._settings.worker_poll_s
         return (monotonic() - started) * (1 / self._settings.worker_share - 1)
+
+    async def _fan_out(self, shard: int) -> float:
+        """The next events to their endpoints; what delivers here looks at once."""
+        if not await fan_out(self._context, shard):
+            return self._settings.worker_poll_s
+        self._deliverers[shard].wake()
+        return 0.0
 
     async def _tidy(self, _: int) -> float:
         done = await tidy(self._context, datetime.now(UTC))

@@ -12,8 +12,10 @@ from caudal.app import events
 from caudal.app.openapi.operations import HEADERS, PARAMETERS, SECURITY, TAGS, operation
 from caudal.app.openapi.problems import example
 from caudal.app.openapi.schemas import components
+from caudal.app.openapi.webhooks import webhooks
 from caudal.app.routes import ROUTES
 from caudal.contracts.problems import PROBLEMS, ProblemBody
+from caudal.contracts.webhooks import WebhookEndpointData
 from caudal.kernel.http import encode
 
 _DESCRIPTION: Final = (
@@ -40,12 +42,17 @@ def parsed() -> dict[str, Any]:
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "servers": [{"url": "/", "description": "the caudal that serves this document"}],
-        "tags": [{"name": name, "description": text} for name, text in TAGS.values()],
+        "tags": [{"name": name, "description": text} for name, text in dict.fromkeys(TAGS.values())],
         "paths": paths,
+        "webhooks": webhooks(),
         "components": {
             "schemas": components(
                 {route.body: None for route in routes if route.body is not None},
-                {ProblemBody: None, **{route.answer: None for route in routes if route.answer is not None}},
+                {
+                    ProblemBody: None,
+                    WebhookEndpointData: None,
+                    **{route.answer: None for route in routes if route.answer is not None},
+                },
             ),
             "parameters": PARAMETERS,
             "headers": HEADERS,

@@ -14,15 +14,25 @@ from caudal.kernel.http import Route
 
 Schema = dict[str, Any]
 
+_WEBHOOKS: Final = (
+    "Webhooks",
+    "Events sent to where a merchant wants them, signed as the Standard Webhooks specification has it.",
+)
 TAGS: Final[dict[str, tuple[str, str]]] = {
     "payins": ("Payins", "A payment that a merchant asks for, and that its payer makes."),
+    "refunds": ("Refunds", "Money given back to payers, by the provider or to a bank account."),
+    "disputes": ("Disputes", "Money that a payer wants back through the bank, and what the merchant answers."),
+    "captures": ("Captures", "What was authorized on a card, taken."),
+    "instruments": ("Instruments", "Cards in the vault: a number comes in once and never out again."),
     "events": ("Events", "What happened to a merchant's objects, in the order of the commits."),
-    "balances": ("Balances", "A merchant's money, by currency and by what it is for."),
+    "webhook_endpoints": _WEBHOOKS,
+    "webhook_deliveries": _WEBHOOKS,
+    "balances": ("Balances", "A merchant's money, by currency and by what it is for, and every change of it."),
     "operator": (
         "Operators",
-        "For whoever runs the platform: merchants, keys, deposits that pay nothing, the audit trail.",
+        "For whoever runs the platform: merchants, keys, deposits that pay nothing, discrepancies, the audit trail.",
     ),
-    "sandbox": ("Sandbox", "Test mode only: moves time."),
+    "sandbox": ("Sandbox", "Test mode only: moves time and plays the payer."),
     "callbacks": ("Callbacks", "For providers: what they report, signed."),
     "health": ("Health", "For load balancers and supervisors."),
 }
@@ -41,12 +51,19 @@ SECURITY: Final[dict[str, Schema]] = {
         "bearerFormat": "op_…",
         "description": "An operator's key, made by `caudal operator create`.",
     },
+    "providerSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Provider-Signature",
+        "description": '`t=<unix seconds>,v1=<hex HMAC-SHA256(secret, t + "." + method + "." + path + "." + body)>`, '
+        "at most five minutes old. Each mode has a secret; the one that verifies says which of them it is about.",
+    },
     "bankSignature": {
         "type": "apiKey",
         "in": "header",
         "name": "Spei-Signature",
         "description": '`t=<unix seconds>,v1=<hex HMAC-SHA256(secret, t + "." + body)>`, at most five minutes old. '
-        "Which of the two secrets verifies says whether the money is test or live.",
+        "Which of the two secrets verifies says which of them it is about.",
     },
 }
 HEADERS: Final[dict[str, Schema]] = {
@@ -89,12 +106,40 @@ PARAMETERS: Final[dict[str, Schema]] = {
 }
 # What a caller should know beyond the one line that the handler says of itself.
 _NOTES: Final = {
-    "create_payin": "The payin is `pending` at once. `next_action` has the CLABE to which its payer transfers exactly "
-    "the amount; the account is this payin's alone while it is open. Follow it by events or by asking for it.",
+    "create_payin": "The method decides what else is needed, and what comes back. A card is `authorized`, `paid` or "
+    "`declined` at once, or asks for 3-D Secure; every other payin is `pending`, and its `next_action` says what the "
+    "payer does: transfer exactly the amount to a CLABE that is this payin's alone, scan a code, pay a slip, go to a "
+    "page, confirm on the phone. Where the provider does not answer in time the payin is `submitting`, and is followed "
+    "until it is known what became of it. Follow a payin by webhooks, by events, or by asking for it.",
+    "create_payin_capture": "In as many parts as you like, together at most what was authorized; `final` gives the "
+    "rest back to the payer. Cards that were created with `capture: manual`.",
+    "create_payin_refund": "In as many parts as you like, together at most what was received. Cards, Pix and M-Pesa go "
+    "back the way the money came; SPEI, boleto and PSE need the payer's account, as `destination`.",
+    "create_payin_pay": "Test mode only: what a person does at `payer_page`. The payin changes when the sandbox calls "
+    "back, a moment later.",
+    "create_payin_decline": "Test mode only. The payin changes when the sandbox calls back, a moment later.",
+    "create_payin_expire": "Test mode only. The payin changes when the sandbox calls back, a moment later.",
+    "create_payin_dispute": "Test mode only, once it is paid.",
+    "list_discrepancies": "Nothing was booked of what they say; look, put it right with the provider, and resolve it.",
+    "list_providers": "Since the process that answers began; another process has figures of its own.",
     "list_payins": "Filters and searches narrow the list together. A search needs the whole word.",
     "create_payin_cancellation": "Money that arrives afterwards is not lost: it is kept as unapplied for its payer.",
+    "create_instrument": "The number is sealed before anything is written; no answer, event, log or error has it. "
+    "Payins name the instrument's id. The security code serves the first payin within an hour and is gone with it.",
+    "create_instrument_deletion": "Number, holder and fingerprint are erased; payins that were made with it stay.",
     "list_events": "Begin without `after`, then go on with `next`; nothing is skipped and nothing comes twice.",
-    "list_balances": "A payment's amount less its fee is `pending` from the moment it is booked.",
+    "list_balances": "A payment's amount less its fee is `pending` from the moment it is booked, and `available` from "
+    "the beginning of the day that `pending_by_day` names.",
+    "list_balance_transactions": "The sum of all `net` is pending + available + reserved + disputed. With `Accept: "
+    "text/csv` the answer has every line that the filters leave, whatever `limit` says, with amounts in minor units "
+    "and as decimals.",
+    "create_webhook_endpoint": "The secret is `secret` in this answer, and nowhere afterwards.",
+    "create_webhook_endpoint_secret_rotation": "The new secret is `secret`, this once; a secret before the present one "
+    "signs no more.",
+    "create_webhook_endpoint_redelivery": "A job makes the deliveries; they are in the endpoint's list.",
+    "create_dispute_evidence": "The file itself is the body, and its Content-Type says which of the three it is; its "
+    "bytes are held against that. It is sealed, and sent to the provider by a job: `status` says what came of it. The "
+    "first file that is taken puts the dispute `under_review`.",
     "create_callback_spei": "The tracking key counts once, for ever. A report with a known key and other content is "
     "refused; one for an unknown account is booked and kept as unapplied.",
     "create_deposit_return": "The return is under way when this answers; an event tells how it ended.",
@@ -104,14 +149,28 @@ _NOTES: Final = {
     "create_key_rotation": "The old key counts for `overlap_s` more; the new one's text is `secret`, this once.",
     "create_key_revocation": "Requests that are under way with it are refused when they are decided.",
 }
-_SCHEMES: Final = {"merchant": "merchantKey", "operator": "operatorKey", "provider": "bankSignature"}
-_PREFIXES: Final = {"payins": "payin", "deposits": "dep", "merchants": "mer", "keys": "key"}
+_SCHEMES: Final = {"merchant": "merchantKey", "operator": "operatorKey", "provider": "providerSignature"}
+_BANK: Final = "/v1/callbacks/spei"
+_PREFIXES: Final = {
+    "payins": "payin",
+    "refunds": "refund",
+    "captures": "capture",
+    "disputes": "dispute",
+    "deposits": "dep",
+    "discrepancies": "disc",
+    "merchants": "mer",
+    "keys": "key",
+    "instruments": "instr",
+    "webhook_endpoints": "endpoint",
+    "webhook_deliveries": "delivery",
+    "events": "evt",
+}
 _EMPTY: Final = {"type": "object", "description": "Nothing, or an empty object.", "additionalProperties": False}
 
 
 def tag_of(route: Route) -> str:
     """The product that an operation belongs to."""
-    segments = route.path.split("/")
+    segments = route.path.replace("/balance_transactions", "/balances").split("/")
     return TAGS[segments[2] if len(segments) > 2 and segments[1] == "v1" else "health"][0]
 
 
@@ -122,10 +181,13 @@ def id_of(route: Route) -> str:
     rows = "data" in getattr(route.answer, "__struct_fields__", ())
     if route.method == "GET" and rows:
         return "_".join(("list", *map(_one, nouns[:-1]), nouns[-1]))
-    return "_".join(("get" if route.method == "GET" else "create", *map(_one, nouns)))
+    verb = "get" if route.method == "GET" else "change" if words[-1] == "{id}" else "create"
+    return "_".join((verb, *map(_one, nouns)))
 
 
 def _one(word: str) -> str:
+    if word.endswith("ies"):
+        return word.removesuffix("ies") + "y"
     return word if word.endswith("z") else word.removesuffix("s")
 
 
@@ -143,7 +205,7 @@ def operation(route: Route) -> Schema:
         found["requestBody"] = _body(route)
     if route.path == "/readyz":
         found["responses"]["503"] = _answer(route, "It cannot; `reasons` says why.", examples.UNAVAILABLE)
-    scheme = _SCHEMES.get(route.who)
+    scheme = "bankSignature" if route.path == _BANK else _SCHEMES.get(route.who)
     found["security"] = [] if scheme is None else [{scheme: [] if route.scope is None else [route.scope]}]
     return found
 
@@ -191,11 +253,17 @@ def _query_parameter(name: str, of: Schema) -> Schema:
 
 
 def _body(route: Route) -> Schema:
+    if route.takes:
+        file = {
+            "type": "string",
+            "format": "binary",
+            "description": f"the file, at most {route.body_limit_bytes} bytes",
+        }
+        return {"required": True, "content": {kind: {"schema": file} for kind in route.takes}}
     if route.body is None:
         return {"required": False, "content": {"application/json": {"schema": _EMPTY}}}
-    content: Schema = {"schema": reference_to(route.body.__name__)}
-    if route.body.__name__ in examples.BODIES:
-        content["examples"] = {"example": {"value": examples.BODIES[route.body.__name__]}}
+    own = {"example": examples.BODIES[name]} if (name := route.body.__name__) in examples.BODIES else {}
+    content = _content(name, examples.SEVERAL_BODIES.get(id_of(route), own))
     return {"required": True, "content": {"application/json": content}}
 
 
@@ -205,8 +273,13 @@ def _answer(route: Route, words: str | None = None, value: object = None) -> Sch
         headers["Idempotent-Replayed"] = {"$ref": "#/components/headers/IdempotentReplayed"}
     name = route.answer.__name__
     value = value or examples.OPERATIONS.get(id_of(route), examples.ANSWERS.get(name))
-    content: Schema = {"schema": reference_to(name)}
-    if value is not None:
-        content["examples"] = {"example": {"value": value}}
+    own = {} if value is None else {"example": value}
+    content = _content(name, examples.SEVERAL_ANSWERS.get(id_of(route), own))
     words = words or ("It was done." if route.answers == 201 else "It is so.")
-    return {"description": words, "headers": headers, "content": {"application/json": content}}
+    also = {kind: {"schema": {"type": "string"}} for kind in route.also}
+    return {"description": words, "headers": headers, "content": {"application/json": content, **also}}
+
+
+def _content(record: str, values: dict[str, Any]) -> Schema:
+    shown = {"examples": {name: {"value": value} for name, value in values.items()}} if values else {}
+    return {"schema": reference_to(record), **shown}

@@ -15,6 +15,7 @@ from caudal.kernel.http import Route
 Schema = dict[str, Any]
 
 _DETAILS: Final = {
+    "malformed_http": "the request cannot be read; the connection ends",
     "malformed_json": "the body is not JSON: Input data was truncated",
     "invalid_key": "the Idempotency-Key cannot be used",
     "key_missing": "a request that moves money needs an Idempotency-Key",
@@ -26,11 +27,13 @@ _DETAILS: Final = {
     "forbidden_transition": "a payin that is paid cannot be cancelled",
     "contradiction": "this tracking key was reported before with other content",
     "key_in_progress": "the first request with this Idempotency-Key has not ended",
+    "request_timeout": "the whole request has to arrive within 30 s",
     "too_large": "at most 65536 bytes",
     "unsupported_media_type": "send Content-Type: application/json",
     "invalid_request": "the request has errors",
     "key_reused": "this Idempotency-Key was used for another request",
     "insufficient_funds": "the unapplied balance does not cover the return",
+    "head_too_large": "at most 100 headers and 32768 bytes",
     "too_many_requests": "too many of this merchant's requests wait already",
     "internal_error": "the batch failed",
     "unknown_outcome": "the commit's answer was lost; ask with the same key",
@@ -111,7 +114,7 @@ def example(code: str) -> Schema:
 def error_of(code: str) -> CaudalError:
     """An error with this code, of the class that carries it."""
     kind: type[CaudalError] = Refused
-    if PROBLEMS[code].status in (429, 503) or code == "key_in_progress":
+    if PROBLEMS[code].status in (408, 429, 503) or code == "key_in_progress":
         kind = Retry
     elif code == "unknown_outcome":
         kind = Unknown

@@ -8,7 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from caudal.app import events
-from caudal.app.openapi.fields import LIMITS, SAME_LANGUAGE, meaning
+from caudal.app.openapi import variants
+from caudal.app.openapi.fields import LIMITS, SAME_LANGUAGE, SHAPES
+from caudal.app.openapi.meanings import meaning
 
 Schema = dict[str, Any]
 
@@ -16,6 +18,14 @@ TEMPLATE: Final = "#/components/schemas/{name}"
 # What a record is called in the document, where that is not its own name without `Body` or `Asked`.
 _NAMES: Final = {
     "PayerAsked": "CreatePayinPayer",
+    "CardAsked": "CreateCard",
+    "InstrumentAsked": "CreatePayinInstrument",
+    "CaptureAsked": "CreateCapture",
+    "RefundAsked": "CreateRefund",
+    "DestinationAsked": "RefundDestination",
+    "ResolveAsked": "ResolveDiscrepancy",
+    "EvidenceBody": "DisputeEvidence",
+    "EvidenceList": "DisputeEvidenceList",
     "Status": "PayinStatus",
     "AdvanceBody": "AdvanceClock",
     "FeeLineAsked": "CreateFeeLine",
@@ -24,10 +34,31 @@ _NAMES: Final = {
     "KeyBody": "ApiKey",
     "AuditBody": "AuditEntry",
     "Envelope": "Event",
+    "EndpointBody": "WebhookEndpoint",
+    "EndpointList": "WebhookEndpointList",
+    "CreateEndpointBody": "CreateWebhookEndpoint",
+    "ChangeEndpointBody": "ChangeWebhookEndpoint",
+    "RotateSecretBody": "RotateWebhookSecret",
+    "RedeliverRangeBody": "RedeliverEvents",
+    "RangeBody": "WebhookRedelivery",
+    "DeliveryBody": "WebhookDelivery",
+    "DeliveryList": "WebhookDeliveryList",
+    "DeliveryDetail": "WebhookDeliveryDetail",
+    "AttemptBody": "WebhookAttempt",
+    "RequestBody": "WebhookRequest",
+    "AnswerBody": "WebhookAnswer",
 }
 # Records that leave out what is empty; all others show every field.
 _SPARSE: Final = frozenset({"Payer", "ProblemBody"})
-_DATA: Final = {"payin": "PayinBody", "deposit": "DepositBody"}
+_DATA: Final = {
+    "payin": "PayinBody",
+    "capture": "CaptureBody",
+    "refund": "RefundBody",
+    "dispute": "DisputeBody",
+    "deposit": "DepositBody",
+    "instrument": "InstrumentBody",
+    "webhook_endpoint": "WebhookEndpointData",
+}
 
 
 def name_of(record: str) -> str:
@@ -45,10 +76,12 @@ def components(asked: Iterable[type], answered: Iterable[type]) -> dict[str, Sch
     _, sent = msgspec.json.schema_components(tuple(asked), ref_template=TEMPLATE)
     _, shown = msgspec.json.schema_components(tuple(answered), ref_template=TEMPLATE)
     assert not set(sent) & set(shown), "what is sent grows otherwise than what is answered: use two records"
-    found = {name: described(name, schema) for name, schema in sent.items()}
+    found = {name: _closed(described(name, schema)) for name, schema in sent.items()}
     found |= {name: _complete(name, described(name, schema)) for name, schema in shown.items()}
     named = {name_of(name): _renamed(schema) for name, schema in found.items()}
     assert len(named) == len(found), "two records have one name"
+    payer, _ = named.pop("CreatePayinPayer"), named.pop("CreatePayinInstrument")
+    named |= variants.payins(named["CreatePayin"], payer) | variants.callbacks(named["ProviderCallback"])
     return dict(sorted({**named, **_event_schemas()}.items()))
 
 
@@ -58,7 +91,7 @@ def described(record: str, schema: Schema) -> Schema:
         return {**schema, "title": name_of(record)}
     schema = {**schema, "description": schema.get("description", "").split("\n\n")[0]}
     properties = {field: _field(record, field, of) for field, of in schema["properties"].items()}
-    return {**schema, "title": name_of(record), "properties": properties}
+    return {**schema, **SHAPES.get(record, {}), "title": name_of(record), "properties": properties}
 
 
 def _field(record: str, field: str, of: Schema) -> Schema:
@@ -82,6 +115,11 @@ def _as_published(record: type, field: str, of: Schema) -> Schema:
     return published
 
 
+def _closed(schema: Schema) -> Schema:
+    """A body's schema: no parser takes a field that it does not know."""
+    return {**schema, "additionalProperties": False} if "properties" in schema else schema
+
+
 def _complete(record: str, schema: Schema) -> Schema:
     """An answer's schema: nothing is left out of it, so nothing has a default."""
     if "properties" not in schema or record in _SPARSE:
@@ -92,9 +130,13 @@ def _complete(record: str, schema: Schema) -> Schema:
 
 
 def _renamed(of: Any) -> Any:
-    """The schema with references to public names."""
+    """The schema with references to public names; where a tag tells records apart, it is one of them."""
     if isinstance(of, dict):
-        return {key: _reference(value) if key == "$ref" else _renamed(value) for key, value in of.items()}
+        found = {key: _reference(value) if key == "$ref" else _renamed(value) for key, value in of.items()}
+        if "discriminator" not in of:
+            return found
+        mapping = {value: _reference(target) for value, target in of["discriminator"]["mapping"].items()}
+        return {"oneOf": found["anyOf"], "discriminator": {**of["discriminator"], "mapping": mapping}}
     return [_renamed(item) for item in of] if isinstance(of, list) else of
 
 
@@ -114,5 +156,11 @@ def _event_schemas() -> dict[str, Schema]:
         "oneOf": [{"$ref": target} for target in mapping.values()],
         "discriminator": {"propertyName": "type", "mapping": mapping},
     }
-    data = {kind.name: reference_to(_DATA[kind.name.partition(".")[0]])["$ref"] for kind in kinds}
-    return {"Event": one, **{names[kind.name]: events.envelope_schema(kind, data[kind.name]) for kind in kinds}}
+    data, own = dict[str, str](), dict[str, Schema]()
+    for kind in kinds:
+        record = _DATA.get(kind.name.partition(".")[0])
+        if record is None:  # not an object that the API shows: the event's own record
+            record = kind.data.__name__
+            own |= {name: _complete(name, described(name, of)) for name, of in events.records(kind, TEMPLATE).items()}
+        data[kind.name] = reference_to(record)["$ref"]
+    return {"Event": one, **own, **{names[kind.name]: events.envelope_schema(kind, data[kind.name]) for kind in kinds}}

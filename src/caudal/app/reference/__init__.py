@@ -16,6 +16,7 @@ from caudal.app.openapi.operations import TAGS
 from caudal.app.reference import view
 from caudal.contracts.problems import PROBLEMS
 from caudal.kernel.http import Request
+from caudal.merchants import SCOPES
 
 ORIGIN: Final = "http://127.0.0.1:8700"
 _HERE: Final = Path(__file__).parent
@@ -68,8 +69,9 @@ _MARK: Final = "http://origin.invalid"
 @cache
 def _page() -> bytes:
     operations = view.operations(openapi.parsed(), _MARK)
-    tags = [(name, text, [of for of in operations if of.tag == name]) for name, text in TAGS.values()]
-    return _render("page.html", tags=tags, errors=_error_kinds(), events=list(events.TYPES.values()))
+    products = dict.fromkeys(TAGS.values())
+    tags = [(name, text, [of for of in operations if of.tag == name]) for name, text in products]
+    return _render("page.html", tags=tags, errors=_error_kinds(), events=list(events.TYPES.values()), scopes=SCOPES)
 
 
 @cache

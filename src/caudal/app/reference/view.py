@@ -7,36 +7,52 @@ from typing import Any, Final
 
 import msgspec
 
-from caudal.app.openapi.fields import EMAIL, FILLED, PHONE, PLAIN, URL
+from caudal.app.reference.rows import Row, Variant, named, resolved, row, rows, variants
 
 Schema = dict[str, Any]
 
-_DEPTH_MAX: Final = 2
-_SAID_IN_WORDS: Final = frozenset({PLAIN, FILLED, EMAIL, PHONE, URL})
-_PLACEHOLDERS: Final = {"payins": "$PAYIN", "deposits": "$DEPOSIT", "merchants": "$MERCHANT", "keys": "$API_KEY_ID"}
+_PLACEHOLDERS: Final = {
+    "payins": "$PAYIN",
+    "deposits": "$DEPOSIT",
+    "merchants": "$MERCHANT",
+    "keys": "$API_KEY_ID",
+    "refunds": "$REFUND",
+    "captures": "$CAPTURE",
+    "disputes": "$DISPUTE",
+    "discrepancies": "$DISCREPANCY",
+    "instruments": "$INSTRUMENT",
+    "webhook_endpoints": "$ENDPOINT",
+    "webhook_deliveries": "$DELIVERY",
+    "events": "$EVENT",
+}
 _KEYS: Final = {"merchantKey": "$KEY", "operatorKey": "$OPERATOR_KEY"}
 _QUERIES: Final = {
     "list_payins": "?status=paid&limit=10",
     "list_events": "?types=payin.paid,payin.expired",
     "list_deposits": "?merchant=house&mode=test",
+    "create_dispute_evidence": "?kind=receipt",
     "list_audit": "?action=merchant.created",
+}
+# Objects in the state that an operation needs, where any other of their kind would be refused.
+_OBJECTS: Final = {
+    "create_payin_capture": "$AUTHORIZED_PAYIN",
+    "create_payin_refund": "$PAID_PAYIN",
+    "create_payin_cancellation": "$PENDING_PAYIN",
+    "create_payin_pay": "$PENDING_PAYIN",
+    "create_payin_decline": "$PENDING_PAYIN",
+    "create_payin_expire": "$PENDING_PAYIN",
+    "create_payin_dispute": "$PAID_PAYIN",
+}
+_SIGNATURES: Final = {
+    "bankSignature": ("$SPEI_SECRET", "Spei-Signature"),
+    "providerSignature": ("$PROVIDER_SECRET", "Provider-Signature"),
 }
 _CALLERS: Final = {
     "merchantKey": "A merchant's key",
     "operatorKey": "An operator's key",
     "bankSignature": "The bank's signature",
+    "providerSignature": "The provider's signature",
 }
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A field or parameter. `path` is its name with those of the objects around it."""
-
-    path: tuple[str, ...]
-    kind: str
-    required: bool
-    text: str
-    limits: tuple[str, ...]
-    values: tuple[str, ...]
 
 
 class ProblemRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +76,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     keyed: bool
     parameters: tuple[tuple[str, tuple[Row, ...]], ...]
     body: tuple[Row, ...]
+    bodies: tuple[Variant, ...]
+    shown: dict[str, str]
+    others: tuple[tuple[str, str], ...]
     answer: tuple[Row, ...]
     answer_name: str
     status: str
@@ -79,9 +98,9 @@ def operations(document: Schema, origin: str) -> list[Operation]:
 
 def _operation(document: Schema, origin: str, method: str, path: str, found: Schema) -> Operation:
     scheme, scopes = next(((name, of) for one in found["security"] for name, of in one.items()), (None, []))
-    parameters = [_resolved(document, of) for of in found["parameters"]]
+    parameters = [resolved(document, of) for of in found["parameters"]]
     status = next(code for code in found["responses"] if code < "300")
-    answer = found["responses"][status]["content"]["application/json"]
+    answer, body = found["responses"][status]["content"]["application/json"], _body(found)
     return Operation(
         id=found["operationId"],
         tag=found["tags"][0],
@@ -93,9 +112,12 @@ def _operation(document: Schema, origin: str, method: str, path: str, found: Sch
         scope=scopes[0] if scopes else None,
         keyed=any(of["name"] == "Idempotency-Key" for of in parameters),
         parameters=_parameters(parameters, document),
-        body=tuple(rows(document, _body(found).get("schema", {}))),
+        body=tuple(rows(document, body.get("schema", {}))),
+        bodies=variants(document, body.get("schema", {}), differing=True),
+        shown=dict(_examples(body)),
+        others=_examples(answer)[1:],
         answer=tuple(rows(document, answer["schema"])),
-        answer_name=_name(answer["schema"]),
+        answer_name=named(answer["schema"]),
         status=status,
         curl=curl(origin, method, path, found, scheme),
         example=_example(answer),
@@ -109,7 +131,7 @@ def _parameters(found: list[Schema], document: Schema) -> tuple[tuple[str, tuple
         (
             title,
             tuple(
-                _row(document, (of["name"],), of["schema"], of["description"], of.get("required", False))
+                row(document, (of["name"],), of["schema"], of["description"], of.get("required", False))
                 for of in found
                 if of["in"] == place
             ),
@@ -132,105 +154,6 @@ def _problems(document: Schema, responses: Schema) -> Iterator[ProblemRow]:
             yield ProblemRow(status=status, codes=tuple((code, known[code]["summary"]) for code in named))
 
 
-# Fields
-
-
-def rows(document: Schema, schema: Schema, path: tuple[str, ...] = ()) -> Iterator[Row]:
-    """An object's fields, and those of the objects in it."""
-    record = _resolved(document, schema)
-    for name, of in record.get("properties", {}).items():
-        here = (*path, name)
-        yield _row(document, here, of, of.get("description", ""), name in record.get("required", ()))
-        inner = _inner(document, of)
-        if inner is not None and len(here) < _DEPTH_MAX:
-            yield from rows(document, inner, here)
-
-
-def _inner(document: Schema, of: Schema) -> Schema | None:
-    """The object in a field, if the page shows it there; what has a place of its own is only named."""
-    of = _not_null(of)
-    of = of.get("items", of)
-    if "$ref" not in of:
-        return None
-    record = _resolved(document, of)
-    own_place = "object" in record.get("properties", {}) or "oneOf" in record
-    return None if own_place or "properties" not in record else of
-
-
-def _row(document: Schema, path: tuple[str, ...], of: Schema, text: str, required: bool) -> Row:
-    plain = _not_null(of)
-    resolved = _resolved(document, plain)
-    values = resolved.get("items", resolved).get("enum", ())
-    return Row(
-        path=path,
-        kind=_kind(document, of),
-        required=required,
-        text=text,
-        limits=tuple(_limits({**resolved, **of})),
-        values=tuple(str(value) for value in values),
-    )
-
-
-def _kind(document: Schema, of: Schema) -> str:
-    plain = _not_null(of)
-    nullable = " or null" if "anyOf" in of and plain is not of else ""
-    if plain.get("type") == "array":
-        return f"array of {_kind(document, plain['items'])}{nullable}"
-    if isinstance(plain.get("additionalProperties"), dict):
-        return f"map of {plain['additionalProperties'].get('type', 'anything')}{nullable}"
-    if "$ref" in plain and "enum" not in _resolved(document, plain):
-        return ("object" if _inner(document, of) else _name(plain)) + nullable
-    resolved = _resolved(document, plain)
-    kinds = {bool: "boolean", int: "integer", str: "string"}
-    values = resolved.get("enum", ())
-    kind = resolved.get("type") or (kinds[type(values[0])] if values else "anything")
-    return {"date-time": "date-time"}.get(resolved.get("format", ""), str(kind)) + nullable
-
-
-def _limits(of: Schema) -> Iterator[str]:
-    for least, most, unit in (
-        ("minimum", "maximum", ""),
-        ("minLength", "maxLength", " characters"),
-        ("minItems", "maxItems", " rows"),
-    ):
-        if least in of and most in of:
-            yield f"{of[least]:,} to {of[most]:,}{unit}"
-        elif most in of:
-            yield f"at most {of[most]:,}{unit}"
-        elif of.get(least):
-            yield f"at least {of[least]:,}{unit}"
-    if "exclusiveMinimum" in of:
-        yield f"more than {of['exclusiveMinimum']}"
-    if "maxProperties" in of:
-        yield f"at most {of['maxProperties']} keys"
-    if of.get("pattern", PLAIN) not in _SAID_IN_WORDS:
-        yield f"matches `{of['pattern']}`"
-    if of.get("default") not in (None, {}, [], "") and len(of.get("enum", ())) != 1:
-        yield f"default `{_short(of['default'])}`"
-
-
-def _short(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _resolved(document: Schema, of: Schema) -> Schema:
-    if "$ref" not in of:
-        return of
-    found: Schema = document
-    for segment in of["$ref"].removeprefix("#/").split("/"):
-        found = found[segment]
-    return found
-
-
-def _not_null(of: Schema) -> Schema:
-    options = [option for option in of.get("anyOf", ()) if option != {"type": "null"}]
-    return options[0] if len(options) == 1 else of
-
-
-def _name(of: Schema) -> str:
-    return str(of.get("$ref", "")).rpartition("/")[2]
-
-
 # Examples
 
 
@@ -239,40 +162,52 @@ def pretty(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
+def _examples(content: Schema) -> tuple[tuple[str, str], ...]:
+    """Every example, by its name."""
+    return tuple((name, pretty(one["value"])) for name, one in content.get("examples", {}).items())
+
+
 def _example(content: Schema) -> str | None:
-    return pretty(content["examples"]["example"]["value"]) if "examples" in content else None
+    """The first of them."""
+    return next((text for _, text in _examples(content)), None)
 
 
 def curl(origin: str, method: str, path: str, found: Schema, scheme: str | None) -> str:
     """A command that does it, once the shell's variables are set."""
-    segments = path.split("/")
+    segments, own = path.split("/"), _OBJECTS.get(found["operationId"])
     url = "/".join(
-        _PLACEHOLDERS[before] if of == "{id}" else of for before, of in zip(["", *segments], segments, strict=False)
+        (own or _PLACEHOLDERS[before]) if of == "{id}" else of
+        for before, of in zip(["", *segments], segments, strict=False)
     )
     url = f"{origin}{url}{_QUERIES.get(found['operationId'], '')}"
     lines = [f'curl "{url}"' if "?" in url else f"curl {url}"]
     body = _example(_body(found))
-    if scheme == "bankSignature":
-        return _signed(lines[0], body or "")
+    if scheme in _SIGNATURES:
+        return _signed(lines[0], scheme, f"{method}.{path}", body or "")
     if scheme is not None:
         lines.append(f'-H "Authorization: Bearer {_KEYS[scheme]}"')
     if any(of.get("$ref", "").endswith("/IdempotencyKey") for of in found["parameters"]):
-        place = next((name for name in _PLACEHOLDERS.values() if name in url), "")
+        place = own or next((name for name in _PLACEHOLDERS.values() if name in url), "")
         lines.append(f'-H "Idempotency-Key: {found["operationId"].replace("_", "-")}-{place or "1"}"')
-    if body is not None:
+    files = [kind for kind in found.get("requestBody", {}).get("content", {}) if kind != "application/json"]
+    if files:
+        lines += [f'-H "Content-Type: {files[0]}"', "--data-binary @receipt.pdf"]
+    elif body is not None:
         lines += ['-H "Content-Type: application/json"', f"-d '{body}'"]
     elif method == "POST":
         lines[0] = lines[0].replace("curl", "curl -X POST", 1)
     return " \\\n  ".join(lines)
 
 
-def _signed(command: str, body: str) -> str:
+def _signed(command: str, scheme: str, place: str, body: str) -> str:
+    secret, header = _SIGNATURES[scheme]
+    signed = "%s.%s" if scheme == "bankSignature" else f"%s.{place}.%s"
     return (
         f"BODY='{body}'\n"
         "TIME=$(date +%s)\n"
-        'SIGNATURE=$(printf \'%s.%s\' "$TIME" "$BODY" |\n'
-        '  openssl dgst -sha256 -hmac "$SPEI_SECRET" |\n'
+        f'SIGNATURE=$(printf \'{signed}\' "$TIME" "$BODY" |\n'
+        f'  openssl dgst -sha256 -hmac "{secret}" |\n'
         "  sed 's/.* //')\n\n"
-        f'{command} \\\n  -H "Spei-Signature: t=$TIME,v1=$SIGNATURE" \\\n'
+        f'{command} \\\n  -H "{header}: t=$TIME,v1=$SIGNATURE" \\\n'
         '  -H "Content-Type: application/json" \\\n  -d "$BODY"'
     )

@@ -1,0 +1,198 @@
+"""Answers and bodies that are no event's data, by the name of their record."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from caudal.app.examples import disputes as dispute_examples
+from caudal.app.examples import methods
+from caudal.app.examples import webhooks as webhook_examples
+from caudal.app.examples.events import (
+    AMOUNT_MINOR,
+    CALLBACK,
+    CANCELLED,
+    CAPTURED,
+    CREATE,
+    CREATE_INSTRUMENT,
+    CREATE_MERCHANT,
+    CREATED,
+    DISCREPANCY,
+    ERASED,
+    EVENTS,
+    EXACT_ID,
+    FEE_LINE,
+    FEE_MINOR,
+    KEPT,
+    KEY_ID,
+    MERCHANT_ID,
+    NEXT_KEY_ID,
+    OPERATOR_ID,
+    PAID,
+    PAID_AT,
+    PAYIN_ID,
+    REFUNDING,
+    RETURNING,
+    UNAPPLIED,
+    envelope,
+)
+from caudal.connectors import CONNECTORS
+from caudal.kernel.http import encode
+
+
+def _page(*rows: Any, **more: Any) -> dict[str, Any]:
+    return {"data": list(rows), "has_more": False, "next": None, **more}
+
+
+_MERCHANT: Final[dict[str, Any]] = {
+    "id": MERCHANT_ID,
+    "object": "merchant",
+    "name": "Panadería Ana",
+    "country": "MX",
+    "status": "active",
+    "late_payments": "accept",
+    "refunds_beyond_balance": "refuse",
+    "fee_plan": {"version": 1, "lines": [msgspec.to_builtins(FEE_LINE)]},
+    "created_at": "2026-11-02T09:30:00.000000Z",
+}
+_KEY: Final[dict[str, Any]] = {
+    "id": KEY_ID,
+    "object": "api_key",
+    "merchant": MERCHANT_ID,
+    "mode": "test",
+    "name": "shop",
+    "hint": "sk_test_…xQ7k",
+    "scopes": ["payins:read", "payins:write"],
+    "created_at": "2026-11-02T09:31:00.000000Z",
+    "ends_at": None,
+    "revoked_at": None,
+    "secret": None,
+}
+_AUDIT: Final[dict[str, Any]] = {
+    "id": "audit_01a19b981dc077f2800000c0415ad3e8",
+    "object": "audit_entry",
+    "at": "2026-11-02T09:30:00.000000Z",
+    "actor": OPERATOR_ID,
+    "action": "merchant.created",
+    "subject": MERCHANT_ID,
+    "detail": msgspec.to_builtins(next(data for name, _, data in EVENTS if name == "merchant.created")),
+}
+_PAYIN: Final[dict[str, Any]] = msgspec.to_builtins(CREATED)
+_PAID_PAYIN: Final[dict[str, Any]] = msgspec.to_builtins(PAID)
+_BALANCE: Final[dict[str, Any]] = {
+    "currency": "MXN",
+    "pending": AMOUNT_MINOR - FEE_MINOR,
+    "available": 0,
+    "reserved": 0,
+    "disputed": 0,
+    "unapplied": 2_000,
+    "pending_by_day": [{"day": "2026-11-24", "amount": AMOUNT_MINOR - FEE_MINOR}],
+}
+_TRANSACTION: Final[dict[str, Any]] = {
+    "id": "txn_01a1aa0cd0f9755680000142ed92a1b0",
+    "object": "balance_transaction",
+    "mode": "test",
+    "kind": "payment",
+    "currency": "MXN",
+    "gross": AMOUNT_MINOR,
+    "fee": FEE_MINOR,
+    "net": AMOUNT_MINOR - FEE_MINOR,
+    "subject": PAYIN_ID,
+    "payin": PAYIN_ID,
+    "available_on": "2026-11-24",
+    "created_at": PAID_AT,
+}
+
+_PROVIDER: Final[dict[str, Any]] = {
+    "method": "card",
+    "mode": "test",
+    "breaker": "closed",
+    "calls": 1_204,
+    "failed": 3,
+    "turned_away": 0,
+    "repeated": 2,
+    "in_flight": 4,
+    "failure_share": 0.0,
+    "average_ms": 7.9,
+    "p50_ms": 6.4,
+    "p99_ms": 31.2,
+}
+
+ANSWERS: Final[dict[str, Any]] = {
+    "PayinBody": _PAYIN,
+    "PayinWithPayer": {**_PAID_PAYIN, "payer": CREATE["payer"]},
+    "PayinList": _page(_PAID_PAYIN, previous=None),
+    "InstrumentBody": msgspec.to_builtins(KEPT),
+    "InstrumentWithHolder": {
+        **msgspec.to_builtins(KEPT),
+        "card": {**msgspec.to_builtins(KEPT.card), "holder_name": "ANA PEREZ"},
+    },
+    "CaptureBody": msgspec.to_builtins(CAPTURED),
+    "CaptureList": _page(msgspec.to_builtins(CAPTURED)),
+    "RefundBody": msgspec.to_builtins(REFUNDING),
+    "RefundList": _page(msgspec.to_builtins(REFUNDING)),
+    **dispute_examples.answers(PAYIN_ID),
+    "NoticeAccepted": {"status": "accepted"},
+    "Played": {"payin": PAYIN_ID, "status": "played"},
+    "DiscrepancyBody": msgspec.to_builtins(DISCREPANCY),
+    "DiscrepancyList": _page(msgspec.to_builtins(DISCREPANCY)),
+    "ProviderList": {"data": [_PROVIDER]},
+    "CallbackAccepted": {"deposit": EXACT_ID, "status": "accepted"},
+    "DepositList": _page(msgspec.to_builtins(UNAPPLIED)),
+    "DepositBody": msgspec.to_builtins(RETURNING),
+    "ClockBody": {"now": "2026-11-26T10:00:01.000000Z", "offset_seconds": 259_201, "expired": 1},
+    "BalanceList": {"mode": "test", "data": [_BALANCE]},
+    "BalanceTransactionList": _page(_TRANSACTION, previous=None),
+    "EventList": {
+        "data": [msgspec.json.decode(encode(envelope("payin.paid")))],
+        "has_more": False,
+        "next": envelope("payin.paid").id,
+    },
+    **webhook_examples.answers(envelope("payin.paid")),
+    "Health": {"status": "ok", "reasons": []},
+    "MerchantBody": _MERCHANT,
+    "MerchantList": _page(_MERCHANT, previous=None),
+    "KeyBody": _KEY,
+    "KeyList": _page(_KEY, previous=None),
+    "AuditList": _page(_AUDIT, previous=None),
+}
+BODIES: Final[dict[str, Any]] = {
+    "CreatePayinBody": CREATE,
+    "CreateInstrumentBody": CREATE_INSTRUMENT,
+    "SpeiCallback": CALLBACK,
+    "ProviderCallback": methods.callbacks("pix")["payment"],
+    "CaptureAsked": {"amount": 5_000, "final": False},
+    "RefundAsked": {"amount": 5_000, "note": "one of two loaves came back"},
+    "ResolveAsked": {"resolution": "the provider confirmed the payment; its callback was sent in error"},
+    "AdvanceBody": {"seconds": 259_201},
+    "CreateMerchantAsked": CREATE_MERCHANT,
+    "FeePlanAsked": {"fee_plan": CREATE_MERCHANT["fee_plan"]},
+    "SettingsAsked": {"late_payments": "unapplied"},
+    "CreateKeyAsked": {"mode": "test", "name": "shop", "scopes": ["payins:read", "payins:write"]},
+    "RotateKeyAsked": {"overlap_s": 3_600},
+    **webhook_examples.BODIES,
+}
+# Where an operation has examples of several bodies or answers, by what tells them apart.
+SEVERAL_BODIES: Final[dict[str, dict[str, Any]]] = {
+    "create_payin": methods.PAYINS,
+    **{f"create_callback_{method}": methods.callbacks(method) for method in CONNECTORS},
+}
+SEVERAL_ANSWERS: Final[dict[str, dict[str, Any]]] = {"create_payin": methods.answers(_PAYIN)}
+UNAVAILABLE: Final = {"status": "unavailable", "reasons": ["the database does not answer: PoolTimeout"]}
+# Where an operation's answer is not the one that its record usually has.
+OPERATIONS: Final[dict[str, Any]] = {
+    "create_instrument_deletion": msgspec.to_builtins(ERASED),
+    "create_payin_cancellation": msgspec.to_builtins(CANCELLED),
+    "create_merchant_key": {**_KEY, "secret": "sk_test_…"},
+    "create_key_rotation": {
+        **_KEY,
+        "id": NEXT_KEY_ID,
+        "created_at": "2026-11-20T09:31:00.000000Z",
+        "secret": "sk_test_…",
+    },
+    "create_key_revocation": {**_KEY, "revoked_at": "2026-11-21T08:00:00.000000Z"},
+    **webhook_examples.operations(envelope("payin.paid")),
+    "create_merchant_setting": {**_MERCHANT, "late_payments": "unapplied"},
+    "create_merchant_fee_plan": {**_MERCHANT, "fee_plan": {**_MERCHANT["fee_plan"], "version": 2}},
+}

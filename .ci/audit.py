@@ -29,9 +29,9 @@ def main() -> int:
         print(f"{row['name']} {row['version']}: {flaw['id']}, fixed in {fixed}")
     for row in unknown[:3]:
         print(f"NOT AUDITED: {row['name']}: {row['skip_reason']}")
-    if len(unknown) > 3:
-        print(f"NOT AUDITED: {len(unknown)} packages in all")
-    print(f"{len(report['dependencies']) - len(unknown)} packages audited, {len(known)} known vulnerabilities")
+    audited = f"{len(report['dependencies']) - len(unknown)} packages audited, {len(known)} known vulnerabilities"
+    # The last line is the one that is read: it says so where something was not audited.
+    print(f"NOT AUDITED: {len(unknown)} packages; {audited}" if unknown else audited)
     return 1 if known else 0
 
 

@@ -40,6 +40,7 @@ class Running:
 
     url: str
     database_url: str | None = None
+    sandbox_url: str | None = None
     operator_key: str | None = None
     processes: Mapping[str, int]
     """By name: `web` (or `web-1`, `web-2`, …), `worker`, `sandbox`, `postgres`. Empty if it is not ours."""
@@ -127,6 +128,7 @@ def read_up(text: str) -> Running:
     return Running(
         url=up["api_url"],
         database_url=up["database_url"],
+        sandbox_url=up.get("sandbox_url"),
         operator_key=up["operator_key"],
         processes=processes,
     )

@@ -48,6 +48,9 @@ Rate = Annotated[
     float | None, typer.Option(help="open loop: so many arrivals per second, latency from the scheduled arrival")
 ]
 Seconds = Annotated[float, typer.Option(help="measured seconds, per side")]
+Requests = Annotated[
+    int | None, typer.Option(help="measure until so many are acknowledged, and fail if --seconds are over before")
+]
 WarmUp = Annotated[float, typer.Option(help="unmeasured seconds before them, per side")]
 Up = Annotated[bool, typer.Option("--up", help="start a caudal on an empty directory and end it afterwards")]
 Url = Annotated[str | None, typer.Option(help="load a running one, e.g. http://127.0.0.1:8700")]
@@ -55,6 +58,9 @@ Key = Annotated[str | None, typer.Option(help="with --url: a merchant's sk_test_
 OperatorKey = Annotated[str | None, typer.Option(help="with --url: an op_… key, to make merchants with")]
 Database = Annotated[
     str | None, typer.Option(help="with --url: its database, to verify in; without it the API is asked")
+]
+Sandbox = Annotated[
+    str | None, typer.Option(help="with --url: its sandbox, e.g. http://127.0.0.1:8701, whose books are compared")
 ]
 Merchants = Annotated[int, typer.Option(help="make so many merchants and spread the requests over them")]
 WebProcesses = Annotated[
@@ -77,12 +83,14 @@ def run_command(
     connections: Connections = None,
     rate: Rate = None,
     seconds: Seconds = 8.0,
+    requests: Requests = None,
     warm_up: WarmUp = 1.0,
     up: Up = False,
     url: Url = None,
     key: Key = None,
     operator_key: OperatorKey = None,
     database: Database = None,
+    sandbox: Sandbox = None,
     merchants: Merchants = 1,
     web_processes: WebProcesses = None,
     seed: Seed = 0,
@@ -100,6 +108,7 @@ def run_command(
         connections=connections,
         rate=rate,
         seconds=seconds,
+        requests=requests,
         warm_up_s=warm_up,
         merchants=merchants,
         up=up,
@@ -109,6 +118,7 @@ def run_command(
         key=key,
         operator_key=operator_key,
         database_url=database,
+        sandbox_url=sandbox,
     )
     report = _carried_out(run(plan, versus, _say))
     if as_json:

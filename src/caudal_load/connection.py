@@ -25,7 +25,17 @@ class Driver(Protocol):
 class Connection(asyncio.Protocol):
     """A seat at the server: it survives reconnecting, and so do its latencies."""
 
-    __slots__ = ("_driver", "_malformed", "_transport", "_unread", "histogram", "number", "sent_ns", "since_ns")
+    __slots__ = (
+        "_driver",
+        "_malformed",
+        "_transport",
+        "_unread",
+        "acknowledged",
+        "histogram",
+        "number",
+        "sent_ns",
+        "since_ns",
+    )
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -33,6 +43,8 @@ class Connection(asyncio.Protocol):
         self._unread = b""
         self._malformed = False
         self.histogram = Histogram()
+        self.acknowledged = 0
+        """Acknowledgements of the window."""
         self.number = IDLE
         self.since_ns = 0
         """When the latency of the request in flight began: in an open loop the scheduled arrival, otherwise `sent_ns`.
@@ -46,6 +58,11 @@ class Connection(asyncio.Protocol):
         self.since_ns = since_ns
         self.sent_ns = sent_ns
         self._transport.write(request)
+
+    @property
+    def port(self) -> int | None:
+        """The generator's own port of the connection; None if there is none just now."""
+        return None if self._transport is None else self._transport.get_extra_info("sockname")[1]
 
     @property
     def is_open(self) -> bool:

@@ -13,6 +13,7 @@ request that never gets an answer counts with the time it was waited for.
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from time import perf_counter_ns
 
 from caudal_load.arrivals import Arrivals
@@ -26,6 +27,7 @@ PATIENCE_NS = 10_000_000_000
 MOST_CONNECTIONS = 512
 """How far an open loop's pool grows; arrivals beyond it wait, and their wait counts."""
 _NEVER_NS = 1 << 62
+_STATUS = b'"status":"'
 _HANG_UP_S = 0.01
 """What the event loop may take to report the end of connections that were hung up."""
 
@@ -43,6 +45,9 @@ class Loop:
         self._requests = requests
         self._acknowledged = requests.scenario.acknowledged
         self._id_prefix = requests.scenario.id_prefix.encode()
+        self._outcomes = requests.scenario.outcomes
+        self.promised: Callable[[int, bytes], None] | None = None
+        """Who else hears of an acknowledgement: the request's number, and its answer."""
         self._opened_ns = self._closed_ns = _NEVER_NS
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = False
@@ -107,14 +112,29 @@ class Loop:
         if found < 0 or len(digits) != ID_DIGITS:
             tally.malformed += 1
             return
+        if self._outcomes is not None and not self._hoped_for(buffer, response, digits_start):
+            return
         tally.acknowledge(connection.number, digits)
+        if self.promised is not None:
+            self.promised(connection.number, buffer)
         if in_window:
             tally.window_acknowledged += 1
+            connection.acknowledged += 1
         if not self.by_schedule:
             if in_window:
                 connection.histogram.record(now_ns - connection.since_ns)
         elif self._opened_ns <= connection.since_ns < self._closed_ns:
             connection.histogram.record(now_ns - connection.since_ns)
+
+    def _hoped_for(self, buffer: bytes, response: Response, id_start: int) -> bool:
+        """Whether the object's `status`, which stands behind its id, is as hoped for; counted as refused if not."""
+        start = buffer.find(_STATUS, id_start) + len(_STATUS)
+        outcome = buffer[start : buffer.find(b'"', start)]
+        if self._outcomes is not None and outcome not in self._outcomes:
+            self.tally.refuse(response.status, buffer[response.body_start : response.end])
+            return False
+        self.tally.submitting += outcome == b"submitting"
+        return True
 
     def broken(self, connection: Connection, malformed: bool) -> None:
         """Count what was in flight as unknown, and take the seat again."""

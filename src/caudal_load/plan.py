@@ -22,6 +22,8 @@ class Plan:
     """Open loop: so many arrivals per second."""
     seconds: float
     warm_up_s: float = 1.0
+    requests: int | None = None
+    """Measure until so many requests are acknowledged; `seconds` is then the longest that it may take."""
     merchants: int = 1
     seed: int = 0
     """Give the caudal that is started a past of so many payins first."""
@@ -33,6 +35,7 @@ class Plan:
     key: str | None = None
     operator_key: str | None = None
     database_url: str | None = None
+    sandbox_url: str | None = None
 
     def checked(self) -> "Plan":
         """This plan. Raises BadPlan if it cannot be run."""
@@ -44,6 +47,8 @@ class Plan:
             raise BadPlan("--rate has to be between 0.1 and 100,000 arrivals per second")
         if self.seconds <= 0 or self.warm_up_s < 0:
             raise BadPlan("--seconds has to be above 0, --warm-up not below it")
+        if self.requests is not None and self.requests < 1:
+            raise BadPlan("--requests has to be above 0")
         if not 1 <= self.merchants <= 100_000:
             raise BadPlan("--merchants has to be between 1 and 100,000")
         if self.up == (self.url is not None):
@@ -54,13 +59,16 @@ class Plan:
             raise BadPlan("--merchants above 1 needs --operator-key op_…, or --up")
         if (self.settings or self.seed) and not self.up:
             raise BadPlan("settings and --seed are for a caudal that is started: use --up")
+        if self.scenario.through_provider and not self.up and None in (self.database_url, self.sandbox_url):
+            raise BadPlan(f"{self.scenario.name} needs --database and --sandbox beside --url: both books are compared")
         if not 0 <= self.seed <= 100_000_000:
             raise BadPlan("--seed has to be between 0 and 100,000,000")
-        if self.url is not None:
-            try:
-                Target.of(self.url)
-            except ValueError as error:
-                raise BadPlan(f"--url: {error}") from error
+        for option, url in (("--url", self.url), ("--sandbox", self.sandbox_url)):
+            if url is not None:
+                try:
+                    Target.of(url)
+                except ValueError as error:
+                    raise BadPlan(f"{option}: {error}") from error
         return self
 
     def versus(self, assignment: str) -> "Plan":
@@ -72,6 +80,8 @@ class Plan:
         name, equals, value = assignment.partition("=")
         if not equals or not name.isidentifier() or not value:
             raise BadPlan(f"--versus takes SETTING=VALUE, like max_batch=1, not {assignment!r}")
+        if self.requests is not None:
+            raise BadPlan("--requests counts one side: sides of a comparison have --seconds each")
         try:
             if name == "connections":
                 return replace(self, connections=int(value), rate=None).checked()

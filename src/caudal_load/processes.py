@@ -3,12 +3,15 @@
 `man 5 proc`), and the machine that figures were measured on.
 """
 
+import contextlib
 import os
 import platform
 import resource
+from collections.abc import Mapping
 from pathlib import Path
 
 _PROC = Path("/proc")
+_ESTABLISHED = "01"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -18,30 +21,42 @@ def own_cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def trees_cpu_s(roots: dict[str, int]) -> dict[str, float]:
+def trees_cpu_s(roots: Mapping[str, int]) -> dict[str, float]:
     """CPU seconds of every named process with all its descendants, those that have ended included; 10 ms exact.
 
     A process that is gone is left out.
     """
-    parents: dict[int, int] = {}
-    used_s: dict[int, float] = {}
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit() and (fields := _stat(int(entry.name))) is not None:
-            parents[int(entry.name)] = int(fields[1])
-            used_s[int(entry.name)] = sum(int(ticks) for ticks in fields[11:15]) / _TICKS_PER_S
+    fields_of = _all_stats()
+    used_s = {pid: sum(int(ticks) for ticks in fields[11:15]) / _TICKS_PER_S for pid, fields in fields_of.items()}
+    return {name: sum(used_s[pid] for pid in tree) for name, tree in _trees(roots, fields_of).items()}
+
+
+def trees_memory_mb(roots: Mapping[str, int]) -> dict[str, float]:
+    """The memory of every named process with its descendants that is theirs alone (anonymous), in MB (10^6 bytes).
+
+    What PostgreSQL's backends share is left out, and so are mapped files. A process that is gone is left out.
+    """
+    trees = _trees(roots, _all_stats())
+    return {name: round(sum(_status_mb(pid, "RssAnon:") or 0.0 for pid in tree), 1) for name, tree in trees.items()}
+
+
+def _all_stats() -> dict[int, list[str]]:
+    pids = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
+    return {pid: fields for pid in pids if (fields := _stat(pid)) is not None}
+
+
+def _trees(roots: Mapping[str, int], fields_of: dict[int, list[str]]) -> dict[str, list[int]]:
+    """Every named process that is there, with its descendants."""
     children: dict[int, list[int]] = {}
-    for pid, parent in parents.items():
-        children.setdefault(parent, []).append(pid)
-    return {name: _tree_cpu_s(pid, used_s, children) for name, pid in roots.items() if pid in used_s}
-
-
-def _tree_cpu_s(root: int, used_s: dict[int, float], children: dict[int, list[int]]) -> float:
-    total_s, pending = 0.0, [root]
-    while pending:
-        pid = pending.pop()
-        total_s += used_s[pid]
-        pending += children.get(pid, ())
-    return total_s
+    for pid, fields in fields_of.items():
+        children.setdefault(int(fields[1]), []).append(pid)
+    trees: dict[str, list[int]] = {}
+    for name, root in roots.items():
+        if root in fields_of:
+            tree = trees[name] = [root]
+            for pid in tree:  # grows while it is walked
+                tree += children.get(pid, ())
+    return trees
 
 
 def _stat(pid: int) -> list[str] | None:
@@ -62,13 +77,41 @@ def is_running(pid: int) -> bool:
     return _stat(pid) is not None
 
 
+def holders_of(pids: Mapping[str, int], port: int) -> dict[int, str]:
+    """Which of the named processes holds the other end of which connection to a server's `port`, by the caller's port.
+
+    Read from /proc/net/tcp and tcp6, and the processes' open files; a process that is gone or not ours holds none.
+    """
+    sockets: dict[str, int] = {}
+    for table in ("net/tcp", "net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in (_PROC / table).read_text().splitlines()[1:]:
+                fields = line.split()
+                here, there = (int(fields[place].rpartition(":")[2], 16) for place in (1, 2))
+                if here == port and fields[3] == _ESTABLISHED:
+                    sockets[f"socket:[{fields[9]}]"] = there
+    held: dict[int, str] = {}
+    for name, pid in pids.items():
+        with contextlib.suppress(OSError):
+            for file in (_PROC / str(pid) / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    caller = sockets.get(str(file.readlink()))
+                    if caller is not None:
+                        held[caller] = name
+    return held
+
+
 def resident_mb(pid: int) -> float | None:
     """Resident memory of one process in MB (10^6 bytes); None if it is gone."""
+    return _status_mb(pid, "VmRSS:")
+
+
+def _status_mb(pid: int, name: str) -> float | None:
     try:
         lines = (_PROC / str(pid) / "status").read_text().splitlines()
     except OSError:
         return None
-    kibibytes = next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), None)
+    kibibytes = next((int(line.split()[1]) for line in lines if line.startswith(name)), None)
     return None if kibibytes is None else round(kibibytes * 1024 / 1e6, 1)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+from typing import Any
 
 from caudal_load.bare import rate
 from caudal_load.plan import Plan
@@ -27,13 +28,15 @@ async def run(plan: Plan, versus: str | None, say: Say) -> Report:
             running = await stack.enter_async_context(started(each, say))
             sides.append(await side(each, running))
         await _load(sides, say)
+        for each_side in sides:
+            await each_side.settle()
         say("looking for every acknowledged payin …")
         results = []
         for each_side in sides:
             for status, body in each_side.loop.tally.refusals.items():
                 say(f"first {status}: {body[:400].decode(errors='replace')}")
             verdict = await each_side.verify()
-            for kind, references in (("lost", verdict.lost), ("doubled", verdict.doubled)):
+            for kind, references in verdict.found_wrong():
                 if references:
                     say(f"{kind}: {', '.join(references[:5])}{' …' if len(references) > 5 else ''}")
             results.append(await figures(each_side, verdict))
@@ -48,7 +51,7 @@ async def run(plan: Plan, versus: str | None, say: Say) -> Report:
     )
 
 
-async def against_bare(plan: Plan, say: Say) -> dict[str, float]:
+async def against_bare(plan: Plan, say: Say) -> dict[str, Any]:
     """The product's rate beside the bare write path's, in turn on one server. Raises as `run` does."""
     slices, bare = max(1, round(plan.seconds / _SLICE_S)), list[float]()
     async with started(plan.checked(), say) as running:
@@ -62,11 +65,12 @@ async def against_bare(plan: Plan, say: Say) -> dict[str, float]:
         await product.loop.end()
         verdict = await product.verify()
     return {
-        "rate": round(product.loop.tally.rate, 1),
+        "rate": product.loop.tally.rate,
         "bare_rate": round(sum(bare) / len(bare), 1),
         "ratio": round(product.loop.tally.rate * len(bare) / sum(bare), 3),
         "lost": len(verdict.lost),
         "doubled": len(verdict.doubled),
+        "machine": machine(),
     }
 
 

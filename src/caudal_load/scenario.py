@@ -1,47 +1,83 @@
-"""What a request says, as data: a scenario is a record, and a request is its template with one token filled in.
+"""What a request says, as data: a scenario is a record, and a request is one of its templates with one token filled in.
 
-The token is the only thing that differs between two requests of a run. It stands as `Idempotency-Key` and as
-`reference`, has a fixed length (so that `Content-Length` is a constant), and names the run, so that the payins of a run
-can be told from all others afterwards.
+The token is all that is made for a request. It stands as `Idempotency-Key` and as `reference`, has a fixed length (so
+that `Content-Length` is a constant), and names the run, so that the payins of a run can be told from all others
+afterwards. What else differs (the merchant, the body of a mix, the card) goes round by the request's number.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-TOKEN = "{token}"
+from caudal_load.flows import CARD, SPEI, mix
+
+TOKEN, INSTRUMENT = "{token}", "{instrument}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scenario:
-    """One kind of request: where it goes, what it says, and which answers acknowledge it."""
+    """One kind of request: where it goes, what it says, which answers acknowledge it, and what goes on around it."""
 
     name: str
     method: str
     path: str
-    body: str
-    """JSON with `{token}` where the token of the request goes."""
+    bodies: tuple[str, ...]
+    """JSON with `{token}` where the token of the request goes, and `{instrument}` where the id of a card does.
+
+    Several are a mix: requests take them in turn.
+    """
     acknowledged: frozenset[int]
-    """The statuses that promise that the object is durable."""
+    """The statuses of HTTP that promise that the object is durable."""
     id_prefix: str
     """What the id of the promised object begins with, up to its 32 hexadecimal digits."""
+    outcomes: frozenset[bytes] | None = None
+    """The object's own `status` in answers that are as hoped for; None: it is not looked at."""
+    through_provider: bool = False
+    """What is acknowledged stands in the sandbox's books too, and is looked for there."""
+    whole_flows: bool = False
+    """Payers pay, callbacks come, and webhooks are delivered to a receiver of the generator's."""
+
+    @property
+    def instruments(self) -> bool:
+        """Whether cards are needed beforehand."""
+        return any(INSTRUMENT in body for body in self.bodies)
 
 
 SPEI_CREATE = Scenario(
     name="spei-create",
     method="POST",
     path="/v1/payins",
-    body=(
-        '{"amount":12050,"currency":"MXN","country":"MX","method":"spei","reference":"{token}",'
-        '"payer":{"name":"Ana Pérez","email":"ana@example.com"}}'
-    ),
+    bodies=(SPEI,),
     acknowledged=frozenset({201}),
     id_prefix="payin_",
 )
+CARD_CAPTURED = Scenario(
+    name="card-captured",
+    method="POST",
+    path="/v1/payins",
+    bodies=(CARD,),
+    acknowledged=frozenset({201}),
+    id_prefix="payin_",
+    outcomes=frozenset({b"paid", b"submitting"}),
+    through_provider=True,
+)
+MIXED = Scenario(
+    name="mixed",
+    method="POST",
+    path="/v1/payins",
+    bodies=mix(),
+    acknowledged=frozenset({201}),
+    id_prefix="payin_",
+    outcomes=frozenset({b"paid", b"pending", b"submitting"}),
+    through_provider=True,
+    whole_flows=True,
+)
 
-SCENARIOS: Mapping[str, Scenario] = MappingProxyType({scenario.name: scenario for scenario in (SPEI_CREATE,)})
+SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
+    {scenario.name: scenario for scenario in (SPEI_CREATE, CARD_CAPTURED, MIXED)}
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,15 +105,33 @@ class Target:
 
 
 class Requests:
-    """The requests of one side of a run, numbered from 0 and spread evenly over the keys."""
+    """The requests of one side of a run, numbered from 0 and spread evenly over keys, bodies and cards.
 
-    def __init__(self, scenario: Scenario, target: Target, keys: list[str], run: str | None = None) -> None:
+    `instruments` are the cards of each key, as many for each; none where the scenario needs none.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        target: Target,
+        keys: list[str],
+        run: str | None = None,
+        instruments: Sequence[Sequence[str]] = (),
+    ) -> None:
         self.scenario = scenario
         self.run = run or secrets.token_hex(4)
         self.count = 0
         self.prefix = f"load-{self.run}-"
         self._prefix = self.prefix.encode()
-        self._templates = [_template(scenario, target, key, len(self.token(0))) for key in keys]
+        length = len(self.token(0))
+        turns = range(len(instruments[0])) if instruments else ()
+        rounds = [[cards[turn] for cards in instruments] for turn in turns] or [[]]
+        self._templates = [
+            _template(scenario, body.replace(INSTRUMENT, cards[place] if cards else ""), target, key, length)
+            for cards in rounds
+            for body in scenario.bodies
+            for place, key in enumerate(keys)
+        ]
 
     def token(self, number: int) -> str:
         """The token of request `number`: 26 characters, unique in the run."""
@@ -91,17 +145,16 @@ class Requests:
         return self._templates[number % len(self._templates)] % (token, token)
 
 
-def _template(scenario: Scenario, target: Target, key: str, token_length: int) -> bytes:
+def _template(scenario: Scenario, body: str, target: Target, key: str, token_length: int) -> bytes:
     """The request as a bytes pattern with two places for the token: the head's and the body's."""
     if "\r" in key or "\n" in key:
         raise ValueError("a key has no line breaks")
-    body = scenario.body.replace("%", "%%").encode()
-    length = len(scenario.body.encode()) + token_length - len(TOKEN)
+    length = len(body.encode()) + token_length - len(TOKEN)
     head = (
         f"{scenario.method} {scenario.path} HTTP/1.1\r\nHost: {target.host}:{target.port}\r\n"
         f"Authorization: Bearer {key}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {length}\r\nIdempotency-Key: {TOKEN}\r\n\r\n"
     )
-    if scenario.body.count(TOKEN) != 1:
-        raise ValueError(f"the body of {scenario.name} has to hold {TOKEN} once")
-    return (head.replace("%", "%%").encode() + body).replace(TOKEN.encode(), b"%b")
+    if body.count(TOKEN) != 1:
+        raise ValueError(f"every body of {scenario.name} has to hold {TOKEN} once")
+    return (head + body).replace("%", "%%").encode().replace(TOKEN.encode(), b"%b")

@@ -5,33 +5,52 @@ import base64
 import contextlib
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from caudal_load.caudal_up import Running, caudal_up
+from caudal_load.connection import Connection
 from caudal_load.drive import ClosedLoop, OpenLoop
-from caudal_load.merchants import make_merchants
+from caudal_load.merchants import make_endpoints, make_instruments, make_merchants
+from caudal_load.outside import Outside, come_to_rest
+from caudal_load.payers import Payers
 from caudal_load.plan import Plan
-from caudal_load.processes import own_cpu_s, trees_cpu_s
+from caudal_load.processes import holders_of, own_cpu_s, trees_cpu_s, trees_memory_mb
+from caudal_load.receiver import Receiver, secret_of
 from caudal_load.scenario import Requests, Target
 from caudal_load.seed import Say, seed
-from caudal_load.verify import Verdict, median_batch, verify_by_api, verify_in_database
+from caudal_load.verify import (
+    Verdict,
+    lowest_id,
+    median_batch,
+    paid_within,
+    verify_by_api,
+    verify_in_books,
+    verify_in_database,
+)
 
 _FIRST_CONNECTIONS = 16
+_LOOK_EVERY_S = 0.05
 GENERATOR = "generator"
 
 
 class Side:
     """What is loaded, with what, and what it cost so far."""
 
-    def __init__(self, plan: Plan, running: Running, keys: list[str]) -> None:
+    def __init__(self, plan: Plan, running: Running, keys: list[str], instruments: Sequence[Sequence[str]]) -> None:
+        self.outside: Outside | None = None
         self.plan = plan
         self.running = running
         self.cpu_s: defaultdict[str, float] = defaultdict(float)
         self.slices: list[tuple[datetime, datetime]] = []
+        self.seats_by_process: dict[str, list[Connection]] = {}
+        """Which API process of a caudal of our own held which connections at the end of the last load."""
+        self.memory_mb: list[dict[str, float]] = []
+        """Of every process when the first window opened and when the last one closed."""
         self._keys = keys
         target = Target.of(running.url)
-        self.requests = Requests(plan.scenario, target, keys)
+        self.requests = Requests(plan.scenario, target, keys, instruments=instruments)
         self.loop: ClosedLoop | OpenLoop = (
             ClosedLoop(target, self.requests) if plan.rate is None else OpenLoop(target, self.requests, plan.rate)
         )
@@ -39,34 +58,93 @@ class Side:
     async def connect(self) -> None:
         """Open the connections: all of a closed loop, the first of an open one. Raises OSError."""
         await self.loop.connect(self.plan.connections or _FIRST_CONNECTIONS)
+        if self.outside is not None:
+            await self.outside.payers.connect()
+            self.loop.promised = self.outside.payers.told
 
     async def load(self, lead_s: float, seconds: float) -> None:
         """Load for `lead_s` unmeasured and `seconds` measured seconds, and come to rest."""
         self.loop.start()
         await asyncio.sleep(lead_s)
+        self._note_memory()
         before = self._trees_cpu_s()
         before[GENERATOR] = own_cpu_s()  # read last, and first at the end: reading the others is no part of the load
         opened = datetime.now(UTC)
         self.loop.open_window()
-        await asyncio.sleep(seconds)
+        if self.outside is not None:
+            self.outside.receiver.measured = True
+        await self._pass(seconds)
         self.loop.close_window()
         self.slices.append((opened, datetime.now(UTC)))
         after = {GENERATOR: own_cpu_s(), **self._trees_cpu_s()}
         for name, used_s in after.items():
             self.cpu_s[name] += max(0.0, used_s - before.get(name, 0.0))
+        self._note_memory()
+        self.seats_by_process = self._seats_by_process()
         await self.loop.rest()
+        if self.outside is not None and self.running.database_url is not None:
+            await self.outside.note_behind(self.running.database_url)
+
+    async def _pass(self, seconds: float) -> None:
+        """Let the measured seconds pass, or fewer where the plan's requests are acknowledged before."""
+        if self.plan.requests is None:
+            await asyncio.sleep(seconds)
+            return
+        clock = asyncio.get_running_loop().time
+        end_s = clock() + seconds
+        # An event would cost every answer.
+        while self.loop.tally.window_acknowledged < self.plan.requests and clock() < end_s:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def settle(self) -> None:
+        """Wait until what was acknowledged has come to its end, where that takes more than the answer."""
+        database_url, tally = self.running.database_url, self.loop.tally
+        if self.plan.scenario.through_provider and database_url is not None and tally.acknowledged:
+            await come_to_rest(database_url, self.outside, lowest_id(tally), self.requests.prefix)
+        if self.outside is not None:
+            await self.outside.end()
+
+    def _note_memory(self) -> None:
+        self.memory_mb = [*self.memory_mb[:1], trees_memory_mb(self.running.processes)]
 
     async def verify(self) -> Verdict:
         """Look for every payin that was acknowledged. Raises psycopg.Error or aiohttp.ClientError."""
-        if self.running.database_url is not None:
-            return await verify_in_database(self.running.database_url, self.requests, self.loop.tally)
-        return await verify_by_api(self.running.url, self._keys, self.requests, self.loop.tally)
+        database_url, sandbox_url, tally = self.running.database_url, self.running.sandbox_url, self.loop.tally
+        if database_url is None:
+            return await verify_by_api(self.running.url, self._keys, self.requests, tally)
+        verdict = await verify_in_database(database_url, self.requests, tally)
+        if not self.plan.scenario.through_provider or sandbox_url is None:
+            return verdict
+        verdict = await verify_in_books(verdict, database_url, sandbox_url, self.requests, tally)
+        return verdict if self.outside is None else replace(verdict, heard=await self.outside.heard(database_url))
+
+    async def paid_rate(self) -> float | None:
+        """Payins that became paid per second of the window; None where they are not looked for in two books."""
+        if self.running.database_url is None or not self.plan.scenario.through_provider:
+            return None
+        if not self.loop.tally.acknowledged:
+            return 0.0
+        lowest = lowest_id(self.loop.tally)
+        paid = await paid_within(self.running.database_url, self.slices, self.requests, lowest)
+        return self.loop.tally.per_s(paid)
 
     async def median_batch(self) -> int | None:
         """The median batch of the measured slices; None without a database to ask."""
         if self.running.database_url is None:
             return None
         return await median_batch(self.running.database_url, self.slices)
+
+    def web_pids(self) -> dict[str, int]:
+        """The API processes of a caudal of our own, by name."""
+        return {name: pid for name, pid in self.running.processes.items() if name.startswith("web")}
+
+    def _seats_by_process(self) -> dict[str, list[Connection]]:
+        holders = holders_of(self.web_pids(), Target.of(self.running.url).port)
+        held: defaultdict[str, list[Connection]] = defaultdict(list)
+        for seat in self.loop.seats:
+            if seat.port is not None and seat.port in holders:
+                held[holders[seat.port]].append(seat)
+        return dict(sorted(held.items()))
 
     def _trees_cpu_s(self) -> dict[str, float]:
         return trees_cpu_s(dict(self.running.processes))
@@ -78,8 +156,12 @@ async def started(plan: Plan, say: Say) -> AsyncIterator[Running]:
     if plan.up:
         say("starting caudal …")
         kek = secrets.token_bytes(32)
-        settings = {"CAUDAL_KEK": base64.b64encode(kek).decode(), **plan.settings}
-        async with caudal_up(settings if plan.seed else plan.settings) as running:
+        settings = dict(plan.settings)
+        if plan.scenario.whole_flows:
+            settings = {"CAUDAL_WEBHOOK_LOOPBACK": "1"} | settings
+        if plan.seed:
+            settings = {"CAUDAL_KEK": base64.b64encode(kek).decode()} | settings
+        async with caudal_up(settings) as running:
             if plan.seed:
                 assert running.database_url is not None
                 say(f"seeding {plan.seed:,} payins …")
@@ -91,14 +173,31 @@ async def started(plan: Plan, say: Say) -> AsyncIterator[Running]:
         yield Running(
             url=Target.of(plan.url).url,
             database_url=plan.database_url,
+            sandbox_url=plan.sandbox_url,
             operator_key=plan.operator_key,
             processes={},
         )
 
 
 async def side(plan: Plan, running: Running) -> Side:
-    """A side with its merchants made. Raises SetupFailed."""
+    """A side with its merchants made, and their cards. Raises SetupFailed."""
     if plan.key is not None and plan.merchants == 1:
-        return Side(plan, running, [plan.key])
-    assert running.operator_key is not None
-    return Side(plan, running, await make_merchants(running.url, running.operator_key, plan.merchants))
+        keys = [plan.key]
+    else:
+        assert running.operator_key is not None
+        keys = await make_merchants(running.url, running.operator_key, plan.merchants)
+    instruments = await make_instruments(running.url, keys) if plan.scenario.instruments else []
+    made = Side(plan, running, keys, instruments)
+    if plan.scenario.whole_flows:
+        made.outside = await _outside(running, made.requests, keys)
+    return made
+
+
+async def _outside(running: Running, requests: Requests, keys: list[str]) -> Outside:
+    """Payers, and a receiver that every merchant of the side has its events sent to."""
+    assert running.sandbox_url is not None, "a plan with whole flows names it"
+    receiver = Receiver()
+    endpoints = await make_endpoints(running.url, keys, await receiver.start())
+    receiver.secrets = [secret_of(secret) for _, secret in endpoints]
+    payers = Payers(Target.of(running.sandbox_url), requests)
+    return Outside(payers, receiver, [id for id, _ in endpoints])

@@ -19,7 +19,8 @@ class Tally:
         "_numbers",
         "malformed",
         "refusals",
-        "refused",
+        "refused_by_status",
+        "submitting",
         "unknown",
         "unsent",
         "window_acknowledged",
@@ -30,9 +31,11 @@ class Tally:
     def __init__(self) -> None:
         self._numbers = array("Q")
         self._ids = bytearray()
-        self.refused: Counter[int] = Counter()
+        self.refused_by_status: Counter[int] = Counter()
         self.refusals: dict[int, bytes] = {}
         """The first refusal's body, by status."""
+        self.submitting = 0
+        """Acknowledged before the provider's answer was there."""
         self.unknown = 0
         """Requests whose connection broke, or which had no answer after the generator's patience.
 
@@ -53,7 +56,7 @@ class Tally:
 
     def refuse(self, status: int, body: bytes) -> None:
         """Count a refusal."""
-        self.refused[status] += 1
+        self.refused_by_status[status] += 1
         if status not in self.refusals:
             self.refusals[status] = body
 
@@ -61,6 +64,11 @@ class Tally:
     def acknowledged(self) -> int:
         """How many requests were acknowledged."""
         return len(self._numbers)
+
+    @property
+    def refused(self) -> int:
+        """How many requests were refused."""
+        return self.refused_by_status.total()
 
     def promises(self) -> Iterator[tuple[int, UUID]]:
         """Every acknowledged request's number with the id it was given.
@@ -74,4 +82,8 @@ class Tally:
     @property
     def rate(self) -> float:
         """Acknowledged per second of the window."""
-        return self.window_acknowledged * 1e9 / self.window_ns if self.window_ns else 0.0
+        return self.per_s(self.window_acknowledged)
+
+    def per_s(self, count: int) -> float:
+        """So many of the window, per second of it."""
+        return round(count * 1e9 / self.window_ns, 1) if self.window_ns else 0.0

@@ -1,12 +1,13 @@
 """The question after a run: does every acknowledged payin stand in the database, once, as what was asked for?
 
 *Lost* is a request that was acknowledged with an id under which the database has no payin with that request's
-reference. *Doubled* is a reference of the run at more than one payin, whether it was acknowledged or not.
+reference. *Doubled* is a reference of the run at more than one payin, whether it was acknowledged or not, or a payin
+that was collected more than once. What goes through a provider is compared with the sandbox's books: `books.py`.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from uuid import UUID
@@ -14,6 +15,8 @@ from uuid import UUID
 import aiohttp
 import psycopg
 
+from caudal_load.books import Agreement, compare, ours_of, theirs_of
+from caudal_load.outside import Heard
 from caudal_load.scenario import Requests
 from caudal_load.tally import Tally
 
@@ -29,6 +32,11 @@ _DOUBLED = (
     "select p.reference from shard s join payin p on p.shard = s.id"
     " where p.id >= %s and starts_with(p.reference, %s) group by p.reference having count(*) > 1"
 )
+_PAID = (
+    "select count(*) from shard s join payin p on p.shard = s.id"
+    " join unnest(%s::timestamptz[], %s::timestamptz[]) slice(opened, closed)"
+    " on p.paid_at between slice.opened and slice.closed where p.id >= %s and starts_with(p.reference, %s)"
+)
 _MEDIAN_BATCH = (
     "select percentile_disc(0.5) within group (order by b.commands) from batch b"
     " join unnest(%s::timestamptz[], %s::timestamptz[]) slice(opened, closed)"
@@ -43,7 +51,19 @@ class Verdict:
     lost: tuple[str, ...]
     """References that were acknowledged and are not there under their id."""
     doubled: tuple[str, ...]
-    """References at more than one payin."""
+    """References at more than one payin, and those collected twice."""
+    books: Agreement | None = None
+    """What the sandbox's books say; None where they were not asked."""
+    heard: Heard | None = None
+    """What became of the events; None where nobody was told of them."""
+
+    def found_wrong(self) -> Iterable[tuple[str, tuple[str, ...]]]:
+        """What is to be said of it, with the references."""
+        yield "lost", self.lost
+        yield "doubled", self.doubled
+        if self.books is not None:
+            yield "disagreeing", self.books.disagreeing
+            yield "unpaid", self.books.unpaid
 
 
 def judge(requests: Requests, tally: Tally, found: Iterable[tuple[UUID, str]]) -> Verdict:
@@ -67,12 +87,24 @@ async def verify_in_database(database_url: str, requests: Requests, tally: Tally
         if not tally.acknowledged:
             return verdict
         cursor = connection.cursor()
-        await cursor.execute(_DOUBLED, (_lowest_id(tally), requests.prefix))
+        await cursor.execute(_DOUBLED, (lowest_id(tally), requests.prefix))
         doubled = {reference for (reference,) in await cursor.fetchall()}
         return Verdict(lost=verdict.lost, doubled=tuple(sorted(doubled.union(verdict.doubled))))
 
 
-def _lowest_id(tally: Tally) -> UUID:
+async def verify_in_books(
+    verdict: Verdict, database_url: str, sandbox_url: str, requests: Requests, tally: Tally
+) -> Verdict:
+    """The verdict with what the sandbox's books say. Raises psycopg.Error, aiohttp.ClientError."""
+    if not tally.acknowledged:
+        return replace(verdict, books=Agreement())
+    lowest = lowest_id(tally)
+    theirs = await theirs_of(sandbox_url, requests, lowest)  # read first: what is collected has been recorded since
+    books = compare(await ours_of(database_url, lowest), theirs)
+    return replace(verdict, doubled=tuple(sorted({*verdict.doubled, *books.twice})), books=books)
+
+
+def lowest_id(tally: Tally) -> UUID:
     """The least UUIDv7 (RFC 9562, 5.7: it begins with the millisecond) that a payin of the run can have."""
     first_ms = min(id.int >> 80 for _, id in tally.promises())
     return UUID(int=max(0, first_ms - _MARGIN_MS) << 80)
@@ -84,7 +116,7 @@ async def verify_by_api(url: str, keys: Iterable[str], requests: Requests, tally
     Raises aiohttp.ClientError.
     """
     found: list[tuple[UUID, str]] = []
-    lowest = _lowest_id(tally) if tally.acknowledged else UUID(int=0)
+    lowest = lowest_id(tally) if tally.acknowledged else UUID(int=0)
     async with aiohttp.ClientSession(url) as session:
         for key in keys:
             after, headers = "", {"Authorization": f"Bearer {key}"}
@@ -98,6 +130,16 @@ async def verify_by_api(url: str, keys: Iterable[str], requests: Requests, tally
                 if not after or not rows or rows[-1][0] < lowest:
                     break
     return judge(requests, tally, found)
+
+
+async def paid_within(
+    database_url: str, slices: list[tuple[datetime, datetime]], requests: Requests, lowest: UUID
+) -> int:
+    """How many payins of the run became paid in these spans of time. Raises psycopg.Error."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        parameters = ([o for o, _ in slices], [c for _, c in slices], lowest, requests.prefix)
+        row = await (await connection.execute(_PAID, parameters)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 async def median_batch(database_url: str, slices: list[tuple[datetime, datetime]]) -> int | None:

@@ -52,9 +52,12 @@ async def obliging(fake: "FakeCaudal", asked: Asked) -> bytes:
         return http(CREATED, {"id": f"mer_{len(fake.asked):032x}"})
     if path.endswith("/keys"):
         return http(CREATED, {"id": f"key_{len(fake.asked):032x}", "secret": f"sk_test_{len(fake.asked)}"})
+    if path == "/v1/instruments":
+        return http(CREATED, {"id": f"instr_{len(fake.asked):032x}"})
     if asked.method == "GET":
         return fake.page(asked)
-    return http(CREATED, {"id": f"payin_{fake.book(asked).hex}", "status": "pending"})
+    status = "paid" if asked.json.get("method") == "card" else "pending"
+    return http(CREATED, {"id": f"payin_{fake.book(asked).hex}", "status": status})
 
 
 @dataclass

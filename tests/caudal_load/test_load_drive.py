@@ -7,9 +7,20 @@ import pytest
 
 from caudal_load.drive import ClosedLoop, Loop, OpenLoop
 from caudal_load.histogram import Histogram
-from caudal_load.scenario import SPEI_CREATE, Requests, Target
+from caudal_load.report import least_share
+from caudal_load.scenario import CARD_CAPTURED, SPEI_CREATE, Requests, Target
 from caudal_load.verify import judge
-from tests.caudal_load.fake_caudal import HANG_UP, OVERLOADED, Answer, Asked, FakeCaudal, http, obliging, running
+from tests.caudal_load.fake_caudal import (
+    CREATED,
+    HANG_UP,
+    OVERLOADED,
+    Answer,
+    Asked,
+    FakeCaudal,
+    http,
+    obliging,
+    running,
+)
 
 
 def first(count: int, odd: Callable[[FakeCaudal, Asked], bytes]) -> Answer:
@@ -65,6 +76,46 @@ async def test_a_closed_loop_has_one_request_in_flight_on_every_connection() -> 
     assert max(in_flight) == 8
     assert fake.connections == 8
     assert loop.tally.acknowledged == len(fake.payins) > 8
+
+
+async def test_a_payment_that_was_declined_is_no_acknowledgement_and_one_under_way_is_counted() -> None:
+    outcomes = iter(["declined", "submitting", "paid"])
+
+    async def answer(fake: FakeCaudal, asked: Asked) -> bytes:
+        status = next(outcomes, "paid")
+        return http(CREATED, {"id": f"payin_{fake.book(asked).hex}", "object": "payin", "status": status})
+
+    async with running(FakeCaudal(answer)) as fake:
+        target = Target.of(fake.url)
+        loop = ClosedLoop(target, Requests(CARD_CAPTURED, target, ["sk_test_ana"], instruments=[["instr_1"]]))
+        await drive(loop, 1, 0.1)
+    assert (loop.tally.refused_by_status, loop.tally.submitting) == ({201: 1}, 1)
+    assert loop.tally.acknowledged == len(fake.payins) - 1
+
+
+async def test_a_starved_connection_shows() -> None:
+    async def answer(fake: FakeCaudal, asked: Asked) -> bytes:
+        if len(fake.asked) == 1:
+            await asyncio.sleep(1.0)
+        return await obliging(fake, asked)
+
+    async with running(FakeCaudal(answer)) as fake:
+        loop = closed(fake)
+        await drive(loop, 4, 0.2)
+    assert sorted(seat.acknowledged for seat in loop.seats)[0] == 0
+    assert least_share(loop.seats) == 0
+    assert sum(seat.acknowledged for seat in loop.seats) == loop.tally.window_acknowledged > 100
+
+
+async def test_connections_that_are_served_alike_have_alike_shares() -> None:
+    async with running(FakeCaudal()) as fake:
+        loop = closed(fake)
+        await drive(loop, 4, 0.2)
+    assert 0.8 < (least_share(loop.seats) or 0) <= 1
+
+
+def test_nothing_acknowledged_has_no_shares() -> None:
+    assert least_share([]) is None
 
 
 async def test_every_acknowledgement_is_remembered_the_unmeasured_ones_too() -> None:
@@ -161,7 +212,7 @@ async def test_a_refusal_is_counted_by_its_status_and_has_no_latency() -> None:
     async with running(FakeCaudal(first(10, overloaded))) as fake:
         loop = closed(fake)
         latencies = await drive(loop, 1, 0.1)
-    assert loop.tally.refused == {503: 10}
+    assert loop.tally.refused_by_status == {503: 10}
     assert latencies.total == loop.tally.window_acknowledged
     assert loop.tally.acknowledged == len(fake.asked) - 10
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from caudal_load.plan import BadPlan, Plan
-from caudal_load.scenario import SPEI_CREATE
+from caudal_load.scenario import CARD_CAPTURED, SPEI_CREATE
 
 
 def plan(**changes: Any) -> Plan:
@@ -30,6 +30,8 @@ def plan(**changes: Any) -> Plan:
         ({"up": False, "url": "http://127.0.0.1:8700", "key": "sk_test_x", "merchants": 2}, "--operator-key"),
         ({"up": False, "url": "http://127.0.0.1:8700", "key": "sk_test_x", "settings": {"X": "1"}}, "use --up"),
         ({"up": False, "url": "https://127.0.0.1:8700", "key": "sk_test_x"}, "not an address"),
+        ({"scenario": CARD_CAPTURED, "up": False, "url": "http://127.0.0.1:8700", "key": "sk_test_x"}, "--sandbox"),
+        ({"sandbox_url": "https://127.0.0.1:8701"}, "--sandbox: not an address"),
     ],
 )
 def test_what_does_not_fit_is_said(changes: dict[str, Any], says: str) -> None:

@@ -19,20 +19,34 @@ from tests.caudal_load import fake_caudal
 FAKE = (sys.executable, fake_caudal.__file__)
 FIGURES = {
     "rate",
+    "paid_rate",
     "p50_ms",
     "p99_ms",
     "p999_ms",
     "worst_connection_p99_ms",
+    "least_connection_share",
+    "thin_connections",
     "acknowledged",
     "refused",
+    "refused_by_status",
     "unknown",
     "malformed",
     "unsent",
+    "submitting",
     "lost",
     "doubled",
+    "disagreeing",
+    "unpaid",
+    "webhooks",
+    "connections_by_process",
+    "rate_by_process",
     "cpu_us_per_request",
     "median_batch",
     "web_rss_mb",
+    "memory_mb_start",
+    "memory_mb_end",
+    "memory_growth_mb",
+    "requests",
     "connections",
     "open_connections",
     "arrivals_per_s",
@@ -65,17 +79,44 @@ def test_a_run_reports_its_figures_and_leaves_nothing_behind(tmp_path: Path) -> 
     assert answer["acknowledged"] > answer["rate"] * 0.5 > 0
     assert 0 < answer["p50_ms"] <= answer["p99_ms"] <= answer["p999_ms"]
     assert answer["worst_connection_p99_ms"] >= answer["p99_ms"] * 0.99
-    assert (answer["lost"], answer["doubled"], answer["refused"]) == (0, 0, {})
+    assert (answer["lost"], answer["doubled"], answer["refused"], answer["refused_by_status"]) == (0, 0, 0, {})
+    assert 0 < answer["least_connection_share"] <= 1
+    assert answer["connections_by_process"] == {"web": 4}
+    assert answer["rate_by_process"]["web"] == pytest.approx(answer["rate"], rel=0.01)
     assert set(answer["cpu_us_per_request"]) == {"generator", "web"}
     assert answer["web_rss_mb"] > 5
+    assert set(answer["memory_mb_start"]) == set(answer["memory_mb_end"]) == {"web"}
+    assert (answer["paid_rate"], answer["webhooks"]) == (None, None)
     assert set(answer["machine"]) == {"cpu", "cores", "kernel"}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_cards_are_made_beforehand_and_take_turns() -> None:
+    result = CliRunner().invoke(
+        app, ["run", "card-captured", "--warm-up", "0.1", "--connections", "2", "--seconds", "0.2", "--up", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert (answer["scenario"], answer["submitting"], answer["disagreeing"]) == ("card-captured", 0, None)
+    assert answer["acknowledged"] > 0
 
 
 def test_an_open_loop_run_keeps_its_rate() -> None:
     answer = report("--rate", "200", "--seconds", "0.5", "--up")
     assert answer["rate"] == pytest.approx(200, rel=0.1)
     assert (answer["arrivals_per_s"], answer["connections"], answer["unsent"]) == (200, None, 0)
+
+
+def test_a_run_can_end_with_so_many_acknowledged() -> None:
+    answer = report("--connections", "4", "--requests", "300", "--seconds", "30", "--up")
+    assert answer["requests"] == 300
+    assert 300 <= answer["acknowledged"] < answer["rate"] * 30
+
+
+def test_too_few_acknowledged_fail_a_run_that_wanted_more() -> None:
+    result = call("--connections", "1", "--requests", "1000000", "--seconds", "0.2", "--up", "--json")
+    assert result.exit_code == 1
+    assert 0 < json.loads(result.stdout)["acknowledged"] < 1_000_000
 
 
 def test_a_comparison_loads_two_of_them_in_turn(tmp_path: Path) -> None:

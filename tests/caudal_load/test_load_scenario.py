@@ -1,11 +1,14 @@
 """Templates: every request is a correct one, differs from all others, and belongs to its merchant."""
 
 import json
+from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
-from caudal_load.scenario import SPEI_CREATE, Requests, Target
+from caudal_load.flows import CARD, SHARES, mix
+from caudal_load.scenario import CARD_CAPTURED, MIXED, SPEI_CREATE, Requests, Target
 
 TARGET = Target(host="127.0.0.1", port=8700)
 
@@ -56,8 +59,31 @@ def test_requests_are_spread_evenly_over_the_merchants() -> None:
     assert sorted(keys) == sorted(["Bearer sk_test_ana", "Bearer sk_test_beto", "Bearer sk_test_caro"] * 3)
 
 
+def test_cards_go_round_and_each_merchant_pays_with_its_own() -> None:
+    cards = [["instr_a1", "instr_a2"], ["instr_b1", "instr_b2"]]
+    requests = Requests(CARD_CAPTURED, TARGET, ["sk_test_ana", "sk_test_beto"], instruments=cards)
+    asked = [parts(requests.next()) for _ in range(8)]
+    used = [(headers["Authorization"][-3:], json.loads(body)["instrument"]["id"]) for _, headers, body in asked]
+    assert used == [("ana", "instr_a1"), ("eto", "instr_b1"), ("ana", "instr_a2"), ("eto", "instr_b2")] * 2
+    assert all(headers["Content-Length"] == str(len(body)) for _, headers, body in asked)
+
+
+def test_a_mix_is_its_shares_and_every_merchant_gets_all_of_it() -> None:
+    requests = Requests(MIXED, TARGET, ["sk_test_ana", "sk_test_beto"], instruments=[["instr_a"], ["instr_b"]])
+    asked = [parts(requests.next()) for _ in range(40)]
+    methods = Counter((headers["Authorization"], json.loads(body)["method"]) for _, headers, body in asked)
+    shares = {"card": 7, "pix": 5, "spei": 3, "boleto": 2, "mpesa": 2, "pse": 1}
+    assert methods == {(f"Bearer sk_test_{who}", m): n for who in ("ana", "beto") for m, n in shares.items()}
+
+
+def test_no_method_of_a_mix_comes_in_a_lump() -> None:
+    turns = [place for place, body in enumerate(mix()) if body == CARD]
+    assert max(after - before for before, after in pairwise(turns)) <= 4
+    assert sum(SHARES.values()) == len(mix()) == 20
+
+
 def test_a_percent_sign_in_a_body_stays_one() -> None:
-    odd = replace(SPEI_CREATE, body='{"reference":"{token}","description":"100 %b %s"}')
+    odd = replace(SPEI_CREATE, bodies=('{"reference":"{token}","description":"100 %b %s"}',))
     _, headers, body = parts(Requests(odd, TARGET, ["sk%test"]).next())
     assert json.loads(body)["description"] == "100 %b %s"
     assert headers["Authorization"] == "Bearer sk%test"
@@ -66,7 +92,7 @@ def test_a_percent_sign_in_a_body_stays_one() -> None:
 
 def test_a_body_without_the_token_is_refused() -> None:
     with pytest.raises(ValueError, match="has to hold"):
-        Requests(replace(SPEI_CREATE, body="{}"), TARGET, ["sk_test_ana"])
+        Requests(replace(SPEI_CREATE, bodies=("{}",)), TARGET, ["sk_test_ana"])
 
 
 def test_a_key_cannot_smuggle_a_header() -> None:

@@ -1,7 +1,7 @@
 """A past: the story makes sense, its rows are what caudal would have written, and the books replay."""
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -15,13 +15,15 @@ from caudal.kernel.context import Context
 from caudal.kernel.ids import slot_of
 from caudal.kernel.seal import Sealer
 from caudal.ledger import transfer_id as ledgers_transfer_id
+from caudal.merchants import first_merchant, first_operator
 from caudal.payins.http.bank import deposit_id as caudals_deposit_id
 from caudal.payins.model import Payer, body_of
 from caudal.payins.rows import payin_of
+from caudal.settlement.model import release_id as caudals_release_id
 from caudal_load.seed import SeedFailed, seed
 from caudal_load.seed.clabe import clabe_of
 from caudal_load.seed.postings import transfer_id
-from caudal_load.seed.rows import COLUMNS, Rows, deposit_id
+from caudal_load.seed.rows import COLUMNS, Rows, deposit_id, release_id
 from caudal_load.seed.seal import Seal
 from caudal_load.seed.story import EXPIRY, Moment, Price, story
 
@@ -30,7 +32,8 @@ KEK = bytes(range(32))
 PRICE = Price(fixed_minor=200, basis_points=150)
 PAYIN = (
     "select id, book, version, status, reason, method, country, currency, amount_minor, received_minor, fee_minor,"
-    " fee_plan, deposit_number, reference, detail, created_at, expires_at, paid_at from payin"
+    " fee_plan, deposit_number, reference, detail, created_at, expires_at, paid_at, authorized_minor, captured_minor,"
+    " refunded_minor, disputed_minor, available_on from payin"
 )
 
 
@@ -88,6 +91,7 @@ def test_every_line_has_the_columns_of_its_table() -> None:
     rows = Rows(event_seq=7, ends_at=ENDS_AT, seal=Seal(KEK))
     for moment in told(300):
         rows.write(moment)
+    rows.write_releases()
     rows.write_accounts()
     taken = rows.take()
     assert set(taken) == set(COLUMNS)
@@ -110,8 +114,10 @@ def test_its_derived_ids_are_caudals() -> None:
         currency="MXN",
         payer_name="",
         payer_bank="",
-        paid_at="",
+        paid_at=None,
     )
+    day = date(2026, 11, 24)
+    assert release_id(2, day) == caudals_release_id(2, "MXN", day).bytes
     id = caudals_deposit_id(report, live=False)
     assert deposit_id("SEED7") == id.bytes
     assert transfer_id(id.bytes, "payin.fee", 1) == ledgers_transfer_id(id, "payin.fee", 1).bytes
@@ -134,12 +140,9 @@ async def test_a_seeded_database_has_sound_books(database_url: str) -> None:
 
 
 async def test_what_had_happened_before_is_dated_back_before_the_past(context: Context, database_url: str) -> None:
+    await first_operator(context)
+    await first_merchant(context, "Ana", "MX")
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
-        await connection.execute(
-            "insert into event (shard, seq, at, book, subject, type, data)"
-            " values (0, 1, now(), 0, gen_random_uuid(), 'operator.created', '{}')"
-        )
-        await connection.execute("update shard set event_seq = 1 where id = 0")
         await seed(database_url, 200, merchants=1, say=silent)
         assert [row async for row in differences(connection, 0)] == []
 

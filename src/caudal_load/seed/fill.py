@@ -102,6 +102,11 @@ async def _lock(connection: Connection) -> tuple[int, datetime]:
 async def _date_back(connection: Connection, at: datetime) -> None:
     """What the house did before it had a past (its first operator, a merchant) happened before the story."""
     await connection.execute("update event set at = %s where shard = %s", (at, SHARD))
+    await connection.execute("update audit set at = %s where shard = %s", (at, SHARD))
+    await connection.execute("update merchant set created_at = %s where shard = %s", (at, SHARD))
+    await connection.execute("update operator set created_at = %s where shard = %s", (at, SHARD))
+    await connection.execute("update api_key set created_at = %s where shard = %s", (at, SHARD))
+    await connection.execute("update fee_plan set created_at = %s where shard = %s", (at, SHARD))
     await connection.execute("delete from batch where shard = %s", (SHARD,))  # they are kept for a day only
 
 
@@ -177,7 +182,8 @@ async def _copy(connection: Connection, table: str, lines: bytes) -> None:
 
 
 async def _advance(connection: Connection, rows: Rows, *, searchable: bool) -> None:
-    """The balances, and the shard moved on to the story's end."""
+    """The balances, what is released later, and the shard moved on to the story's end."""
+    rows.write_releases()
     rows.write_accounts()
     for table, lines in rows.take().items():
         await _copy(connection, table, lines)

@@ -9,7 +9,7 @@ from struct import Struct
 from typing import NamedTuple
 
 MXN = 484
-PENDING, BANK, FEES = 1, 11, 12
+PENDING, AVAILABLE, BANK, FEES = 1, 2, 11, 12
 DEBIT, CREDIT = 1, -1
 _DIRECT, _FACT, _LIMITED = 1, 1, 1
 _LAST_LIMITED_PURPOSE = 5
@@ -76,6 +76,13 @@ class Ledger:
         if fee_minor:
             yield self._post(pending, fees, fee_minor, deposit, "payin.fee", group_seq, at_us)
 
+    def released(self, book: int, release: bytes, version: int, amount_minor: int, at_us: int) -> Posting:
+        """A day has begun: what was earned for it, by `version` payments, becomes available."""
+        pending, available = self._of(book, PENDING), self._of(book, AVAILABLE)
+        return self._post(
+            pending, available, amount_minor, release, "funds.released", self.seq + 1, at_us, ordinal=version
+        )
+
     def _of(self, book: int, purpose: int) -> Account:
         account = self.accounts.get((book, purpose))
         if account is None:
@@ -83,14 +90,23 @@ class Ledger:
         return account
 
     def _post(
-        self, debit: Account, credit: Account, amount_minor: int, subject: bytes, code: str, group_seq: int, at_us: int
+        self,
+        debit: Account,
+        credit: Account,
+        amount_minor: int,
+        subject: bytes,
+        code: str,
+        group_seq: int,
+        at_us: int,
+        *,
+        ordinal: int = 0,
     ) -> Posting:
         self.seq = seq = self.seq + 1
         debit.debits_minor += amount_minor
         credit.credits_minor += amount_minor
         for account in (debit, credit):
             account.version += 1
-        id = transfer_id(subject, code, seq - group_seq)
+        id = transfer_id(subject, code, ordinal or seq - group_seq)
         head = _TRANSFER.pack(
             *(seq, group_seq, id, _DIRECT, _FACT, debit.id, credit.id, amount_minor, _NO_ID, 0, subject, at_us),
             len(code),

@@ -1,28 +1,29 @@
 """The rows that a moment leaves behind, table by table, as lines of COPY's text format: the one place that knows the
-columns (db/schema.sql).
+columns (db/schema).
 
 Texts and JSON are made here and hold no tab, line break or backslash, so nothing needs escaping; JSON goes into `bytea`
 as it is.
 """
 
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
 from caudal_load.seed.clabe import clabe_of
-from caudal_load.seed.postings import Entry, Ledger, Posting, uuid8
+from caudal_load.seed.postings import MXN, Entry, Ledger, Posting, uuid8
 from caudal_load.seed.seal import Seal
 from caudal_load.seed.story import Moment, Payin
 
 SHARD: Final = 0
 FEE_PLAN: Final = 1
+SETTLES_AFTER: Final = timedelta(days=1)
 KEYS_ARE_KEPT: Final = timedelta(days=30)
 BATCHES_ARE_KEPT: Final = timedelta(days=1)
 COLUMNS: Final = {
     "payin": "shard, id, book, version, status, reason, method, country, currency, amount_minor, received_minor,"
-    " fee_minor, fee_plan, deposit_number, reference, detail, created_at, expires_at, paid_at",
+    " fee_minor, fee_plan, deposit_number, reference, detail, created_at, expires_at, paid_at, available_on",
     "payin_change": "shard, payin, number, status, reason, event, received_minor, at",
     "deposit_account": "shard, number, payin, book",
     "payer": "shard, payin, book, sealed",
@@ -33,6 +34,9 @@ COLUMNS: Final = {
     " timeout_s, subject, code, at, hash",
     "entry": "shard, account_id, version, seq, side, kind, amount_minor, debits_pending, debits_posted,"
     " credits_pending, credits_posted, fact, flags",
+    "balance_transaction": "shard, id, book, created_at, kind, currency, gross_minor, fee_minor, net_minor, subject,"
+    " subject_kind, payin, available_on",
+    "release": "shard, id, book, currency, day, version, amount_minor, released_minor, due_at",
     "key": "shard, book, digest, created_at, version, fingerprint, subject, status, answer, deadline",
     "event": "shard, seq, at, book, subject, type, data",
     "due": "shard, at, kind, subject, book, attempt",
@@ -54,6 +58,7 @@ class Rows:
         self._keys_from = ends_at - KEYS_ARE_KEPT
         self._batches_from = ends_at - BATCHES_ARE_KEPT
         self._lines: defaultdict[str, list[str]] = defaultdict(list)
+        self._waiting: defaultdict[tuple[date, int], list[int]] = defaultdict(lambda: [0, 0])  # payments, their sum
 
     def take(self) -> dict[str, bytes]:
         """What was written since the last time, by table."""
@@ -63,21 +68,41 @@ class Rows:
         return {table: ("\n".join(of) + "\n").encode() for table, of in lines.items() if of}
 
     def write(self, moment: Moment) -> None:
-        """One batch: creations first, then what became of older payins."""
+        """One batch: what the day releases, creations, then what became of older payins."""
         first_event, first_posting = self.event_seq + 1, self.ledger.seq + 1
         at = instant(moment.at)
+        released = self._release(moment.at, at)
         for payin in moment.created:
             self._create(payin, at, has_key=moment.at >= self._keys_from)
         for payin in moment.settled:
             self._settle(payin, at)
         if moment.at >= self._batches_from:
-            self._batch(moment, at, first_event, first_posting)
+            self._batch(moment, at, first_event, first_posting, released)
 
-    def _batch(self, moment: Moment, at: str, first_event: int, first_posting: int) -> None:
+    def _batch(self, moment: Moment, at: str, first_event: int, first_posting: int, released: int) -> None:
         id = int(moment.at.timestamp() * 1000) << 80 | 0x7 << 76 | 0b10 << 62 | first_event
-        commands = len(moment.created) + len(moment.settled)
+        commands = released + len(moment.created) + len(moment.settled)
         numbers = f"{first_event}\t{self.event_seq}\t{first_posting}\t{self.ledger.seq}"
         self._lines["batch"].append(f"{SHARD}\t{id:032x}\t{commands}\t{numbers}\t{at}")
+
+    def _release(self, now: datetime, at: str) -> int:
+        """The days that have begun: what was earned for them becomes available; how many they are."""
+        begun = sorted(place for place in self._waiting if place[0] <= now.date())
+        for day, book in begun:
+            count, amount_minor = self._waiting.pop((day, book))
+            id = release_id(book, day)
+            self._lines["release"].append(
+                f"{SHARD}\t{id.hex()}\t{book}\tMXN\t{day}\t{count + 1}\t0\t{amount_minor}\t{_NULL}"
+            )
+            self._posting(self.ledger.released(book, id, count, amount_minor, microseconds(now)), id.hex(), at)
+        return len(begun)
+
+    def write_releases(self) -> None:
+        """The days that have not begun at the end of the story, and the work that is due when they do."""
+        for (day, book), (count, amount_minor) in sorted(self._waiting.items()):
+            id, due_at = release_id(book, day).hex(), f"{day}T00:00:00Z"
+            self._lines["release"].append(f"{SHARD}\t{id}\t{book}\tMXN\t{day}\t{count}\t{amount_minor}\t0\t{due_at}")
+            self._lines["due"].append(f"{SHARD}\t{due_at}\tfunds.release\t{id}\t{book}\t0")
 
     def write_accounts(self) -> None:
         """The balances at the end of the story: copies of each account's last entry."""
@@ -89,14 +114,16 @@ class Rows:
     def _create(self, payin: Payin, at: str, *, has_key: bool) -> None:
         id, book, clabe = f"{payin.id:032x}", payin.slot * 2, clabe_of(payin.number)
         expires_at = instant(payin.expires_at)
-        paid_at = _NULL if payin.status != "paid" or payin.settled_at is None else instant(payin.settled_at)
+        paid_at = available_on = _NULL
+        if payin.status == "paid" and payin.settled_at is not None:
+            paid_at, available_on = instant(payin.settled_at), str(payin.settled_at.date() + SETTLES_AFTER)
         version = 1 if payin.settled_at is None else 2
         received_minor = payin.amount_minor if payin.status == "paid" else 0
         reason = _REASON.get(payin.status, _NULL)
         self._lines["payin"].append(
             f"{SHARD}\t{id}\t{book}\t{version}\t{payin.status}\t{reason}\tspei\tMX\tMXN\t{payin.amount_minor}"
             f"\t{received_minor}\t{payin.fee_minor}\t{FEE_PLAN}\t{payin.number}\t{reference_of(payin)}"
-            f"\t{_detail(payin, clabe)}\t{at}\t{expires_at}\t{paid_at}"
+            f"\t{_detail(payin, clabe)}\t{at}\t{expires_at}\t{paid_at}\t{available_on}"
         )
         self._lines["deposit_account"].append(f"{SHARD}\t{payin.number}\t{id}\t{book}")
         body = body_of(payin, "pending", at, expires_at, clabe)
@@ -144,6 +171,18 @@ class Rows:
         at_us = microseconds(payin.settled_at)
         for posting in self.ledger.paid(book, id, amount_minor, payin.fee_minor, at_us):
             self._posting(posting, id.hex(), at)
+        self._earned(payin, payin_id, book, payin.settled_at.date() + SETTLES_AFTER, at)
+
+    def _earned(self, payin: Payin, id: str, book: int, day: date, at: str) -> None:
+        """What its day is going to release, and the statement's line, which has the payin's own UUID."""
+        net_minor = payin.amount_minor - payin.fee_minor
+        waiting = self._waiting[day, book]
+        waiting[0] += 1
+        waiting[1] += net_minor
+        self._lines["balance_transaction"].append(
+            f"{SHARD}\t{id}\t{book}\t{at}\tpayment\tMXN\t{payin.amount_minor}\t{payin.fee_minor}\t{net_minor}"
+            f"\t{id}\tpayin\t{id}\t{day}"
+        )
 
     def _posting(self, posting: Posting, subject: str, at: str) -> None:
         debit, credit = posting.debit, posting.credit
@@ -169,7 +208,9 @@ def body_of(payin: Payin, status: str, created_at: str, expires_at: str, clabe: 
     """The payin as events and answers show it (published/), while it was `status`."""
     paid = status == "paid"
     reason = f'"{_REASON[status]}"' if status in _REASON else "null"
-    paid_at = f'"{instant(payin.settled_at)}"' if paid and payin.settled_at is not None else "null"
+    paid_at = available_on = "null"
+    if paid and payin.settled_at is not None:
+        paid_at, available_on = f'"{instant(payin.settled_at)}"', f'"{payin.settled_at.date() + SETTLES_AFTER}"'
     action = "null"
     if status == "pending":
         action = (
@@ -178,11 +219,14 @@ def body_of(payin: Payin, status: str, created_at: str, expires_at: str, clabe: 
         )
     return (
         f'{{"id":"payin_{payin.id:032x}","object":"payin","mode":"test","status":"{status}","status_reason":{reason},'
-        f'"amount":{payin.amount_minor},"currency":"MXN","country":"MX","method":"spei","amount_authorized":0,'
-        f'"amount_captured":0,"amount_received":{payin.amount_minor if paid else 0},"amount_refunded":0,'
-        f'"amount_disputed":0,"fees":{payin.fee_minor if paid else 0},"fee_plan":{FEE_PLAN},'
-        f'"reference":"{reference_of(payin)}","description":null,"metadata":{{}},"next_action":{action},'
-        f'"dispute":null,"created_at":"{created_at}","expires_at":"{expires_at}","paid_at":{paid_at}}}'
+        f'"amount":{payin.amount_minor},"currency":"MXN","country":"MX","method":"spei","instrument":null,'
+        f'"capture":"automatic","amount_authorized":0,"amount_captured":0,'
+        f'"amount_received":{payin.amount_minor if paid else 0},'
+        f'"amount_refunded":0,"amount_disputed":0,"fees":{payin.fee_minor if paid else 0},"fee_plan":{FEE_PLAN},'
+        f'"reference":"{reference_of(payin)}","description":null,"metadata":{{}},"return_url":null,'
+        f'"next_action":{action},'
+        f'"dispute":null,"created_at":"{created_at}","expires_at":"{expires_at}","paid_at":{paid_at},'
+        f'"available_on":{available_on}}}'
     )
 
 
@@ -207,6 +251,11 @@ def deposit_id(tracking_key: str) -> bytes:
     """The id of a deposit in test mode: a UUIDv8 over provider, mode and tracking key."""
     text = f"spei\ntest\n{tracking_key}"
     return uuid8(blake2b(text.encode(), digest_size=16, person=b"caudal deposit").digest())
+
+
+def release_id(book: int, day: date) -> bytes:
+    """The id of what is released on a day: a UUIDv8 of book, currency and days since 1970."""
+    return (book << 80 | 0x8 << 76 | MXN << 64 | 0b10 << 62 | (day - _EPOCH.date()).days).to_bytes(16, "big")
 
 
 def instant(at: datetime) -> str:

@@ -21,6 +21,9 @@ help:
 
 # ---- running -----------------------------------------------------------------------------------------------------
 
+# Webhooks of test mode may go to this machine: here a developer tries things out.
+up demo: export CAUDAL_WEBHOOK_LOOPBACK ?= 1
+
 # `exec`, so that Ctrl-C and the exit code have no shell in between.
 up: .venv/.runtime
 	@exec .venv/bin/caudal up
@@ -57,6 +60,7 @@ audit: .venv/.made
 	@exec .venv/bin/python .ci/audit.py
 
 docs: .venv/.runtime
+	@.venv/bin/python -m caudal_sandbox.provider.docs
 	@exec .venv/bin/python -m caudal.app.docs
 
 # ---- installing --------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.settings import Settings
 from tests.whole import Whole
 
-pytest_plugins = ["tests.house.seconds"]
+pytest_plugins = ["tests.house.said", "tests.house.seconds"]
 
 ROOT = Path(__file__).parents[1]
 KEK = base64.b64encode(bytes(range(32))).decode()
@@ -96,7 +96,7 @@ async def context(database_url: str) -> AsyncIterator[Context]:
 @pytest.fixture(scope="session")
 def running(open_tmp: Path) -> Iterator[Whole]:
     """A whole caudal, as `caudal up` starts it; shared, so tests make merchants and payins of their own."""
-    whole = Whole(open_tmp / "whole")
+    whole = Whole(open_tmp / "whole", CAUDAL_WEBHOOK_LOOPBACK="1")
     whole.start()
     yield whole
     whole.stop()

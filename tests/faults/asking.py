@@ -60,6 +60,7 @@ _PROMISED = {
     (429, "too_many_requests", "after"): Verdict.REFUSED,
     (503, "database_unavailable", "after"): Verdict.REFUSED,
     (503, "overloaded", "after"): Verdict.REFUSED,
+    (503, "provider_unavailable", "after"): Verdict.REFUSED,
     (503, "stopping", "after"): Verdict.REFUSED,
     (503, "try_again", "after"): Verdict.REFUSED,
     (500, "unknown_outcome", "same_key"): Verdict.UNKNOWN,

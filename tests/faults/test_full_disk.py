@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from uuid import UUID
@@ -128,16 +128,18 @@ async def running(home: Path, log: Path, said: list[str]) -> AsyncIterator[Clust
             await supervising
 
 
-async def test_where_a_table_cannot_grow_nothing_is_acknowledged_that_is_not_there(small_disk: Path) -> None:
+async def test_where_a_table_cannot_grow_nothing_is_acknowledged_that_is_not_there(
+    small_disk: Path, say: Callable[[str], None]
+) -> None:
     said: list[str] = []
     async with running(small_disk / "postgres", small_disk.with_name("disk.log"), said) as cluster:
-        clients, while_full = await filled(cluster, small_disk, switch_logs=False)
+        clients, while_full = await filled(cluster, small_disk, say, switch_logs=False)
         await check(cluster.database_url, clients)
     assert while_full["refused"] + while_full["unknown"] > 0
 
 
 async def test_where_the_log_cannot_grow_the_server_comes_back_with_all_that_was_acknowledged(
-    small_disk: Path,
+    small_disk: Path, say: Callable[[str], None]
 ) -> None:
     said: list[str] = []
     home = small_disk.with_name("disk-of-the-tables")
@@ -145,13 +147,15 @@ async def test_where_the_log_cannot_grow_the_server_comes_back_with_all_that_was
         data = cluster.data
     move_log(data, small_disk)
     async with running(home, small_disk.with_name("disk.log"), said) as cluster:
-        clients, while_full = await filled(cluster, small_disk, switch_logs=True)
+        clients, while_full = await filled(cluster, small_disk, say, switch_logs=True)
         await check(cluster.database_url, clients)
     assert while_full["refused"] + while_full["unknown"] > 0
     assert any("PostgreSQL ended with" in line for line in said), said
 
 
-async def filled(cluster: Cluster, disk: Path, *, switch_logs: bool) -> tuple[Clients, Counter[str]]:
+async def filled(
+    cluster: Cluster, disk: Path, say: Callable[[str], None], *, switch_logs: bool
+) -> tuple[Clients, Counter[str]]:
     """Fills the disk under load and makes room again; what was said until then."""
     await migrate(cluster.database_url, shards=1)
     settings = settings_of(cluster.database_url, request_timeout_ms=1_500, batch_deadline_s=2.0)
@@ -168,7 +172,7 @@ async def filled(cluster: Cluster, disk: Path, *, switch_logs: bool) -> tuple[Cl
         filler.unlink()
         await until_made(clients, len(clients.created) + AFTERWARDS)
         await clients.stop()
-        print(f"{dict(while_full)} until there was room again, {dict(clients.said)} in all")
+        say(f"{dict(while_full)} until there was room again, {dict(clients.said)} in all")
         for key in clients.unknown:
             answer = await clients.create(key)
             assert answer.status == 201, answer.body

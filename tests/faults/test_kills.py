@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,7 @@ async def connected(whole: Restless) -> AsyncIterator[psycopg.AsyncConnection[An
         yield connection
 
 
-async def test_nothing_is_lost_or_double_whatever_is_killed(
-    whole: Restless, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_nothing_is_lost_or_double_whatever_is_killed(whole: Restless, say: Callable[[str], None]) -> None:
     history, began = History(), time.monotonic()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         async with connected(whole) as connection:
@@ -73,8 +71,8 @@ async def test_nothing_is_lost_or_double_whatever_is_killed(
         sums = await books.one(connection, books.SUM)
     checked = whole.caudal("check", "--replay", "--against-sandbox")
     counted = counts(killer, traffic, found)
-    with capsys.disabled():
-        print(table(counted), f"\nkilled for {killed - began:.0f} s, looked for {time.monotonic() - killed:.0f} s")
+    say(table(counted))
+    say(f"killed for {killed - began:.0f} s, looked for {time.monotonic() - killed:.0f} s")
     strange = history.strange + traffic.bank.strange
     assert not strange, f"{len(strange)} answers that nobody promised:\n" + "\n".join(strange[:10])
     assert not found.lies, "refused, and yet there"

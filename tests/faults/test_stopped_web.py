@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,9 @@ def whole(open_tmp: Path) -> Iterator[Whole]:
     started.stop()
 
 
-async def test_a_stopped_web_process_frees_the_shard_and_everything_counts_once(whole: Whole) -> None:
+async def test_a_stopped_web_process_frees_the_shard_and_everything_counts_once(
+    whole: Whole, say: Callable[[str], None]
+) -> None:
     history, moments, freed_s = History(), random.Random(SEED), []
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
@@ -65,7 +67,7 @@ async def test_a_stopped_web_process_frees_the_shard_and_everything_counts_once(
         await until(lambda: is_quiet(connection, traffic), "everything is delivered and done", 20.0)
         [book] = await books.one(connection, books.BOOK)
         found = await books.examined(connection, traffic.told, book)
-    print("freed after", [f"{seconds:.2f} s" for seconds in freed_s])
+    say("freed after " + ", ".join(f"{seconds:.2f} s" for seconds in freed_s))
     assert not history.strange + traffic.bank.strange
     assert history.counts["-"]["unknown"] > 0, "nobody was kept waiting: this tested nothing"
     assert (found.lies, found.lost.total(), found.doubled.total()) == ([], 0, 0)

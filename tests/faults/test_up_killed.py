@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -35,7 +35,9 @@ def whole(open_tmp: Path) -> Iterator[Whole]:
     started.stop()
 
 
-async def test_a_killed_up_leaves_no_process_and_the_next_start_has_everything(whole: Whole) -> None:
+async def test_a_killed_up_leaves_no_process_and_the_next_start_has_everything(
+    whole: Whole, say: Callable[[str], None]
+) -> None:
     history = History()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         traffic = Traffic(session, whole.ready, history, SEED)
@@ -49,7 +51,7 @@ async def test_a_killed_up_leaves_no_process_and_the_next_start_has_everything(w
         assert whole.api_url == api_url
         await until_busy(traffic, len(traffic.told.payins))
         await traffic.stop()
-    print(f"gone after {gone_s:.1f} s")
+    say(f"gone after {gone_s:.1f} s")
     assert not history.strange + traffic.bank.strange
     assert sum(said["unknown"] for said in history.counts.values()), "nothing was in flight"
     async with await psycopg.AsyncConnection.connect(whole.database_url, autocommit=True) as connection:
@@ -62,7 +64,7 @@ async def test_a_killed_up_leaves_no_process_and_the_next_start_has_everything(w
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-async def test_ctrl_c_under_load_leaves_no_process_behind(whole: Whole) -> None:
+async def test_ctrl_c_under_load_leaves_no_process_behind(whole: Whole, say: Callable[[str], None]) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         traffic = Traffic(session, whole.ready, History(), SEED)
         traffic.start()
@@ -70,7 +72,7 @@ async def test_ctrl_c_under_load_leaves_no_process_behind(whole: Whole) -> None:
         began = time.monotonic()
         os.killpg(whole.pid, signal.SIGINT)  # what a terminal does
         await until(lambda: has_ended(whole), "caudal up has ended", 30.0)
-        print(f"ended after {time.monotonic() - began:.1f} s")
+        say(f"ended after {time.monotonic() - began:.1f} s")
         left = living(whole.var)
         await traffic.abandon()
     assert whole.stop() == 0, whole.log

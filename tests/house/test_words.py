@@ -35,7 +35,7 @@ def test_this_stands_nowhere(what: str, pattern: str, allowed: tuple[str, ...]) 
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    known = {PREFIX + field.upper() for field in Settings.__struct_fields__} | FOREIGN
+    known = {PREFIX + field.upper() for field in Settings.__struct_fields__} | set(FOREIGN)
     named = {name: path for path, text in texts() if _is_spoken_to_users(path) for name in SETTING.findall(text)}
     unknown = {name: str(path) for name, path in named.items() if name not in known}
     assert not unknown, f"no such setting: {unknown}"

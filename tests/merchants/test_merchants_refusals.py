@@ -110,6 +110,7 @@ WRONG: list[tuple[str, object, dict[str, str]]] = [
     (MERCHANTS + "/{mer}/settings", {"late_payments": True}, {"/late_payments": "invalid_type"}),
     (MERCHANTS + "/{mer}/settings", {"refunds_beyond_balance": "maybe"}, {"/refunds_beyond_balance": "invalid_value"}),
     (MERCHANTS + "/{mer}/settings", {}, {"/late_payments": "missing"}),
+    (MERCHANTS + "/{mer}/settings", {"late_payments": None}, {"/late_payments": "invalid_type"}),
     (
         MERCHANTS + "/{mer}/keys",
         {"mode": "both", "name": "", "scopes": ["payins:read", "payins:read", "payin:write"]},

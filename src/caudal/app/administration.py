@@ -221,13 +221,7 @@ def merchant_settings(
         if not any(given.values()):
             raise typer.BadParameter("name what to change: --late-payments or --refunds-beyond-balance")
         asked = http.read_settings(encode({name: value for name, value in given.items() if value is not None}))
-        result = await change_settings(
-            context,
-            CLI,
-            _id("mer", merchant),
-            late_payments=asked.late_payments,
-            refunds_beyond_balance=asked.refunds_beyond_balance,
-        )
+        result = await change_settings(context, CLI, _id("mer", merchant), **asked.changes())
         return _outcome(result, MerchantBody)
 
     _print_one(_run(work), as_json)

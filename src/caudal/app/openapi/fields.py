@@ -6,6 +6,7 @@ that checks them. Formats that JSON Schema does not know (`cursor`, `mx-document
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from caudal.catalogue import BRANDS, COUNTRIES, METHODS
@@ -39,6 +40,8 @@ _COUNT: Final = {"minimum": 0}
 # The form of an address; which hosts and ports it may name is checked by hand.
 _HOOK_URL: Final = {"format": "webhook-url", "maxLength": 2000, "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[!-\"$-\[\]-~]+$"}
 _HOOK_TYPES: Final = {"items": {"type": "string", "enum": list(TYPES)}, "uniqueItems": True}
+_TYPE_NAME: Final = f"({'|'.join(map(re.escape, TYPES))})"
+_TYPE_NAMES: Final = f"^{_TYPE_NAME}(, ?{_TYPE_NAME})*$"
 
 
 def _text(most: int, pattern: str = PLAIN) -> Schema:
@@ -120,7 +123,7 @@ LIMITS: Final[dict[str, dict[str, Schema]]] = {
     "OperationQuery": {"after": _CURSOR, "payin": {"pattern": _PAYIN_ID}},
     "DiscrepancyQuery": {"after": _CURSOR},
     "DepositQuery": {"after": _CURSOR, "merchant": {"pattern": "^(house|mer_[0-9a-f]{32})$"}},
-    "EventQuery": {"after": {"pattern": "^evt_[0-9a-f]{32}$"}, "types": {"pattern": PLAIN}},
+    "EventQuery": {"after": {"pattern": "^evt_[0-9a-f]{32}$"}, "types": {"pattern": _TYPE_NAMES}},
     "BalanceTransactionQuery": {
         "after": _CURSOR,
         "before": _CURSOR,

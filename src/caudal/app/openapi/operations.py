@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from caudal.app import events, examples
-from caudal.app.openapi import problems
+from caudal.app.openapi import problems, variants
 from caudal.app.openapi.schemas import TEMPLATE, described, reference_to
 from caudal.kernel.http import Route
 
@@ -264,6 +264,9 @@ def _body(route: Route) -> Schema:
         return {"required": False, "content": {"application/json": {"schema": _EMPTY}}}
     own = {"example": examples.BODIES[name]} if (name := route.body.__name__) in examples.BODIES else {}
     content = _content(name, examples.SEVERAL_BODIES.get(id_of(route), own))
+    if name == "ProviderCallback":  # what its method's provider may say
+        named = variants.callback_named(route.path.rpartition("/")[2])
+        content["schema"] = {"$ref": TEMPLATE.format(name=named)}
     return {"required": True, "content": {"application/json": content}}
 
 

@@ -81,7 +81,8 @@ def components(asked: Iterable[type], answered: Iterable[type]) -> dict[str, Sch
     named = {name_of(name): _renamed(schema) for name, schema in found.items()}
     assert len(named) == len(found), "two records have one name"
     payer, _ = named.pop("CreatePayinPayer"), named.pop("CreatePayinInstrument")
-    named |= variants.payins(named["CreatePayin"], payer) | variants.callbacks(named["ProviderCallback"])
+    callback, payment = named.pop("ProviderCallback"), named.pop("ProviderPayment")
+    named |= variants.payins(named["CreatePayin"], payer) | variants.callbacks(callback, payment)
     return dict(sorted({**named, **_event_schemas()}.items()))
 
 

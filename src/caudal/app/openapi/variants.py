@@ -10,12 +10,17 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from caudal.catalogue import BANKS, BRANDS, DOCUMENT_KINDS, METHODS, Method
-from caudal.connectors import CAPABILITIES, Capabilities
+from caudal.connectors import CAPABILITIES, CONNECTORS, Capabilities
 from caudal.kernel.money import format_amount
 
 Schema = dict[str, Any]
 
 TEMPLATE: Final = "#/components/schemas/{name}"
+_CALLBACKS: Final = {
+    "payment": "ProviderPaymentCallback",
+    "operation": "ProviderOperationCallback",
+    "dispute": "ProviderDisputeCallback",
+}
 _NULL: Final = {"type": "null"}
 _NOTHING: Final[Schema] = {"description": "not for this method", "type": "null"}
 
@@ -34,21 +39,37 @@ def payins(whole: Schema, payer: Schema) -> dict[str, Schema]:
     return {"CreatePayin": _one_of(whole, "method", {name: named(name) for name in by_method}), **found}
 
 
-def callbacks(whole: Schema) -> dict[str, Schema]:
-    """A provider's callback: what its type names is there."""
-    kinds = ("payment", "operation", "dispute")
-    found = {}
-    for kind in kinds:
-        properties = whole["properties"]
-        of = {"description": properties[kind]["description"], **_not_null(properties[kind])}
-        found[f"Provider{kind.capitalize()}Callback"] = {
-            **whole,
-            "title": f"Provider{kind.capitalize()}Callback",
-            "description": f"The provider tells how a {kind} stands now.",
-            "properties": {"id": properties["id"], "type": {**properties["type"], "enum": [kind]}, kind: of},
-            "required": ["id", "type", kind],
+def callback_named(method: str) -> str:
+    """What the body of a callback about this method is called in the document."""
+    return f"{method.capitalize()}Callback"
+
+
+def callbacks(whole: Schema, payment: Schema) -> dict[str, Schema]:
+    """A provider's callback: what its type names is there, and a payment's method is the one that is called back."""
+    found = {name: _callback(whole, name, kind) for kind, name in _CALLBACKS.items() if kind != "payment"}
+    for method in CONNECTORS:
+        name = f"{method.capitalize()}PaymentCallback"
+        fields = payment["properties"]
+        own = {**payment, "properties": {**fields, "method": {**fields["method"], "enum": [method]}}}
+        found[name] = _callback(whole, name, "payment", own)
+        found[callback_named(method)] = {
+            **_one_of(whole, "type", {**_CALLBACKS, "payment": name}),
+            "title": callback_named(method),
         }
-    return {"ProviderCallback": _one_of(whole, "type", dict(zip(kinds, found, strict=True))), **found}
+    return found
+
+
+def _callback(whole: Schema, name: str, kind: str, of: Schema | None = None) -> Schema:
+    """The callback about one kind of object."""
+    properties = whole["properties"]
+    of = {**(of or _not_null(properties[kind])), "description": properties[kind]["description"]}
+    return {
+        **whole,
+        "title": name,
+        "description": f"The provider tells how a {kind} stands now.",
+        "properties": {"id": properties["id"], "type": {**properties["type"], "enum": [kind]}, kind: of},
+        "required": ["id", "type", kind],
+    }
 
 
 def _one_of(whole: Schema, by: str, names: dict[str, str]) -> Schema:

@@ -25,15 +25,16 @@ from caudal.connectors.model import (
 )
 
 Key = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="our key: an id of ours in 32 hex digits")]
-Text = Annotated[str, Meta(min_length=1, max_length=200)]
-LongText = Annotated[str, Meta(min_length=1, max_length=2048)]
+_NO_NUL: Final = {"pattern": r"^[^\u0000]*$"}  # refused in any text (kernel/parse.py)
+Text = Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=_NO_NUL)]
+LongText = Annotated[str, Meta(min_length=1, max_length=2048, extra_json_schema=_NO_NUL)]
 Name = Annotated[Text, Meta(description="the provider's name for it")]
 Account = Annotated[Text, Meta(description="whose it is, as we told the provider")]
 Code = Annotated[Text | None, Meta(description="why, in the method's own words")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", description="ISO 4217")]
 Amount = Annotated[int, Meta(gt=0, le=10**12, description="minor units")]
 Total = Annotated[int, Meta(ge=0, le=10**12, description="minor units, all together so far")]
-Instant = Annotated[str, Meta(description="when it changed last, RFC 3339")]
+Instant = Annotated[str, Meta(description="when it changed last, RFC 3339", extra_json_schema=_NO_NUL)]
 
 
 class Unfit(Exception):
@@ -181,7 +182,13 @@ class ProviderDispute(msgspec.Struct, frozen=True, kw_only=True):
     amount: Amount
     currency: Currency
     code: Annotated[Text, Meta(description="why, in the scheme's own words")]
-    respond_by: Annotated[Text, Meta(description="the last moment for evidence, RFC 3339")]
+    respond_by: Annotated[
+        Text,
+        Meta(
+            description="the last moment for evidence, RFC 3339, within two years",
+            extra_json_schema={"format": "date-time"},
+        ),
+    ]
 
 
 class ProviderEvidence(msgspec.Struct, frozen=True, kw_only=True):

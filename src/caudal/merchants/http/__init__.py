@@ -135,8 +135,8 @@ async def change_settings(context: Context, request: Request) -> Response:
     """Say what becomes of a merchant's late payments, and of refunds that its balance does not cover."""
     operator = await authenticate_operator(context, request)
     asking, asked = _asking(context, request, operator), read_settings(request.body)
-    settings = msgspec.structs.asdict(asked)
-    if not any(settings.values()):
+    settings = asked.changes()
+    if not settings:
         error = FieldError(field="/late_payments", code="missing", detail="or refunds_beyond_balance; nothing changes")
         raise Invalid("invalid_request", "the request has errors", errors=(error,))
     return _answered(await commands.change_settings(context, asking, _id_of("mer", request), **settings))

@@ -78,8 +78,13 @@ class FeePlanAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class SettingsAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST …/settings`: what is named changes, at least one of them."""
 
-    late_payments: LatePayments | None = None
-    refunds_beyond_balance: RefundsBeyondBalance | None = None
+    late_payments: LatePayments | msgspec.UnsetType = msgspec.UNSET
+    refunds_beyond_balance: RefundsBeyondBalance | msgspec.UnsetType = msgspec.UNSET
+
+    def changes(self) -> dict[str, Any]:
+        """What is named, by its name."""
+        named = msgspec.structs.asdict(self)
+        return {name: value for name, value in named.items() if value is not msgspec.UNSET}
 
 
 class CreateKeyAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

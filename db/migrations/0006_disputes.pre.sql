@@ -3,6 +3,9 @@
 alter table payin
     add constraint payin_disputed_within_received check (refunded_minor + disputed_minor <= received_minor);
 
+-- The payer's account that a return goes to, sealed; where money cannot go back the way it came.
+alter table deposit add column destination bytea;
+
 create table dispute (
     shard integer not null,
     id uuid not null,

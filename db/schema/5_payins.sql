@@ -90,6 +90,8 @@ create table deposit (
     sealed bytea not null,
     created_at timestamptz not null,
     paid_at timestamptz,
+    -- The payer's account that a return goes to, sealed; where money cannot go back the way it came.
+    destination bytea,
     primary key (shard, id),
     constraint deposit_amount_positive check (amount_minor > 0),
     constraint deposit_parts_make_the_whole check (

@@ -11,9 +11,12 @@ from caudal.connectors import Declined
 from caudal.kernel.context import Context
 from caudal.ledger import Purpose
 from caudal.payins import store
-from tests.payins.books import assert_in_order, balances, house, postings_of
-from tests.payins.cast import DAY_S, Merchant, key_of
+from tests.payins.books import assert_in_order, balances, house, postings_of, rows
+from tests.payins.cast import DAY_S, TO, Merchant, key_of
 from tests.payins.desk import Desk
+
+COLOMBIAN = {"account": "12345678901", "bank": "1007", "kind": "savings"}
+COLOMBIAN |= {"holder_name": "Carlos Ruiz", "holder_document": "1020304050"}
 
 
 async def ended(ana: Merchant, desk: Desk, how: str) -> dict[str, Any]:
@@ -104,6 +107,40 @@ async def test_what_cannot_go_back_waits_for_an_operator(ana: Merchant, desk: De
     assert (await deposits(ana))[0]["amount_returned"] == 10_000
     assert len({order.key for order in desk.refunds}) == 2, "another return is another refund"
     await assert_in_order(context)
+
+
+async def test_what_can_go_to_a_bank_account_only_waits_until_an_operator_names_it(
+    ana: Merchant, desk: Desk, context: Context
+) -> None:
+    payin = await ana.asked("pse")
+    await ana.cancel(payin)
+    desk.pay(key_of(payin))
+    await ana.told("pse", "payment", desk.told(key_of(payin)))
+    [deposit] = await deposits(ana)
+    assert (deposit["amount_unapplied"], deposit["reason"]) == (payin["amount"], "closed")
+    assert await ana.work("deposit.return") == 0 and desk.refunds == []
+    path = f"/v1/operator/deposits/{deposit['id']}/returns"
+    assert (await ana.post(path, key=ana.olga)).fields == {"/destination": "missing"}
+    wrong = await ana.post(path, {"destination": {**COLOMBIAN, "account": "1"}}, key=ana.olga)
+    assert wrong.fields == {"/destination/account": "invalid_value"}
+    assert (await ana.post(path, {"destination": COLOMBIAN}, key=ana.olga)).status == 201
+    kept = await rows(context, "select destination from deposit")
+    assert COLOMBIAN["account"].encode() not in kept[0][0]
+    assert await ana.work("deposit.return") == 1
+    [order] = desk.refunds
+    assert order.destination is not None and order.destination.account == COLOMBIAN["account"]
+    assert (await deposits(ana))[0]["amount_returned"] == payin["amount"]
+    await assert_in_order(context)
+
+
+async def test_what_goes_back_the_way_it_came_asks_for_no_account(ana: Merchant, desk: Desk) -> None:
+    await ana.settings("unapplied")
+    payin = await ended(ana, desk, "expired")
+    desk.pay(key_of(payin))
+    await ana.told("pix", "payment", desk.told(key_of(payin)))
+    [deposit] = await deposits(ana)
+    refused = await ana.post(f"/v1/operator/deposits/{deposit['id']}/returns", {"destination": TO}, key=ana.olga)
+    assert refused.fields == {"/destination": "not_supported"}
 
 
 async def test_after_expiry_it_pays_the_payin_where_late_payments_are_accepted(

@@ -241,6 +241,8 @@ async def test_only_an_operator_with_a_key_may_ask(ana: Merchant, context: Conte
     assert (await ana.post(path)).status == 401
     assert (await ana.post(path, key=ana.olga, idempotency=None)).code == "key_missing"
     assert (await ana.post(path, {"amount": 1}, key=ana.olga)).status == 422
+    to = {"account": "646180157000000004", "holder_name": "Ana"}
+    assert (await ana.post(path, {"destination": to}, key=ana.olga)).fields == {"/destination": "not_supported"}
     for nobody in (f"dep_{'0' * 32}", "x", deposit.replace("dep_", "payin_")):
         assert (await ask(ana, nobody)).code == "not_found"
     await context.rows("update operator set revoked_at = now() returning 1")

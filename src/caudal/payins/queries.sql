@@ -76,27 +76,27 @@ select 1 / (count(*) = %s)::int from w
 
 -- name: read_deposits
 select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,
-    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at
+    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination
 from deposit where shard = %s and id = any(%s)
 
 -- name: insert_deposits
 with w as (
     insert into deposit (shard, id, book, version, provider, tracking_key, account, currency, amount_minor,
-        applied_minor, unapplied_minor, returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at)
+        applied_minor, unapplied_minor, returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination)
     select %s, * from unnest(%s::uuid[], %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[],
         %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::uuid[], %s::text[], %s::bytea[],
-        %s::timestamptz[], %s::timestamptz[])
+        %s::timestamptz[], %s::timestamptz[], %s::bytea[])
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
 -- name: update_deposits
 with w as (
     update deposit d set version = n.version, applied_minor = n.applied_minor, unapplied_minor = n.unapplied_minor,
-        returning_minor = n.returning_minor, returned_minor = n.returned_minor, reason = n.reason
+        returning_minor = n.returning_minor, returned_minor = n.returned_minor, reason = n.reason,
+        destination = n.destination
     from (select * from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::bigint[], %s::bigint[], %s::bigint[],
-        %s::bigint[],
-        %s::text[])
-        n(id, read_version, version, applied_minor, unapplied_minor, returning_minor, returned_minor, reason),
+        %s::bigint[], %s::text[], %s::bytea[])
+        n(id, read_version, version, applied_minor, unapplied_minor, returning_minor, returned_minor, reason, destination),
         (select %s::integer as shard) here offset 0) n
     where d.shard = n.shard and d.id = n.id and d.version = n.read_version
     returning 1)
@@ -201,7 +201,7 @@ order by created_at, id limit %s
 
 -- name: deposits_before
 select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,
-    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at
+    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination
 from deposit
 where shard = %(shard)s and book = %(book)s and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
     and (not %(unapplied)s or unapplied_minor > 0)
@@ -210,7 +210,7 @@ limit %(limit)s
 
 -- name: unapplied_deposits_before
 select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,
-    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at
+    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination
 from deposit
 where shard = %(shard)s and unapplied_minor > 0 and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
 order by created_at desc, id desc

@@ -164,6 +164,7 @@ BODIES: Final[dict[str, Any]] = {
     "ProviderCallback": methods.callbacks("pix")["payment"],
     "CaptureAsked": {"amount": 5_000, "final": False},
     "RefundAsked": {"amount": 5_000, "note": "one of two loaves came back"},
+    "ReturnAsked": {},
     "ResolveAsked": {"resolution": "the provider confirmed the payment; its callback was sent in error"},
     "AdvanceBody": {"seconds": 259_201},
     "CreateMerchantAsked": CREATE_MERCHANT,

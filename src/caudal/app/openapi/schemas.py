@@ -23,6 +23,7 @@ _NAMES: Final = {
     "CaptureAsked": "CreateCapture",
     "RefundAsked": "CreateRefund",
     "DestinationAsked": "RefundDestination",
+    "ReturnAsked": "CreateDepositReturn",
     "ResolveAsked": "ResolveDiscrepancy",
     "EvidenceBody": "DisputeEvidence",
     "EvidenceList": "DisputeEvidenceList",

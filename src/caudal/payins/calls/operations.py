@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import msgspec
 
 from caudal import connectors, ledger
@@ -136,9 +138,11 @@ async def _pay_out(context: Context, operation: Operation, payin: Payin) -> Oper
 
 def destination_of(context: Context, operation: Operation) -> Destination | None:
     """The bank account that a refund goes to, if the payer was asked for one."""
-    if operation.sealed is None:
-        return None
-    return msgspec.json.decode(context.sealer.open(operation.sealed, operation.id.bytes), type=Destination)
+    return _opened(context, operation.sealed, operation.id)
+
+
+def _opened(context: Context, sealed: bytes | None, id: UUID) -> Destination | None:
+    return None if sealed is None else msgspec.json.decode(context.sealer.open(sealed, id.bytes), type=Destination)
 
 
 def return_keys(deposit: Deposit) -> tuple[str, str]:
@@ -158,7 +162,7 @@ async def give_back(context: Context, deposit: Deposit) -> bool:
         mode="live" if deposit.book & 1 else "test",
         amount_minor=deposit.returning_minor,
         currency=deposit.currency,
-        destination=None,
+        destination=_opened(context, deposit.destination, deposit.id),
     )
     said = await connectors.of(context, deposit.provider).refund(order)
     if isinstance(said, Declined):

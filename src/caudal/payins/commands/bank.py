@@ -67,7 +67,10 @@ class RecordDeposit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RequestReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Send unapplied money back. Refuses: not_found, forbidden_transition, insufficient_funds."""
+    """Send unapplied money back, to `destination` (sealed) where it cannot go back the way it came.
+
+    Refuses: not_found, forbidden_transition, insufficient_funds.
+    """
 
     id: UUID
     book: int
@@ -75,6 +78,7 @@ class RequestReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     currency: str
     operator: Operator
     entry: UUID
+    destination: bytes | None
     key: Key
     request_id: str
     lane: Lane = Lane.NORMAL
@@ -89,7 +93,9 @@ class RequestReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             yield ledger.ACCOUNTS, account
 
     def decide(self, view: View) -> Decision | Refused:
-        return decide.request_return(view, id=self.id, operator=self.operator, entry=self.entry)
+        return decide.request_return(
+            view, id=self.id, operator=self.operator, entry=self.entry, destination=self.destination
+        )
 
     def render(self, outcome: Any) -> Answer:
         if isinstance(outcome, Refused):

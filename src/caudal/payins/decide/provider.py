@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 
 from caudal import ledger
-from caudal.connectors import Declined, PaymentState
+from caudal.connectors import CAPABILITIES, Declined, PaymentState
 from caudal.kernel.commit import Decision, Due, Put, View
 from caudal.kernel.http import encode
 from caudal.payins import postings
@@ -98,8 +98,9 @@ def note(
         if state.captured_minor != payin.amount_minor or strayed:
             return _not_its_money(view, payin, provider, state, sealed, done, kind="other_amount", returns=False)
         if payin.status in _ENDED_WITHOUT_MONEY and not _takes_late_money(view, payin):
-            # What came after expiry waits for an operator, like any late deposit; the rest is sent back at once.
-            returns = payin.status is not Status.EXPIRED
+            # What came after expiry waits for an operator, like any late deposit, and so does what can go to a bank
+            # account only, which nobody has asked the payer for; the rest is sent back at once.
+            returns = payin.status is not Status.EXPIRED and CAPABILITIES[provider].refund == "provider"
             return _not_its_money(view, payin, provider, state, sealed, done, kind="late_success", returns=returns)
         return _received(view, payin, happening, state, done)
     return _moved(view, payin, happening, state, done)
@@ -268,7 +269,7 @@ def _not_its_money(
         returning_minor=amount if returns else 0,
         returned_minor=0,
         payin=payin.id,
-        reason="closed" if returns else "late" if kind == "late_success" else "other_amount",
+        reason=kind if kind == "other_amount" else "late" if payin.status is Status.EXPIRED else "closed",
         sealed=sealed,
         created_at=view.at,
     )

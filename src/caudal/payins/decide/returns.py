@@ -11,7 +11,7 @@ import msgspec
 from caudal import ledger
 from caudal.kernel import ids
 from caudal.kernel.clock import rfc3339
-from caudal.kernel.commit import Decision, Due, Put, View
+from caudal.kernel.commit import Decision, Due, Event, Put, View
 from caudal.kernel.errors import Refused
 from caudal.merchants import AUDIT, BOOKS, AuditRecord, Operator, refuse_ended, refuse_revoked
 from caudal.payins import postings
@@ -25,7 +25,9 @@ from caudal.payins.states import Happening, Status
 RETURN: Final = "deposit.return"
 
 
-def request_return(view: View, *, id: UUID, operator: Operator, entry: UUID) -> Decision | Refused:
+def request_return(
+    view: View, *, id: UUID, operator: Operator, entry: UUID, destination: bytes | None
+) -> Decision | Refused:
     """An operator sends unapplied money back to whoever paid it."""
     refusal = refuse_revoked(view, operator.digest)
     if refusal is not None:
@@ -44,18 +46,14 @@ def request_return(view: View, *, id: UUID, operator: Operator, entry: UUID) -> 
     if isinstance(outcome, ledger.Refused):
         return Refused("insufficient_funds", "the unapplied balance does not cover the return")
     new = msgspec.structs.replace(
-        deposit, version=deposit.version + 1, unapplied_minor=0, returning_minor=deposit.returning_minor + amount
+        deposit,
+        version=deposit.version + 1,
+        unapplied_minor=0,
+        returning_minor=deposit.returning_minor + amount,
+        destination=destination,
     )
     event = deposit_event(new, "deposit.return_requested")
-    audit = AuditRecord(
-        id=entry,
-        at=view.at,
-        actor=ids.public("op", operator.id),
-        action=event.type,
-        subject=ids.public("dep", id),
-        detail=event.data,
-    )
-    puts = [Put(DEPOSITS, new), Put(AUDIT, audit), *ledger.puts(outcome)]
+    puts = [Put(DEPOSITS, new), Put(AUDIT, _entry(view, entry, operator, event)), *ledger.puts(outcome)]
     if held and payin is not None:
         detail = payin.details()
         left = tuple(other for other in detail.deposits if other != id)
@@ -73,6 +71,18 @@ def request_return(view: View, *, id: UUID, operator: Operator, entry: UUID) -> 
         events=(event,),
         due=(Due(at=view.at, kind=RETURN, subject=id, book=deposit.book),),
         subject=id,
+    )
+
+
+def _entry(view: View, id: UUID, operator: Operator, event: Event) -> AuditRecord:
+    """What the audit trail keeps of it."""
+    return AuditRecord(
+        id=id,
+        at=view.at,
+        actor=ids.public("op", operator.id),
+        action=event.type,
+        subject=ids.public("dep", event.subject),
+        detail=event.data,
     )
 
 

@@ -109,7 +109,7 @@ async def refund(context: Context, request: Request) -> Response:
     if errors:
         raise Invalid("invalid_request", "the request has errors", errors=errors)
     payin, id = await _payin_of(context, request, caller), ids.uuid7(caller.slot)
-    sealed = _destination(context, payin, asked.destination, id)
+    sealed = sealed_destination(context, payin, asked.destination, id)
     return await _carried_out(
         context,
         request,
@@ -124,8 +124,8 @@ async def refund(context: Context, request: Request) -> Response:
     )
 
 
-def _destination(context: Context, payin: Payin, asked: DestinationAsked | None, id: UUID) -> bytes | None:
-    """The payer's account, sealed. Raises Invalid where one is missing, wrong, or not asked for."""
+def sealed_destination(context: Context, payin: Payin, asked: DestinationAsked | None, id: UUID) -> bytes | None:
+    """The payer's account, sealed for what has this id. Raises Invalid where it is missing, wrong, or not asked for."""
     by_account = payin.method not in CAPABILITIES or CAPABILITIES[payin.method].refund == "bank_account"
     if asked is None:
         if by_account:

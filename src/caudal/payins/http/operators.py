@@ -8,18 +8,19 @@ from uuid import UUID
 import msgspec
 
 from caudal import connectors
-from caudal.connectors import ProviderHealth
+from caudal.connectors import CONNECTORS, ProviderHealth
 from caudal.contracts.pages import cursor_of, page_of
 from caudal.kernel import ids
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid, Refused
-from caudal.kernel.http import Request, Response, Route, no_body, ok, query_of
+from caudal.kernel.http import Request, Response, Route, ok, query_of
 from caudal.kernel.parse import parser
 from caudal.merchants import authenticate_operator, operator_key
 from caudal.merchants import place_of as place_of_merchant
 from caudal.payins import commands, store
 from caudal.payins.http.answering import committed, id_of, place_of
-from caudal.payins.model import DepositBody, DiscrepancyBody, deposit_body, discrepancy_body
+from caudal.payins.http.operations import DestinationAsked, sealed_destination
+from caudal.payins.model import Deposit, DepositBody, DiscrepancyBody, deposit_body, discrepancy_body
 
 
 class DepositQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,11 +71,23 @@ async def _book(context: Context, merchant: str, *, live: bool) -> int:
     return place.slot * 2 + live
 
 
+class ReturnAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Send money back. `destination` where it cannot go back the way it came: what vouchers and bank redirects brought.
+
+    A transfer goes back to the account that it came from.
+    """
+
+    destination: DestinationAsked | None = None
+
+
+_parse_return = parser(ReturnAsked)
+
+
 async def return_deposit(context: Context, request: Request) -> Response:
     """Send what is unapplied of a deposit back to whoever paid it."""
     operator = await authenticate_operator(context, request)
     key = operator_key(context, request, operator)
-    no_body(request)
+    asked = _parse_return(request.body or b"{}")
     id = id_of("dep", request.parameters[0])
     shard = context.settings.shard
     deposit = await store.deposit(context, shard, id)
@@ -87,10 +100,25 @@ async def return_deposit(context: Context, request: Request) -> Response:
         currency=deposit.currency,
         operator=operator,
         entry=ids.uuid7(),
+        destination=await _destination(context, shard, deposit, asked.destination),
         key=key,
         request_id=request.id,
     )
     return await committed(context, shard, command, request)
+
+
+async def _destination(context: Context, shard: int, deposit: Deposit, asked: DestinationAsked | None) -> bytes | None:
+    """The payer's account, sealed. Raises Invalid where it is missing, wrong, or not asked for."""
+    if deposit.provider not in CONNECTORS:
+        if asked is not None:
+            detail = "a transfer goes back to the account that it came from"
+            error = FieldError(field="/destination", code="not_supported", detail=detail)
+            raise Invalid("invalid_request", "the request has errors", errors=(error,))
+        return None
+    assert deposit.payin is not None, "what a provider took was for a payin"
+    payin = await store.payin_row(context, shard, deposit.payin)
+    assert payin is not None, "a payin is never removed"
+    return sealed_destination(context, payin, asked, deposit.id)
 
 
 class DiscrepancyQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,6 +232,7 @@ ROUTES: Final = (
         handler=return_deposit,
         summary="Return unapplied money",
         who="operator",
+        body=ReturnAsked,
         answer=DepositBody,
         answers=201,
         keyed="required",

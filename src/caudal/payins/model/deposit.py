@@ -15,7 +15,8 @@ from caudal.kernel.clock import rfc3339
 class Deposit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Money that was reported once. applied + unapplied + returning + returned = amount.
 
-    `created_at` is when it was booked, `paid_at` when the payer's bank sent it, as it was reported.
+    `created_at` is when it was booked, `paid_at` when the payer's bank sent it, as it was reported. `sealed` is who
+    paid; `destination` is the payer's bank account, sealed, once an operator has named one for a return.
     """
 
     id: UUID
@@ -35,6 +36,7 @@ class Deposit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sealed: bytes
     created_at: datetime
     paid_at: datetime | None = None
+    destination: bytes | None = None
 
 
 class DepositBody(msgspec.Struct, frozen=True, kw_only=True):

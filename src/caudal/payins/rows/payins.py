@@ -191,6 +191,7 @@ class Deposits(Table[UUID, Deposit]):
             byteas([d.sealed for d in records]),
             timestamps([d.created_at for d in records]),
             timestamps([d.paid_at for d in records]),
+            byteas([d.destination for d in records]),
         )
         yield SQL["insert_deposits"], (head.shard, *columns, len(records))
 
@@ -205,6 +206,7 @@ class Deposits(Table[UUID, Deposit]):
             bigints([d.returning_minor for d in records]),
             bigints([d.returned_minor for d in records]),
             texts([d.reason for d in records]),
+            byteas([d.destination for d in records]),
         )
         yield SQL["update_deposits"], (*columns, head.shard, len(changes))
 

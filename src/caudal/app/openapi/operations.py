@@ -142,8 +142,8 @@ _NOTES: Final = {
     "first file that is taken puts the dispute `under_review`.",
     "create_callback_spei": "The tracking key counts once, for ever. A report with a known key and other content is "
     "refused; one for an unknown account is booked and kept as unapplied.",
-    "create_deposit_return": "The return is under way when this answers; an event tells how it ended. Transfers, cards, "
-    "Pix and M-Pesa go back the way they came; money of PSE or of a boleto needs the payer's account.",
+    "create_deposit_return": "The return is under way when this answers; an event tells how it ended. Transfers, "
+    "cards, Pix and M-Pesa go back the way they came; money of PSE or of a boleto needs the payer's account.",
     "create_clock_advance": "Test mode only, and forward only. Live keys are answered with 404.",
     "create_merchant_fee_plan": "Payins that exist keep the plan that they were created with.",
     "create_merchant_key": "The key's text is `secret` in this answer, and nowhere afterwards.",

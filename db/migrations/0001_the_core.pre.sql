@@ -1,9 +1,4 @@
--- The whole schema as it is today. Migrations lead to it; a test proves that.
---
--- `shard` leads every primary key, unique key and index, except in the two reference tables `placement` and
--- `directory`, which say where things are. No sequences, triggers, functions or foreign keys. Money is bigint in minor
--- units, time is timestamptz. `book` is one of a merchant's two sets of books: slot * 2, + 1 for live; slot 0 is the
--- house. Tables that grow with traffic have their primary key and (shard, book, time), no more.
+-- The core: what db/README.md says of the schema holds here, too.
 
 -- ── Where things are ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -28,6 +23,13 @@ create table migration (
     number integer primary key,
     name text not null,
     applied_at timestamptz not null default clock_timestamp()
+);
+
+-- By which each process sees at its start that it has the key-encryption key under which everything here is sealed.
+create table sealing_key (
+    only_one boolean primary key,
+    check_value bytea not null,
+    constraint sealing_key_is_one check (only_one)
 );
 
 -- ── The write path ──────────────────────────────────────────────────────────────────────────────────────────────

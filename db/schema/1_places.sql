@@ -22,3 +22,10 @@ create table migration (
     name text not null,
     applied_at timestamptz not null default clock_timestamp()
 );
+
+-- By which each process sees at its start that it has the key-encryption key under which everything here is sealed.
+create table sealing_key (
+    only_one boolean primary key,
+    check_value bytea not null,
+    constraint sealing_key_is_one check (only_one)
+);

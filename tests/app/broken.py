@@ -259,6 +259,7 @@ UNWATCHED = {
     "a secret's trace: changed, it lets nobody in": "api_key.digest api_key.hint operator.digest operator.hint"
     " directory.*",
     "where things are: changed, they are not found": "placement.* migration.*",
+    "changed, no process begins any more": "sealing_key.*",
     "work to come and how far readers are; what was done stands in history": "due.* consumer.* payin_search.*",
     "the next batch's clock, and what finds a batch again": "shard.last_at batch.id batch.commands",
 }

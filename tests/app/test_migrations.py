@@ -199,7 +199,7 @@ def test_the_command_says_so_in_one_line(empty: str) -> None:
 
 # The schema's laws
 
-WITHOUT_SHARD = {"placement", "directory", "migration", "shard"}
+WITHOUT_SHARD = {"placement", "directory", "migration", "sealing_key", "shard"}
 
 
 def test_shard_leads_every_key_and_index(database_url: str) -> None:

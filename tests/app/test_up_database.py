@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import os
 import subprocess
 import sys
@@ -12,22 +14,26 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from caudal.app import first
 from caudal.app.state import Ready, Secrets
-from caudal.app.up import Prepared, reset, up
+from caudal.app.up import Prepare, Prepared, reset, up
 from caudal.kernel.commit import PostgresPort
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
 from caudal.kernel.postgres import NotDurable
+from caudal.kernel.seal import WrongKek
 from caudal.kernel.settings import Settings
 from tests.conftest import KEK, settings_of
 from tests.kernel.toy import Note, shard, soon
 
 
-async def prepare(settings: Settings, secrets: Secrets) -> Prepared:
+async def prepared(settings: Settings, secrets: Secrets) -> Prepared:
     return Prepared(operator_key="op_first", demo_key="sk_test_first")
 
 
-async def ended(var: Path, database_url: str, seen: Callable[[Ready], bool] = lambda _: True) -> tuple[int, list[str]]:
+async def ended(
+    var: Path, database_url: str, seen: Callable[[Ready], bool] = lambda _: True, prepare: Prepare = prepared
+) -> tuple[int, list[str]]:
     """The exit status of `caudal demo` without any service, and what it said."""
     said: list[str] = []
 
@@ -39,6 +45,19 @@ async def ended(var: Path, database_url: str, seen: Callable[[Ready], bool] = la
         settings, prepare=prepare, show=show, demo_only=True, say=said.append, services=lambda settings: []
     )
     return status, said
+
+
+def begun(command: str, database_url: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    """A process of caudal that has ended."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("CAUDAL_")}
+    return subprocess.run(
+        [sys.executable, "-m", "caudal", command],
+        env={**outside, "CAUDAL_DATABASE_URL": database_url, "CAUDAL_PORT": "0", **changed},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -56,7 +75,10 @@ async def test_a_durable_server_is_used_and_left_alone(tmp_path: Path, database_
 
     assert await ended(tmp_path, database_url, seen) == (0, [])
     assert not (tmp_path / "postgres").exists()
-    assert await reset(Settings(var=str(tmp_path), database_url=database_url)) == 0
+    secrets, said = (tmp_path / "secrets.json").read_text(), list[str]()
+    assert await reset(Settings(var=str(tmp_path)), say=said.append) == 0
+    assert (tmp_path / "secrets.json").read_text() == secrets, "the database is sealed under it"
+    assert [line.endswith("cannot be read without it") for line in said] == [True]
     with psycopg.connect(database_url) as connection:
         assert connection.execute("select id from shard order by id").fetchall() == [(0,), (1,)]
 
@@ -75,15 +97,7 @@ async def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("process", "status"), [("web", 3), ("worker", 2)])
 def test_no_process_begins_on_a_server_that_may_forget(forgetful: str, process: str, status: int) -> None:
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("CAUDAL_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "caudal", process],
-        env={**outside, "CAUDAL_DATABASE_URL": forgetful, "CAUDAL_KEK": KEK, "CAUDAL_PORT": "0"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = begun(process, forgetful, CAUDAL_KEK=KEK)
     assert done.returncode == status
     assert "synchronous_commit is off" in done.stderr and "Traceback" not in done.stderr
 
@@ -104,3 +118,64 @@ async def test_a_server_that_becomes_forgetful_is_not_written_to(database_url: s
         await written.submit(Note(text="x"), soon(0.3))
     assert refused.value.code == "database_unavailable"
     await written.stop(within_s=0.1)
+
+
+# The key that a database is sealed under
+
+OTHER = base64.b64encode(bytes(32)).decode()
+
+
+async def entered(database_url: str, **changed: object) -> None:
+    async with Context(settings_of(database_url, **changed), name="test"):
+        pass
+
+
+async def test_a_process_with_another_key_does_not_begin(database_url: str) -> None:
+    await entered(database_url)
+    with pytest.raises(WrongKek, match="CAUDAL_KEK_FORMER"):
+        await entered(database_url, kek=OTHER)
+    await entered(database_url)
+
+
+async def test_the_key_changes_where_its_former_one_is_known_and_can_change_back(database_url: str) -> None:
+    await entered(database_url)
+    await entered(database_url, kek=OTHER, kek_former=KEK)
+    with pytest.raises(WrongKek):
+        await entered(database_url)
+    await entered(database_url, kek=OTHER)
+    await entered(database_url, kek=KEK, kek_former=OTHER)
+    await entered(database_url)
+
+
+async def test_of_several_first_processes_with_keys_of_their_own_one_begins(database_url: str) -> None:
+    keys = [base64.b64encode(bytes([n]) * 32).decode() for n in range(4)]
+    begun = await asyncio.gather(*(entered(database_url, kek=key) for key in keys), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in begun) == ["NoneType", "WrongKek", "WrongKek", "WrongKek"]
+
+
+async def test_nothing_is_written_under_a_key_that_the_database_left_behind(database_url: str) -> None:
+    async with Context(settings_of(database_url), name="test") as context:
+        await entered(database_url, kek=OTHER, kek_former=KEK)
+        with pytest.raises(Retry) as refused:
+            await context.commit(0, Note(text="x"), soon(0.3))
+        assert refused.value.code == "database_unavailable"
+        await context.shard(0).stop(within_s=0.1)
+
+
+@pytest.mark.parametrize(("process", "status"), [("web", 3), ("worker", 2)])
+async def test_a_process_says_in_a_line_that_the_database_is_sealed_under_another_key(
+    database_url: str, process: str, status: int
+) -> None:
+    await entered(database_url)
+    done = begun(process, database_url, CAUDAL_KEK=OTHER)
+    assert done.returncode == status
+    assert "sealed under another key-encryption key" in done.stderr and "Traceback" not in done.stderr
+
+
+async def test_a_second_directory_on_the_same_database_is_refused_before_it_seals_anything(
+    tmp_path: Path, database_url: str
+) -> None:
+    for _ in range(2):
+        assert await ended(tmp_path / "one", database_url, prepare=first.prepare) == (0, [])
+    with pytest.raises(WrongKek):
+        await ended(tmp_path / "two", database_url, prepare=first.prepare)

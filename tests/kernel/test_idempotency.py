@@ -50,7 +50,7 @@ def test_a_malformed_key_is_refused_by_name(header: bytes) -> None:
 def test_where_money_moves_a_key_is_needed() -> None:
     assert header_of(request(None)) is None
     with pytest.raises(Invalid) as refused:
-        key_of(request(None), 2, SECRET)
+        key_of(request(None), 2, [SECRET])
     assert refused.value.code == "key_missing"
 
 
@@ -61,17 +61,23 @@ def test_what_is_stored_says_nothing_of_the_key() -> None:
 
 
 def test_quoted_and_bare_are_the_same_key() -> None:
-    assert key_of(request(b"abc"), 2, SECRET) == key_of(request(b'"abc"'), 2, SECRET)
-    assert key_of(request(b"abc"), 2, SECRET).place != key_of(request(b"abc"), 3, SECRET).place
+    assert key_of(request(b"abc"), 2, [SECRET]) == key_of(request(b'"abc"'), 2, [SECRET])
+    assert key_of(request(b"abc"), 2, [SECRET]).place != key_of(request(b"abc"), 3, [SECRET]).place
 
 
 @pytest.mark.parametrize("changed", [{"method": "PUT"}, {"path": "/v1/payins/x"}, {"body": b"{ }"}])
 def test_the_fingerprint_is_of_method_path_and_raw_body(changed: dict[str, Any]) -> None:
-    asked = key_of(request(b"abc"), 2, SECRET)
-    other = key_of(request(b"abc", **changed), 2, SECRET)
+    asked = key_of(request(b"abc"), 2, [SECRET])
+    other = key_of(request(b"abc", **changed), 2, [SECRET])
     assert asked.place == other.place and asked.fingerprint != other.fingerprint
 
 
 def test_the_fingerprint_needs_the_secret() -> None:
     assert fingerprint(SECRET, "POST", "/", b"") != fingerprint(b"t" * 32, "POST", "/", b"")
     assert len(fingerprint(SECRET, "POST", "/", b"")) == 16
+
+
+def test_what_was_asked_under_a_former_secret_is_known() -> None:
+    before, after = key_of(request(b"abc"), 2, [SECRET]), key_of(request(b"abc"), 2, [b"t" * 32, SECRET])
+    assert after.fingerprint != before.fingerprint and after.former == (before.fingerprint,)
+    assert before.former == ()

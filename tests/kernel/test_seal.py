@@ -59,7 +59,7 @@ def test_what_a_former_key_sealed_still_opens_and_everything_new_is_under_the_ne
 def test_each_purpose_has_a_key_of_its_own() -> None:
     keys = {derive(KEK, purpose) for purpose in ("payer data", "fingerprints", "search")}
     assert len(keys) == 3 and all(len(key) == 32 for key in keys)
-    assert SEALER.fingerprint_key == derive(KEK, "fingerprints")
+    assert SEALER.fingerprint_keys == (derive(KEK, "fingerprints"),)
 
 
 def test_a_search_term_says_nothing_and_belongs_to_one_book_and_field() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
 
 from caudal.kernel.context import Context
-from tests.conftest import settings_of
+from tests.conftest import KEK, settings_of
 from tests.payins.books import assert_in_order, rows
 from tests.payins.cast import Merchant
 
@@ -45,6 +46,15 @@ async def test_the_answer_survives_a_restart(database_url: str, ana: Merchant) -
         restarted = Merchant(context, ana.merchant, ana.key, ana.olga)
         again = await restarted.create("k")
     assert (again.body, again.headers["idempotent-replayed"]) == (first.body, "true")
+
+
+async def test_the_answer_survives_a_change_of_the_key_encryption_key(database_url: str, ana: Merchant) -> None:
+    first = await ana.create("k")
+    changed = settings_of(database_url, kek=base64.b64encode(bytes(32)).decode(), kek_former=KEK)
+    async with Context(changed, name="changed") as context:
+        asking = Merchant(context, ana.merchant, ana.key, ana.olga)
+        assert (await asking.create("k")).body == first.body
+        assert (await asking.create("k", amount=20_000)).code == "key_reused"
 
 
 async def test_a_hundred_at_once_are_one(ana: Merchant, context: Context) -> None:

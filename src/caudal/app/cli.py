@@ -114,7 +114,8 @@ def reset() -> None:
     """Delete what `caudal up` keeps in this directory: database, secrets, sandbox, logs. There is no way back.
 
     Only what caudal made in CAUDAL_VAR (./var) goes, the database below /var/lib/caudal that root was given too. A
-    database of CAUDAL_DATABASE_URL is left alone. Exits 0; 1 while `caudal up` runs here, and nothing is deleted then.
+    database of CAUDAL_DATABASE_URL is left alone, and so is secrets.json where one was used. Exits 0; 1 while
+    `caudal up` runs here, and nothing is deleted then.
     """
     from caudal.app.up import reset as clear
 
@@ -129,8 +130,8 @@ def web() -> None:
     banks' callbacks. `/livez` and `/readyz` say how it is.
 
     SIGTERM and Ctrl-C answer what was accepted within 10 seconds, then it exits 0. Exits 2 for a wrong setting; 3
-    when it cannot begin: the port is taken, or the database may lose what it acknowledges. A database that does not
-    answer is waited for, with 503.
+    when it cannot begin: the port is taken, or the database may lose what it acknowledges or is sealed under another
+    key. A database that does not answer is waited for, with 503.
     """
     from caudal.app.edge import serve
 
@@ -145,8 +146,8 @@ def worker() -> None:
     back through the sandbox bank. Without a worker nothing expires, nothing is returned, and searches stay behind.
 
     SIGTERM and Ctrl-C end it after its present step; what it had claimed is due again after CAUDAL_LEASE_S. Exits 0
-    then; 2 for a wrong setting or a database that may lose what it acknowledges. One that does not answer is waited
-    for.
+    then; 2 for a wrong setting, or a database that may lose what it acknowledges or is sealed under another key. One
+    that does not answer is waited for.
     """
     from caudal.app.worker import serve
 

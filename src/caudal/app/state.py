@@ -38,6 +38,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     provider_secret_test: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(32))
     operator_key: str | None = None
     demo_key: str | None = None
+    seals_elsewhere: bool = False  # a database of CAUDAL_DATABASE_URL, which outlives this directory's data
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +83,14 @@ def read_secrets(var: Path, *, may_make: bool) -> Secrets:
     )
     write_secrets(var, made)
     return made
+
+
+def seals_elsewhere(var: Path) -> bool:
+    """Whether this directory's secrets belong to a database of CAUDAL_DATABASE_URL, too."""
+    try:
+        return msgspec.json.decode((var / "secrets.json").read_bytes(), type=Secrets).seals_elsewhere
+    except (FileNotFoundError, msgspec.DecodeError):
+        return False
 
 
 def write_secrets(var: Path, kept: Secrets) -> None:

@@ -206,6 +206,9 @@ def _with_secrets(settings: Settings) -> tuple[Settings, Secrets]:
     var = Path(settings.var)
     is_new = settings.kek is not None or not (var / "postgres" / "data").exists()
     secrets = state.read_secrets(var, may_make=is_new)
+    if settings.database_url is not None and not secrets.seals_elsewhere:
+        secrets = msgspec.structs.replace(secrets, seals_elsewhere=True)
+        state.write_secrets(var, secrets)
     names = ("kek", "spei_secret_test", "spei_secret_live", "provider_secret_test")
     given = {name: getattr(settings, name) or getattr(secrets, name) for name in names}
     return msgspec.structs.replace(settings, **given), secrets
@@ -268,7 +271,7 @@ async def down(settings: Settings, *, say: Callable[[str], None] = tell) -> int:
 async def reset(settings: Settings, *, say: Callable[[str], None] = tell) -> int:
     """Delete what `caudal up` made in this directory: database, secrets, sandbox, logs. Refused while it runs.
 
-    A database of CAUDAL_DATABASE_URL is not ours to delete.
+    A database of CAUDAL_DATABASE_URL is not ours to delete, nor are the secrets without which it cannot be read.
     """
     var = _var(settings)
     if not var.exists():
@@ -278,8 +281,12 @@ async def reset(settings: Settings, *, say: Callable[[str], None] = tell) -> int
             await Cluster(var / "postgres", say=say).remove()
             for name in state.FOLDERS:
                 await asyncio.to_thread(shutil.rmtree, var / name, ignore_errors=True)
+            kept = ("secrets.json",) if state.seals_elsewhere(var) else ()
             for name in state.FILES:
-                (var / name).unlink(missing_ok=True)
+                if name not in kept:
+                    (var / name).unlink(missing_ok=True)
+            for name in kept:
+                say(f"{var / name} is kept: a database of CAUDAL_DATABASE_URL cannot be read without it")
     except (UpError, ClusterError) as error:
         say(f"caudal: {error}")
         return 1

@@ -22,6 +22,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError, Fault, Refused
 from caudal.kernel.http import JSON, Handler, Request, Response, header_error, refuse_query
 from caudal.kernel.postgres import NotDurable
+from caudal.kernel.seal import WrongKek
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Web:
             if message["type"] == "lifespan.startup":
                 try:
                     await self._context.__aenter__()
-                except NotDurable as error:
+                except (NotDurable, WrongKek) as error:
                     await send({"type": "lifespan.startup.failed", "message": f"caudal: {error}"})
                     return
                 await send({"type": "lifespan.startup.complete"})

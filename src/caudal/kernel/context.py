@@ -14,7 +14,7 @@ from caudal.kernel import db
 from caudal.kernel.commit import Command, Limits, PostgresPort, Result, Row, Shard
 from caudal.kernel.errors import Retry
 from caudal.kernel.postgres import NotDurable, verify_durable
-from caudal.kernel.seal import Sealer
+from caudal.kernel.seal import Sealer, WrongKek
 from caudal.kernel.settings import SettingError, Settings
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ _LOOK_S: Final = 2.0  # for the server that is up; the writer's own connections 
 class Context:
     """One process's way to the world. `async with` opens and closes it.
 
-    Entering raises NotDurable for a server that may lose what it acknowledges; one that does not answer is waited for
-    by whoever asks it.
+    Entering raises NotDurable for a server that may lose what it acknowledges, and WrongKek for a database that is
+    sealed under another key; one that does not answer, or has no schema yet, is waited for by whoever asks it.
     """
 
     def __init__(self, settings: Settings, *, name: str, readers: int = 4) -> None:
@@ -54,9 +54,12 @@ class Context:
         try:
             async with self.pool.connection(timeout=_LOOK_S) as connection:
                 await verify_durable(connection)
+                await self.sealer.verify(connection)
         except psycopg.OperationalError:
             log.warning("the database does not answer yet")
-        except NotDurable:
+        except psycopg.errors.UndefinedTable:
+            log.warning("the database has no schema yet, or one of before: `caudal migrate` makes it")
+        except (NotDurable, WrongKek):
             await self.pool.close()
             raise
         return self
@@ -77,7 +80,7 @@ class Context:
         """A shard's queue, started at its first use."""
         found = self._shards.get(id)
         if found is None:
-            found = Shard(id, PostgresPort(self._url), limits_of(self.settings))
+            found = Shard(id, PostgresPort(self._url, self.sealer), limits_of(self.settings))
             found.start()
             self._shards[id] = found
         return found

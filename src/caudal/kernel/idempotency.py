@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from typing import Final
 
 from caudal.kernel.commit import Key
@@ -46,24 +47,24 @@ def header_of(request: Request) -> str | None:
     return text
 
 
-def key_of(request: Request, book: int, secret: bytes, prefix: str = "") -> Key:
+def key_of(request: Request, book: int, secrets: Sequence[bytes], prefix: str = "") -> Key:
     """The key of a request that must have one; `prefix` is its object's. Raises Invalid without."""
-    key = optional_key_of(request, book, secret, prefix)
+    key = optional_key_of(request, book, secrets, prefix)
     if key is None:
         error = FieldError(field="Idempotency-Key", code="missing", detail="this header is needed")
         raise Invalid("key_missing", "a request that moves money needs an Idempotency-Key", errors=(error,))
     return key
 
 
-def optional_key_of(request: Request, book: int, secret: bytes, prefix: str = "") -> Key | None:
-    """The key of a request that may have one. Raises Invalid when it is malformed."""
+def optional_key_of(request: Request, book: int, secrets: Sequence[bytes], prefix: str = "") -> Key | None:
+    """The key of a request that may have one; `secrets` are today's and former ones. Raises Invalid when malformed."""
     text = header_of(request)
     if text is None:
         return None
-    print_of = fingerprint(secret, request.method, request.path, request.body)
-    return Key(book=book, digest=digest("api", text), fingerprint=print_of, prefix=prefix)
+    newest, *former = (fingerprint(secret, request.method, request.path, request.body) for secret in secrets)
+    return Key(book=book, digest=digest("api", text), fingerprint=newest, former=tuple(former), prefix=prefix)
 
 
 def following(key: Key, step: str) -> Key:
     """The key of a later step of what a key began."""
-    return Key(book=key.book, digest=digest(step, key.digest.hex()), fingerprint=key.fingerprint)
+    return Key(book=key.book, digest=digest(step, key.digest.hex()), fingerprint=key.fingerprint, former=key.former)

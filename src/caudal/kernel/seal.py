@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
+import psycopg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from caudal.kernel.ids import random_bytes
+from caudal.kernel.settings import SettingError
 
 _FORMAT: Final = b"\x01"
 _NONCE_BYTES: Final = 12
+_CHECK_BYTES: Final = 16
 _SHORTEST: Final = 1 + _NONCE_BYTES + 16  # format, nonce, tag
 
 
 class SealError(Exception):
     """A sealed value was changed, belongs elsewhere, or was sealed under another key."""
+
+
+class WrongKek(SettingError):
+    """The database is sealed under a key-encryption key that this process does not have."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this database is sealed under another key-encryption key: neither CAUDAL_KEK nor CAUDAL_KEK_FORMER is it "
+            "(`caudal up` keeps the one that it made in secrets.json of its directory)"
+        )
 
 
 def derive(kek: bytes, purpose: str) -> bytes:
@@ -36,7 +49,8 @@ class Sealer:
     def __init__(self, kek: bytes, former: Sequence[bytes] = ()) -> None:
         self._cipher = AESGCM(derive(kek, "payer data"))
         self._former = [AESGCM(derive(key, "payer data")) for key in former]
-        self.fingerprint_key = derive(kek, "fingerprints")
+        self.fingerprint_keys = tuple(derive(key, "fingerprints") for key in (kek, *former))
+        self._checks = [derive(key, "check")[:_CHECK_BYTES] for key in (kek, *former)]
         self._search_key = derive(kek, "search")
 
     def seal(self, value: bytes, place: bytes) -> bytes:
@@ -59,3 +73,19 @@ class Sealer:
         """What a value is searched by: 16 bytes that say nothing of it to whoever has no key."""
         message = f"{book}\n{field}\n{value}".encode()
         return hmac.digest(self._search_key, message, "sha256")[:16]
+
+    async def verify(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Compare the key with the one that the database remembers, by a value that says nothing of it.
+
+        The first process leaves its own there; one that knows the remembered key as a former one puts its newer one in
+        its place. Raises WrongKek.
+        """
+        newest = self._checks[0]
+        insert = "insert into sealing_key (only_one, check_value) values (true, %s) on conflict (only_one) do nothing"
+        await connection.execute(insert, (newest,))
+        row = await (await connection.execute("select check_value from sealing_key")).fetchone()
+        assert row is not None, "it was there or has just been written"
+        if row[0] not in self._checks:
+            raise WrongKek
+        if row[0] != newest:
+            await connection.execute("update sealing_key set check_value = %s where check_value = %s", (newest, row[0]))

@@ -95,7 +95,7 @@ def _key(context: Context, request: Request, caller: Caller) -> Key | None:
     """No money moves here, so a key is a merchant's choice."""
     if header_of(request) is None:
         return None
-    return key_of(request, caller.book, context.sealer.fingerprint_key)
+    return key_of(request, caller.book, context.sealer.fingerprint_keys)
 
 
 def _id(request: Request) -> UUID:

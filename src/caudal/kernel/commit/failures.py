@@ -16,6 +16,7 @@ import psycopg
 
 from caudal.kernel.commit.port import NotCommitted
 from caudal.kernel.postgres import NotDurable
+from caudal.kernel.seal import WrongKek
 
 _AGAIN: Final = {"40001", "40P01", "55P03"}
 _HALVE: Final = ("22", "23", "54000")
@@ -39,7 +40,7 @@ def classify(error: BaseException, *, writing: bool) -> Failure:
 def _failure(error: BaseException) -> Failure:
     if isinstance(error, TimeoutError | OSError | EOFError):
         return Failure.LOST
-    if isinstance(error, NotCommitted | NotDurable):
+    if isinstance(error, NotCommitted | NotDurable | WrongKek):
         return Failure.LOST
     if isinstance(error, psycopg.Error):
         state = error.sqlstate

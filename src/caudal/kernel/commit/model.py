@@ -99,12 +99,14 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
 class Key(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The identity of a command in its shard: scope and 16-byte digest; the fingerprint of what was asked.
 
-    `prefix` is that of its object's public id, so that whoever comes while it is in progress learns the object.
+    `former` are the fingerprints of the same under former secrets. `prefix` is that of its object's public id, so that
+    whoever comes while it is in progress learns the object.
     """
 
     book: int
     digest: bytes
     fingerprint: bytes
+    former: tuple[bytes, ...] = ()
     prefix: str = ""
 
     @property

@@ -26,6 +26,7 @@ from caudal.kernel import db, sqlfile
 from caudal.kernel.commit.model import Head, Row, Statement
 from caudal.kernel.commit.wire import Wire
 from caudal.kernel.postgres import verify_durable
+from caudal.kernel.seal import Sealer
 
 _FIRST_PLANS: Final = 16
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
@@ -52,19 +53,24 @@ class BatchPort(Protocol):
 class PostgresPort:
     """The port to a real PostgreSQL."""
 
-    def __init__(self, database_url: str) -> None:
-        self._database_url = database_url
+    def __init__(self, database_url: str, sealer: Sealer | None = None) -> None:
+        self._database_url, self._sealer = database_url, sealer
         self._connection: psycopg.AsyncConnection[Row] | None = None
         self._wire: Wire | None = None
         self._warned = False
         self._batches, self._plans_end = 0, _FIRST_PLANS
 
     async def open(self) -> None:
-        """A connection, the old one unless it was given up. Raises NotDurable: no shard is written on such a server."""
+        """A connection, the old one unless it was given up.
+
+        Raises NotDurable or WrongKek: no shard is written on such a server, or under a key that others do not have.
+        """
         if self._connection is None or self._connection.closed:
             connection = await db.connect(self._database_url, **db.PLANS)
             try:
                 await verify_durable(connection)
+                if self._sealer is not None:
+                    await self._sealer.verify(connection)
             except BaseException:
                 await connection.close()
                 raise

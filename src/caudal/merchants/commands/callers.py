@@ -150,7 +150,7 @@ async def authenticate_operator(context: Context, request: Request) -> Operator:
 
 def operator_key(context: Context, request: Request, operator: Operator) -> Key:
     """The Idempotency-Key of an operator's request; each operator has keys of its own. Raises Invalid without one."""
-    key = key_of(request, HOUSE_BOOK, context.sealer.fingerprint_key)
+    key = key_of(request, HOUSE_BOOK, context.sealer.fingerprint_keys)
     own = digest("operator", f"{operator.id.hex} {header_of(request)}")
     return msgspec.structs.replace(key, digest=own)
 

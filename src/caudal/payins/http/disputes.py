@@ -128,7 +128,7 @@ async def add_evidence(context: Context, request: Request) -> Response:
 def _key(context: Context, request: Request, caller: Caller, kind: EvidenceKind, content_type: str) -> Key:
     """The request's key; what else than its body says what is asked is part of the fingerprint, too."""
     asked = msgspec.structs.replace(request, path=f"{request.path}?kind={kind}&type={content_type}")
-    return key_of(asked, caller.book, context.sealer.fingerprint_key)
+    return key_of(asked, caller.book, context.sealer.fingerprint_keys)
 
 
 def _refuse_other(content_type: str, content: bytes) -> None:

@@ -39,7 +39,7 @@ WRITE: Final = "payins:write"
 async def create(context: Context, request: Request) -> Response:
     """Take a payment."""
     caller = await authenticate(context, request, WRITE)
-    key = key_of(request, caller.book, context.sealer.fingerprint_key, "payin")
+    key = key_of(request, caller.book, context.sealer.fingerprint_keys, "payin")
     asked, method = asked_of(request.body, caller)
     id = ids.uuid7(caller.slot)
     payer = None if asked.payer is None else asked.payer.as_payer()

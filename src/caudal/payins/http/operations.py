@@ -91,7 +91,7 @@ async def cancel(context: Context, request: Request) -> Response:
         id=id,
         book=caller.book,
         key_digest=caller.key_digest,
-        key=key_of(request, caller.book, context.sealer.fingerprint_key),
+        key=key_of(request, caller.book, context.sealer.fingerprint_keys),
         request_id=request.id,
     )
     return await committed(context, caller.shard, command, request)
@@ -165,7 +165,7 @@ async def _carried_out(
 ) -> Response:
     """Intent, call, outcome: whatever happens by the deadline, the key has an answer."""
     payin = payin or await _payin_of(context, request, caller)
-    key = key_of(request, caller.book, context.sealer.fingerprint_key, "payin" if kind == "void" else kind)
+    key = key_of(request, caller.book, context.sealer.fingerprint_keys, "payin" if kind == "void" else kind)
     within_s = max(request.deadline - monotonic(), 0.0)
     waiting = Waiting(key=key.digest, request_id=request.id)
     facts = msgspec.structs.replace(

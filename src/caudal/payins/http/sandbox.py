@@ -36,7 +36,7 @@ async def advance_clock(context: Context, request: Request) -> Response:
     if caller.live:
         raise Refused("not_found", "live money has no sandbox")
     asked = _parse_advance(request.body)
-    key = optional_key_of(request, caller.book, context.sealer.fingerprint_key)
+    key = optional_key_of(request, caller.book, context.sealer.fingerprint_keys)
     return respond(await clock.advance(context, caller, asked.seconds, key, request))
 
 

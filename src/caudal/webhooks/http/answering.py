@@ -39,7 +39,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
 async def asking(context: Context, request: Request) -> Asking:
     """The caller of a request that changes something. Refuses: unauthenticated, forbidden. Raises Invalid."""
     caller = await authenticate(context, request, WRITE)
-    key = key_of(request, caller.book, context.sealer.fingerprint_key)
+    key = key_of(request, caller.book, context.sealer.fingerprint_keys)
     command = {"book": caller.book, "key_digest": caller.key_digest, "key": key, "request_id": request.id}
     return Asking(caller=caller, command=command)
 

@@ -141,3 +141,91 @@ async def test_a_key_is_found_however_far_the_shards_time_is_ahead(database_url:
         assert result.answer is not None and result.answer.replayed == replayed
     assert await rows(database_url, "select count(*) from event") == [(1,)]
     await written.stop()
+
+
+def close(port: FaultyPort) -> None:
+    """Away until the test clears it: each try fails."""
+    port.always = True
+    port.moments["before_read"] = raising(psycopg.OperationalError("no space left on device"))
+
+
+@pytest.mark.parametrize("queued", [False, True])
+async def test_what_was_told_that_nothing_was_written_is_never_written(database_url: str, queued: bool) -> None:
+    port = FaultyPort(database_url)
+    close(port)
+    written = shard(database_url, port=port)
+    ahead = written.submit(Note(text="ahead"), soon()) if queued else None
+    await asyncio.sleep(0.05 if queued else 0)
+    for _ in range(3):  # a provider sends its callback again and again
+        with pytest.raises(Retry, match="nothing was written"):
+            await written.submit(Note(text="callback", recorded=True), soon(0.2))
+    assert len(written.lanes) == 0, "no copy is left behind"
+    last = written.submit(Note(text="callback", recorded=True), soon())
+    port.moments.clear()
+    await last
+    assert ahead is None or await ahead
+    told = await rows(database_url, "select count(*) from event where data = 'callback'")
+    assert told == [(1,)], "the copies that were given back are not written"
+    await written.stop()
+
+
+async def test_a_recorded_command_whose_caller_has_gone_still_runs(database_url: str) -> None:
+    port = FaultyPort(database_url, between=raising(psycopg.OperationalError("away")))
+    written = shard(database_url, port=port)
+    gone = written.submit(Note(text="fact", recorded=True), soon(0.01))
+    await asyncio.sleep(0.02)
+    gone.cancel()
+    await written.submit(Note(text="behind"), soon())
+    assert await rows(database_url, "select data from event order by seq") == [(b"fact",), (b"behind",)]
+    await written.stop()
+
+
+async def test_deadlines_are_kept_while_the_shard_is_locked(database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url) as other:
+        await other.execute("select 1 from shard where id = 0 for update")
+        written, started = shard(database_url), time.monotonic()
+        tried = written.submit(Note(text="tried"), soon(0.3))
+        await asyncio.sleep(0.05)
+        behind = written.submit(Note(text="behind"), soon(0.3))
+        for waiting in (tried, behind):
+            with pytest.raises(Retry):
+                await waiting
+        assert time.monotonic() - started < 1.0, "not as late as lock_timeout"
+        fact = written.submit(Note(text="fact", recorded=True), soon(30))
+        await other.rollback()
+    await fact
+    assert await rows(database_url, "select data from event") == [(b"fact",)]
+    await written.stop()
+
+
+async def test_a_commit_that_hangs_is_unknown_at_the_deadline(database_url: str) -> None:
+    port = FaultyPort(database_url, after_commit=stand_still)
+    written, started = shard(database_url, port=port, batch_deadline_s=2.5), time.monotonic()
+    hanging = written.submit(Note(text="x", key=key("k")), soon(1.2))
+    await asyncio.sleep(0.1)
+    behind = written.submit(Note(text="behind"), soon(1.2))
+    with pytest.raises(Unknown):
+        await hanging
+    with pytest.raises(Retry):
+        await behind
+    assert time.monotonic() - started < 1.8, "not as late as the batch's deadline"
+    again = await written.submit(Note(text="x", key=key("k")), soon())
+    assert again.answer is not None and again.answer.replayed
+    await written.stop()
+
+
+async def test_what_has_happened_is_run_until_the_shard_has_time_for_it(database_url: str) -> None:
+    port = FaultyPort(database_url, between=raising(RACE))
+    port.always = True
+    written = shard(database_url, port=port)
+    fact = written.submit(Note(text="fact", recorded=True), soon(30))
+    asked = written.submit(Note(text="asked"), soon(30))
+    with pytest.raises(Retry) as refused:
+        await asked
+    assert refused.value.code == "try_again"
+    await asyncio.sleep(0.2)
+    assert not fact.done()
+    port.moments.clear()
+    await fact
+    assert await rows(database_url, "select data from event") == [(b"fact",)]
+    await written.stop()

@@ -24,7 +24,18 @@ class Waiting(Ask, kw_only=True):
 
     future: asyncio.Future[Result]
     deadline: float
-    attempts: int = 0
+
+    @property
+    def answered(self) -> bool:
+        """Whether its caller was told something: it is not run after that. One that was cancelled was told nothing."""
+        return self.future.done() and not self.future.cancelled()
+
+    def dropped(self, now: float) -> bool:
+        """Whether it must not run (again): it was answered, or it is a first command whose deadline has passed."""
+        if self.command.recorded or self.deadline > now:
+            return self.answered
+        self.fail(Overloaded("overloaded", "the request's deadline passed before its turn", after_s=0.5))
+        return True
 
     def fail(self, error: CaudalError) -> None:
         """Answers the caller, if it still waits. Each gets an exception of its own: a traceback is not shared."""
@@ -109,7 +120,8 @@ class Lanes:
 
     def take(self) -> list[Waiting]:
         """The next batch; drops what has expired. A look for due work always goes alone."""
-        now, room, batch = monotonic(), self.limits.max_batch, list(self._first)
+        now, room = monotonic(), self.limits.max_batch
+        batch = [waiting for waiting in self._first if not waiting.dropped(now)]
         self._first.clear()
         for lane in self._lanes[: Lane.BULK]:
             self._move(lane, batch, room, now)
@@ -135,10 +147,27 @@ class Lanes:
             waiting = lane.popleft()
             if not waiting.command.recorded:
                 self._leave(waiting.command.book)
-                if waiting.deadline <= now or waiting.future.cancelled():
-                    waiting.fail(Overloaded("overloaded", "the request's deadline passed in the queue", after_s=0.5))
+                if waiting.future.cancelled():  # before it began
                     continue
-            batch.append(waiting)
+            if not waiting.dropped(now):
+                batch.append(waiting)
+
+    def expired(self, now: float, *, recorded: bool) -> list[Waiting]:
+        """Takes out whose deadline has passed: first commands, and `recorded` ones too while nothing is written."""
+        out: list[Waiting] = []
+        for lane in (self._first, *self._lanes):
+            if all(waiting.deadline > now for waiting in lane):
+                continue
+            waiting_here = [*lane]
+            lane.clear()
+            for waiting in waiting_here:
+                if waiting.deadline > now or (waiting.command.recorded and not recorded):
+                    lane.append(waiting)
+                    continue
+                out.append(waiting)
+                if lane is not self._first and not waiting.command.recorded:
+                    self._leave(waiting.command.book)
+        return out
 
     @staticmethod
     def _looks(waiting: Waiting) -> bool:

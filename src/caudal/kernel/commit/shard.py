@@ -1,7 +1,9 @@
 """The writer of one shard in one process: batch after batch, each as large as what queued while the last committed.
 
 Callers wait on futures; cancelling a caller cancels its future and never the batch. Nobody is answered before the
-COMMIT has come back, and nothing is answered or run again while it is unknown whether a batch committed.
+COMMIT has come back, and nothing is run again while it is unknown whether a batch committed. Deadlines are kept
+whatever the batch waits for: who cannot wait longer is told that nothing was written, and then nothing is, or behind
+the write that it is unknown.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ _ATTEMPTS_MAX: Final = 5
 _REREADS_MAX: Final = 2
 _PAUSE_S: Final = 0.05
 _PAUSE_MAX_S: Final = 1.0
+_LOOK_S: Final = 0.1  # how exactly deadlines are kept
+_HANGS_S: Final = 1.0  # an answer that takes so long is the database's trouble, no matter of a busy shard
 
 
 class Stuck(Exception):
@@ -41,6 +45,12 @@ class Shard:
         self._limits = limits
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._parts: list[list[Waiting]] = []  # of a batch that fell apart: what has not had its turn
+        self._part: list[Waiting] = []  # what is being tried now
+        self._writing = False  # whether its write segment has begun
+        self._trouble: Failure | None = None  # what became of the last try, unless it committed
+        self._began: float | None = None
         self._stopping = self._giving_up = False
         self.batches = self.commands = self.alarms = self.unknowns = self.reruns = 0
 
@@ -62,6 +72,7 @@ class Shard:
     def start(self) -> None:
         """Starts the task. It is never cancelled: `stop` lets it finish what was accepted."""
         self._task = asyncio.create_task(self._run(), name=f"shard-{self.id}")
+        self._watch = asyncio.create_task(self._keep_deadlines(), name=f"shard-{self.id}-deadlines")
 
     async def stop(self, within_s: float = 8.0) -> None:
         """Takes no new first commands, commits what waits, and ends.
@@ -76,6 +87,8 @@ class Shard:
             self._giving_up = True
             await self._port.close()
             await self._task
+        if self._watch is not None:
+            self._watch.cancel()
         await self._port.close()
 
     # The chain of batches
@@ -102,38 +115,44 @@ class Shard:
 
     async def _settle(self, batch: list[Waiting]) -> None:
         """Commits a batch, or the parts of it that can be."""
-        pending, again, pause_s = [batch], 0, _PAUSE_S
-        while pending:
-            part = pending.pop()
-            failure = await self._once(part)
-            if failure is None:
+        self._parts, again, pause_s = [batch], 0, _PAUSE_S
+        while self._parts:
+            self._part = self._parts.pop()
+            self._trouble = await self._once(self._part)
+            part, self._part, self._began = self._part, [], None
+            if self._trouble is None:
                 continue
             self.reruns += 1
-            if failure is Failure.AGAIN:
-                again += 1
-                if again <= _ATTEMPTS_MAX:
-                    pending.append(part)
-                else:
-                    _fail(part, Retry, "try_again", "the shard was busy; nothing was written")
-            elif failure is Failure.LOST:
-                self._expire(part, Retry, "database_unavailable", "the database does not answer; nothing was written")
-                wanted = [w for w in part if w.command.recorded or not w.future.done()]
-                if self._giving_up:
-                    _fail(wanted, Retry, "stopping", "this process is stopping; nothing was written")
-                elif wanted and not (self._stopping and all(w.future.done() for w in wanted)):
-                    pending.append(wanted)
+            if self._trouble in (Failure.AGAIN, Failure.LOST):
+                again += self._trouble is Failure.AGAIN
+                if part := self._wanted(part, too_often=again > _ATTEMPTS_MAX):
+                    self._parts.append(part)
+                if self._trouble is Failure.LOST or again > _ATTEMPTS_MAX:
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, _PAUSE_MAX_S)
             elif len(part) > 1:
                 middle = len(part) // 2
-                pending += [part[middle:], part[:middle]]
+                self._parts += [part[middle:], part[:middle]]
             else:
                 self.alarms += 1
                 _fail(part, Fault, "internal_error", "the database would not take this request; nothing was written")
 
+    def _wanted(self, part: list[Waiting], *, too_often: bool) -> list[Waiting]:
+        """What of a part that was not written runs again: what has already happened as long as its caller waits."""
+        if self._giving_up:
+            _fail(part, Retry, "stopping", "this process is stopping; nothing was written")
+        elif too_often:
+            first = [waiting for waiting in part if not waiting.command.recorded]
+            _fail(first, Retry, "try_again", "the shard was busy; nothing was written")
+            part = [waiting for waiting in part if waiting.command.recorded]
+        now = monotonic()
+        wanted = [waiting for waiting in part if not waiting.dropped(now)]
+        return [] if self._stopping and all(waiting.future.done() for waiting in wanted) else wanted
+
     async def _once(self, batch: list[Waiting]) -> Failure | None:
         """One try. None when everybody is answered; otherwise nothing was written and the failure says what next."""
-        started, batch_id, writing = monotonic(), ids.uuid7(), False
+        started, batch_id, self._writing = monotonic(), ids.uuid7(), False
+        self._began = started
         try:
             async with asyncio.timeout(self._limits.batch_deadline_s):
                 await self._port.open()
@@ -142,11 +161,11 @@ class Shard:
                 judged = Batch(head, reads, found)
                 results, postponed = self._decide(judged, batch)
                 statements = judged.statements(batch_id, len(results)) if judged.wrote else []
-                writing = True
+                self._writing = True
                 await self._port.write(statements)
         except Exception as error:
             await self._port.close()
-            failure = classify(error, writing=writing)
+            failure = classify(error, writing=self._writing)
             if failure is not Failure.UNKNOWN:
                 _report(failure, error, batch)
                 return failure
@@ -169,6 +188,8 @@ class Shard:
         results: list[tuple[Waiting, Result | CaudalError]] = []
         postponed: list[Waiting] = []
         for waiting in batch:
+            if waiting.answered:  # while the shard was waited for
+                continue
             try:
                 results.append((waiting, judged.decide(waiting.command)))
             except Missing as missing:
@@ -194,7 +215,6 @@ class Shard:
             except Exception as error:
                 await self._port.close()
                 log.warning("unknown commit not yet resolved: %s", error)
-            self._expire(batch, Unknown, "unknown_outcome", "the commit's answer was lost; ask with the same key")
             if self._giving_up:
                 _fail(batch, Unknown, "unknown_outcome", "the commit's answer was lost; ask with the same key")
             if self._stopping and all(waiting.future.done() for waiting in batch):
@@ -202,12 +222,29 @@ class Shard:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
-    def _expire(self, batch: Sequence[Waiting], error: type[Retry] | type[Unknown], code: str, detail: str) -> None:
-        """While the database is away: answers whose deadline has passed, in the batch and in the queue behind it."""
-        now = monotonic()
-        _fail([waiting for waiting in batch if waiting.deadline <= now], error, code, detail)
-        queued = [waiting for waiting in self.lanes if waiting.deadline <= now]
-        _fail(queued, Retry, "database_unavailable", "the database does not answer; nothing was written")
+    async def _keep_deadlines(self) -> None:
+        """Answers whoever cannot wait longer, in the queue and in the batch, also while that waits for the database."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self._expire(monotonic())
+
+    def _expire(self, now: float) -> None:
+        """Behind the write segment the outcome is unknown; all others are not written any more."""
+        stuck = self._trouble in (Failure.AGAIN, Failure.LOST)
+        stuck = stuck or (self._began is not None and now - self._began > _HANGS_S)
+        late, parts = self.lanes.expired(now, recorded=stuck), list(self._parts)
+        if not self._writing:
+            parts.append(self._part)
+        elif stuck:
+            written = [waiting for waiting in self._part if waiting.deadline <= now]
+            _fail(written, Unknown, "unknown_outcome", "the commit's answer was lost; ask with the same key")
+        late += [w for part in parts for w in part if w.deadline <= now and (stuck or not w.command.recorded)]
+        if self._trouble is Failure.AGAIN:
+            _fail(late, Retry, "try_again", "the shard was busy; nothing was written")
+        elif stuck:
+            _fail(late, Retry, "database_unavailable", "the database does not answer; nothing was written")
+        else:
+            _fail(late, Overloaded, "overloaded", "the request's deadline passed before its turn")
 
 
 def _answer(waiting: Waiting, result: Result | CaudalError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,13 +19,17 @@ from caudal.kernel.commit import (
     Answer,
     BurnKey,
     Decision,
+    Head,
     KeyRecord,
     PostgresPort,
     Put,
+    Statement,
+    Table,
     View,
 )
+from caudal.kernel.commit.port import NotCommitted
 from caudal.kernel.errors import Fault, Retry, Unknown
-from tests.kernel.faulty import FaultyPort, kill_backend, lose_the_answer, raising
+from tests.kernel.faulty import FaultyPort, Moment, kill_backend, lose_the_answer, raising
 from tests.kernel.test_commit import rows
 from tests.kernel.toy import Note, key, shard, soon
 
@@ -88,6 +93,38 @@ async def test_whoever_cannot_wait_for_a_lost_commit_learns_that_it_is_unknown(d
     await written.stop()
 
 
+@pytest.mark.parametrize("error", [ValueError("too many values"), AssertionError(), RuntimeError("a defect of ours")])
+async def test_whatever_goes_wrong_behind_the_commit_is_looked_for_and_not_run_again(
+    database_url: str, error: Exception
+) -> None:
+    port = FaultyPort(database_url, after_commit=raising(error))
+    written = shard(database_url, port=port)
+    result = await written.submit(Note(text="x"), soon())
+    assert (result.outcome, port.finds, written.alarms) == ("x", 1, 0)
+    assert await rows(database_url, "select count(*) from event") == [(1,)]
+    await written.stop()
+
+
+async def test_a_value_that_cannot_be_sent_falls_alone(database_url: str) -> None:
+    class Huge(Note, frozen=True, kw_only=True):
+        def decide(self, view: View) -> Any:
+            decision = super().decide(view)
+            assert isinstance(decision, Decision)
+            return msgspec.structs.replace(decision, puts=(Put(UNSENDABLE, None),))
+
+    port = FaultyPort(database_url)
+    written = shard(database_url, port=port)
+    opener = written.submit(Note(text="opener"), soon())
+    await asyncio.sleep(0.0005)
+    neighbour = written.submit(Note(text="neighbour"), soon())
+    with pytest.raises(Fault, match="the database would not take this request"):
+        await written.submit(Huge(text="huge"), soon())
+    await asyncio.gather(opener, neighbour)
+    assert (port.finds, written.alarms) == (0, 1)
+    assert await rows(database_url, "select data from event order by seq") == [(b"opener",), (b"neighbour",)]
+    await written.stop()
+
+
 async def test_a_poison_command_falls_alone(database_url: str) -> None:
     written = shard(database_url)
     held = written.submit(Note(text="opener"), soon())
@@ -95,7 +132,7 @@ async def test_a_poison_command_falls_alone(database_url: str) -> None:
     good = [written.submit(Note(text=f"g{i}", key=key(f"g{i}")), soon()) for i in range(20)]
     poison = written.submit(Note(text="poison", type="a\x00b", key=key("p")), soon())
     good += [written.submit(Note(text=f"h{i}", key=key(f"h{i}")), soon()) for i in range(20)]
-    with pytest.raises(Fault):
+    with pytest.raises(Fault, match="the database would not take this request"):
         await poison
     await asyncio.gather(held, *good)
     assert written.alarms == 1
@@ -115,9 +152,10 @@ async def test_a_text_too_long_for_an_index_falls_alone(database_url: str) -> No
             return msgspec.structs.replace(decision, due=(due,))
 
     neighbour = written.submit(Note(text="neighbour"), soon())
-    with pytest.raises(Fault):
+    with pytest.raises(Fault, match="the database would not take this request"):
         await written.submit(Long(text="long"), soon())
     await neighbour
+    assert written.alarms == 1
     assert await rows(database_url, "select data from event") == [(b"neighbour",)]
     await written.stop()
 
@@ -129,7 +167,7 @@ async def test_a_decision_that_breaks_stops_nobody(database_url: str) -> None:
         raise RuntimeError("a defect of ours")
 
     neighbour = written.submit(Note(text="neighbour"), soon())
-    with pytest.raises(Fault):
+    with pytest.raises(Fault, match="a decision broke"):
         await written.submit(Note(text="broken", looks=broken), soon())
     await neighbour
     assert await rows(database_url, "select count(*) from event") == [(1,)]
@@ -184,26 +222,55 @@ async def test_a_server_that_is_away_is_a_retry_at_the_deadline(database_url: st
     await written.stop(within_s=0.5)
 
 
-async def test_a_row_changed_behind_our_back_aborts_the_commit(database_url: str) -> None:
+class _Unsendable(Table[int, None]):
+    """Rows of which one value cannot be sent."""
+
+    name = "unsendable"
+
+    def inserting(self, head: Head, records: Sequence[None]) -> Iterable[Statement]:
+        yield "select %s", (object(),)
+
+
+UNSENDABLE = _Unsendable()
+
+
+async def change_the_key(port: FaultyPort) -> None:
+    async with await psycopg.AsyncConnection.connect(port.url, autocommit=True) as other:
+        await other.execute("update key set version = 7")
+
+
+async def move_the_shard(port: FaultyPort) -> None:
+    await port.say(("update shard set event_seq = event_seq + 5 where id = 0", ()))
+
+
+class Finish(Note, frozen=True, kw_only=True):
+    """Finishes the key `begun`."""
+
+    def decide(self, view: View) -> Any:
+        return Decision(outcome="finished", finishes=key("begun"))
+
+
+class Begin(Note, frozen=True, kw_only=True):
+    """Leaves its key in progress."""
+
+    def decide(self, view: View) -> Any:
+        decision = super().decide(view)
+        assert isinstance(decision, Decision)
+        return msgspec.structs.replace(decision, pending_until=view.at + timedelta(seconds=9))
+
+
+@pytest.mark.parametrize("behind_our_back", [change_the_key, move_the_shard])
+async def test_a_row_changed_behind_our_back_aborts_the_commit(database_url: str, behind_our_back: Moment) -> None:
     """The guard divides by zero, and the COMMIT that is already on the wire behind it does nothing."""
-    written = shard(database_url)
-    await written.submit(Note(text="x", key=key("k")), soon())
-    place = key("k").place
-
-    class Stale(Note, frozen=True, kw_only=True):
-        def decide(self, view: View) -> Any:
-            found = view.get(KEYS, place)
-            assert found is not None
-            stale = msgspec.structs.replace(found, version=8)
-            view._versions.setdefault(KEYS, {})[place] = 7  # type: ignore[attr-defined]  # as if 7 had been read
-            view._changed.setdefault(KEYS, {})[place] = None  # type: ignore[attr-defined]
-            return Decision(puts=(Put(KEYS, stale),))
-
-    neighbour = written.submit(Note(text="neighbour"), soon())
-    with pytest.raises(Fault):
-        await written.submit(Stale(text="stale", wants=((KEYS, place),)), soon())
-    await neighbour
-    assert await rows(database_url, "select version from key") == [(1,)]
+    port = FaultyPort(database_url)
+    written = shard(database_url, port=port)
+    await written.submit(Begin(text="begin", key=key("begun")), soon())
+    port.moments["between"] = behind_our_back
+    with pytest.raises(Fault, match="the database would not take this request"):
+        await written.submit(Finish(text="finish", wants=((KEYS, key("begun").place),)), soon())
+    assert (written.alarms, written.reruns, port.happened) == (1, 1, ["between"])
+    assert await rows(database_url, "select status, answer from key") == [(None, None)]
+    assert await rows(database_url, "select event_seq from shard where id = 0") == [(1,)]
     await written.stop()
 
 
@@ -211,7 +278,7 @@ async def test_a_commit_that_answers_rollback_is_not_a_success(database_url: str
     port = PostgresPort(database_url)
     await port.open()
     await port.read(0, [])
-    with pytest.raises(Exception, match="COMMIT answered"):
+    with pytest.raises(NotCommitted, match="COMMIT answered"):
         await port.write([("rollback", ())])
     await port.close()
 
@@ -219,8 +286,9 @@ async def test_a_commit_that_answers_rollback_is_not_a_success(database_url: str
 async def test_a_statement_of_ours_that_is_wrong_is_a_fault_and_the_chain_goes_on(database_url: str) -> None:
     port = FaultyPort(database_url, instead_of_commit=raising(psycopg.errors.UndefinedTable("no such table")))
     written = shard(database_url, port=port)
-    with pytest.raises(Fault):
+    with pytest.raises(Fault, match="the database would not take this request"):
         await written.submit(Note(text="x"), soon())
+    assert written.alarms == 1
     await written.submit(Note(text="y"), soon())
     await written.stop()
 
@@ -243,7 +311,7 @@ async def test_a_decision_that_never_has_enough_ends_as_a_fault(database_url: st
         asked += 1
         view.get(KEYS, key(f"k{asked}").place)
 
-    with pytest.raises(Fault):
+    with pytest.raises(Fault, match="never had all rows"):
         await written.submit(Note(text="y", looks=insatiable), soon())
     assert asked == 3
     await written.stop()
@@ -268,28 +336,17 @@ async def test_a_burned_key_is_refused_for_ever_and_a_used_one_says_its_effect(d
 async def test_a_key_in_progress_says_when_to_come_back_and_whoever_finishes_stores_the_answer(
     database_url: str,
 ) -> None:
-    class Begin(Note, frozen=True, kw_only=True):
-        def decide(self, view: View) -> Any:
-            decision = super().decide(view)
-            assert isinstance(decision, Decision)
-            return msgspec.structs.replace(decision, pending_until=view.at + timedelta(seconds=9))
-
-    class Finish(Note, frozen=True, kw_only=True):
-        def decide(self, view: View) -> Any:
-            view.get(KEYS, key("two").place)
-            return Decision(outcome="finished", finishes=key("two"))
-
     written = shard(database_url)
     subject = uuid4()
-    begun = await written.submit(Begin(text="begin", key=key("two"), subject=subject), soon())
+    begun = await written.submit(Begin(text="begin", key=key("begun"), subject=subject), soon())
     assert begun.answer is None
     for prefix, object in (("", None), ("note", f"note_{subject.hex}")):
         with pytest.raises(Retry) as busy:
-            await written.submit(Begin(text="begin", key=msgspec.structs.replace(key("two"), prefix=prefix)), soon())
+            await written.submit(Begin(text="begin", key=msgspec.structs.replace(key("begun"), prefix=prefix)), soon())
         assert busy.value.code == "key_in_progress" and 0 < busy.value.after_s <= 9
         assert busy.value.object == object
-    await written.submit(Finish(text="finish", wants=((KEYS, key("two").place),)), soon())
-    replayed = await written.submit(Begin(text="begin", key=key("two")), soon())
+    await written.submit(Finish(text="finish", wants=((KEYS, key("begun").place),)), soon())
+    replayed = await written.submit(Begin(text="begin", key=key("begun")), soon())
     assert replayed.answer == Answer(201, b"finished", replayed=True)
     await written.stop()
 

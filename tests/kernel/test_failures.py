@@ -8,6 +8,7 @@ from psycopg import errors
 
 from caudal.kernel.commit.failures import Failure, classify
 from caudal.kernel.commit.port import NotCommitted
+from caudal.kernel.commit.wire import Unsendable
 from caudal.kernel.postgres import NotDurable
 
 # A state, or all of a class (two letters); what it means before the write segment, and behind it.
@@ -82,17 +83,18 @@ def test_every_line_of_the_table_is_about_something() -> None:
 OTHERS = [
     (psycopg.OperationalError("the server closed the connection"), Failure.LOST, Failure.UNKNOWN),
     (psycopg.InterfaceError("the connection was given up"), Failure.LOST, Failure.UNKNOWN),
-    (psycopg.DataError("a value that cannot be sent"), Failure.HALVE, Failure.HALVE),
-    (psycopg.ProgrammingError("a placeholder too many"), Failure.DEFECT, Failure.DEFECT),
+    (Unsendable("a value that cannot be sent"), Failure.HALVE, Failure.HALVE),
+    (psycopg.DataError("a value that cannot be read"), Failure.HALVE, Failure.UNKNOWN),
+    (psycopg.ProgrammingError("an answer of another kind"), Failure.DEFECT, Failure.UNKNOWN),
     (NotCommitted("ROLLBACK"), Failure.LOST, Failure.UNKNOWN),
     (NotDurable("fsync is off"), Failure.LOST, Failure.UNKNOWN),
     (TimeoutError(), Failure.LOST, Failure.UNKNOWN),
     (ConnectionResetError(), Failure.LOST, Failure.UNKNOWN),
     (EOFError(), Failure.LOST, Failure.UNKNOWN),
-    (OverflowError(), Failure.HALVE, Failure.HALVE),
-    (AssertionError(), Failure.HALVE, Failure.HALVE),
-    (LookupError("there is no shard 7"), Failure.DEFECT, Failure.DEFECT),
-    (RuntimeError(), Failure.DEFECT, Failure.DEFECT),
+    (OverflowError(), Failure.HALVE, Failure.UNKNOWN),
+    (AssertionError(), Failure.HALVE, Failure.UNKNOWN),
+    (LookupError("there is no shard 7"), Failure.DEFECT, Failure.UNKNOWN),
+    (RuntimeError(), Failure.DEFECT, Failure.UNKNOWN),
 ]
 
 

@@ -3,7 +3,8 @@
 again     nothing happened: the batch runs again, at most five times (serialization, deadlock, lock time-out)
 halve     one command is at fault: the batch is halved until it is alone, and gets a Fault
 lost      the connection or the server is in trouble before the write segment: nothing happened
-unknown   the same behind it: nobody knows whether the COMMIT came through until the batch has been looked for
+unknown   the same behind it, and whatever else the server did not say with an SQLSTATE: nobody knows whether the COMMIT
+          came through until the batch has been looked for
 defect    anything else: our statement is wrong; nothing was written
 """
 
@@ -15,6 +16,7 @@ from typing import Final
 import psycopg
 
 from caudal.kernel.commit.port import NotCommitted
+from caudal.kernel.commit.wire import Unsendable
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.seal import WrongKek
 
@@ -33,8 +35,16 @@ class Failure(Enum):
 
 def classify(error: BaseException, *, writing: bool) -> Failure:
     """What an exception of the port means; `writing`: the write segment had begun. Total: the rest are defects."""
+    if isinstance(error, Unsendable):
+        return Failure.HALVE  # the COMMIT stands behind it and did not go out
     failure = _failure(error)
-    return Failure.UNKNOWN if failure is Failure.LOST and writing else failure
+    if writing and (failure is Failure.LOST or _state_of(error) is None):
+        return Failure.UNKNOWN
+    return failure
+
+
+def _state_of(error: BaseException) -> str | None:
+    return error.sqlstate if isinstance(error, psycopg.Error) else None
 
 
 def _failure(error: BaseException) -> Failure:
@@ -42,13 +52,8 @@ def _failure(error: BaseException) -> Failure:
         return Failure.LOST
     if isinstance(error, NotCommitted | NotDurable | WrongKek):
         return Failure.LOST
-    if isinstance(error, psycopg.Error):
-        state = error.sqlstate
-        if state is None:
-            # libpq lost the server: no SQLSTATE came. A missing library function would look the same.
-            return (
-                Failure.LOST if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else _python(error)
-            )
+    state = _state_of(error)
+    if state is not None:
         if state in _AGAIN:
             return Failure.AGAIN
         if state.startswith(_HALVE):
@@ -56,13 +61,8 @@ def _failure(error: BaseException) -> Failure:
         if state.startswith(_LOST):
             return Failure.LOST
         return Failure.DEFECT
-    return (
-        Failure.HALVE
-        if isinstance(error, ArithmeticError | ValueError | TypeError | AssertionError)
-        else Failure.DEFECT
-    )
-
-
-def _python(error: psycopg.Error) -> Failure:
-    # A value that psycopg could not send (psycopg.DataError without SQLSTATE) belongs to one command.
-    return Failure.HALVE if isinstance(error, psycopg.DataError) else Failure.DEFECT
+    # libpq lost the server: no SQLSTATE came. A missing library function would look the same.
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return Failure.LOST
+    culprit = isinstance(error, ArithmeticError | ValueError | TypeError | AssertionError | psycopg.DataError)
+    return Failure.HALVE if culprit else Failure.DEFECT

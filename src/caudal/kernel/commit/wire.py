@@ -24,6 +24,10 @@ _BINARY: Final = pq.Format.BINARY
 _DONE: Final = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
+class Unsendable(Exception):
+    """A value that PostgreSQL's types do not hold. Its round trip's end never went out: nothing of it happened."""
+
+
 @lru_cache(maxsize=512)
 def numbered(statement: LiteralString) -> bytes:
     """A statement with psycopg's placeholders as PostgreSQL has them: `%s` … as `$1` …, `%%` as `%`."""
@@ -71,7 +75,10 @@ class Wire:
         self._libpq.finish()
 
     async def ask(self, statements: Sequence[Statement]) -> list[pq.abc.PGresult]:
-        """Sends statements and a sync, and reads an answer for each. Raises the first one's error."""
+        """Sends statements and a sync, and reads an answer for each. Raises the first one's error.
+
+        Raises Unsendable before the sync, and before whatever stands behind the statement in question.
+        """
         libpq, expected = self._libpq, 0
         for statement, parameters in statements:
             expected += self._send(statement, parameters)
@@ -100,7 +107,10 @@ class Wire:
     def _send(self, statement: LiteralString, parameters: tuple[object, ...]) -> int:
         """Sends one statement, prepared; how many answers come."""
         query = numbered(statement)
-        values = self._adapt.dump_sequence(parameters, [PyFormat.AUTO] * len(parameters)) if parameters else None
+        try:
+            values = self._adapt.dump_sequence(parameters, [PyFormat.AUTO] * len(parameters)) if parameters else None
+        except Exception as error:
+            raise Unsendable(f"{type(error).__name__}: {error}") from error
         types = self._adapt.types or () if parameters else ()
         formats = self._adapt.formats if parameters else None
         name, answers = self._names.get((query, types)), 1

@@ -172,6 +172,7 @@ class ProviderSide:
                 provider=one.payin.method,
                 state=self._state(one),
                 sealed=b"sealed",
+                confirmed=self.random.random() < 0.7,
                 asked=one.key if self.random.random() < 0.5 else None,
                 due=due,
             )

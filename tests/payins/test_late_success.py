@@ -207,6 +207,64 @@ async def test_an_authorization_that_appears_after_the_end_is_given_back(
     await assert_in_order(context)
 
 
+@pytest.mark.parametrize("how", ["declined", "cancelled", "expired"])
+@pytest.mark.parametrize("queries", [[], ["nothing", {}], ["busy", "nothing", {}]], ids=len)
+async def test_what_only_a_callback_says_is_asked_back_and_makes_no_money(
+    ana: Merchant, desk: Desk, context: Context, how: str, queries: list[Any]
+) -> None:
+    payin = await ended(ana, desk, how)
+    before, asked = await ana.seen(payin), desk.count("payment")
+    desk.says["payment"] = list(queries)
+    told = desk.told(key_of(payin), status="paid", captured=10_000)
+    for _ in range(2):
+        assert (await ana.told(payin["method"], "payment", told)).status == 200
+    for _ in queries:
+        await ana.work("payin.submit")
+    assert await ana.work("payin.submit", "deposit.return") == 0, "nothing is left to ask"
+    assert desk.count("payment") > asked
+    assert await ana.seen(payin) == before and await deposits(ana) == []
+    [found] = await ana.odd()
+    assert (found["kind"], found["payin"]) == ("contradicts_final_state", payin["id"])
+    assert (found["detail"]["status"], found["detail"]["captured_minor"]) == ("paid", 10_000)
+    await assert_in_order(context)
+
+
+@pytest.mark.parametrize("queries", [["nothing"], ["busy", "nothing"]], ids=len)
+async def test_money_that_nobody_confirms_at_first_counts_when_the_provider_answers(
+    ana: Merchant, desk: Desk, context: Context, queries: list[Any]
+) -> None:
+    payin = await ended(ana, desk, "expired")
+    desk.pay(key_of(payin))
+    desk.says["payment"] = list(queries)
+    assert (await ana.told("pix", "payment", desk.told(key_of(payin)))).status == 200
+    assert (await ana.seen(payin))["status"] == "expired"
+    for _ in queries:
+        await ana.work("payin.submit")
+    seen = await ana.seen(payin)
+    assert (seen["status"], seen["status_reason"]) == ("paid", "late")
+    assert [found["kind"] for found in await ana.odd()] == ["contradicts_final_state"], "a person hears of it"
+    await assert_in_order(context)
+
+
+async def test_what_a_provider_has_never_heard_of_is_no_money(ana: Merchant, desk: Desk, context: Context) -> None:
+    payin = await ended(ana, desk, "declined")
+    told = desk.told(key_of(payin), status="paid", captured=10_000)
+    del desk.payments[key_of(payin)]
+    assert (await ana.told("mpesa", "payment", told)).status == 200
+    assert (await ana.seen(payin))["status"] == "declined" and await deposits(ana) == []
+    assert [found["kind"] for found in await ana.odd()] == ["contradicts_final_state"]
+    await assert_in_order(context)
+
+
+async def test_an_authorization_that_only_a_callback_claims_is_not_given_back(ana: Merchant, desk: Desk) -> None:
+    desk.says["submit"] = [{"status": "declined", "reason": "do_not_honor", "authorized_minor": 0}]
+    payin = await ana.card(capture="manual")
+    told = desk.told(key_of(payin), status="authorized", authorized=10_000, code=None)
+    assert (await ana.told("card", "payment", told)).status == 200
+    assert await ana.work("payin.operate") == 0 and desk.count("void") == 0
+    assert [found["kind"] for found in await ana.odd()] == ["contradicts_final_state"]
+
+
 async def hours_later(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database's clock, as the sweep reads it, is past every `late_until`."""
     now = await store.now(context)

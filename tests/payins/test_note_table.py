@@ -127,8 +127,8 @@ def state_of(said: str, **changed: Any) -> PaymentState:
 
 
 def noted(payin: Payin, state: PaymentState, late_payments: Any = "accept", **changed: Any) -> Decision:
-    asked: dict[str, Any] = {"id": ID, "live": False, "provider": "card", "state": state, "sealed": b"", **changed}
-    return note(Now(payin, late_payments), **asked)
+    asked: dict[str, Any] = {"id": ID, "live": False, "provider": "card", "state": state, "sealed": b""}
+    return note(Now(payin, late_payments), **{**asked, "confirmed": True, **changed})
 
 
 def shown(payin: Payin, decision: Decision) -> str:
@@ -179,12 +179,32 @@ def test_the_same_word_a_second_time_says_nothing_new(status: str) -> None:
         first = noted(payin, state)
         view = Now(payin)
         view.rows |= {(put.table, put.table.key(put.record)): put.record for put in first.puts if _is_kept(put.table)}
-        second = note(view, id=ID, live=False, provider="card", state=state, sealed=b"")
+        second = note(view, id=ID, live=False, provider="card", state=state, sealed=b"", confirmed=True)
         assert second.puts == () and second.events == () and second.due == (), said
 
 
 def _is_kept(table: Table[Any, Any]) -> bool:
     return table in (PAYINS, DEPOSITS, DISCREPANCIES, OPERATIONS)
+
+
+@pytest.mark.parametrize("capture", ["automatic", "manual"])
+@pytest.mark.parametrize("status", ["declined", "failed", "expired", "cancelled"])
+def test_a_success_after_the_end_that_is_only_told_is_asked_back_and_moves_nothing(status: str, capture: str) -> None:
+    payin = payin_of(status, capture)
+    for said in ("paid", "authorized", *(MONEY if capture == "automatic" else ())):
+        decision = noted(payin, state_of(said), confirmed=False)
+        if said == "authorized" and status == "cancelled":
+            assert decision.puts == (), "an old message"
+            continue
+        assert shown(payin, decision) == "=!final", said
+        assert [(due.kind, due.subject) for due in decision.due] == [("payin.submit", ID)]
+
+
+def test_what_is_only_told_counts_as_ever_before_the_end() -> None:
+    for capture, status, said, cell in CELLS:
+        payin = payin_of(status, capture)
+        if status in ("submitting", "pending", "authorized", "paid"):
+            assert shown(payin, noted(payin, state_of(said), confirmed=False)) == cell
 
 
 def test_after_expiry_the_merchants_setting_decides() -> None:
@@ -210,6 +230,8 @@ def test_what_is_not_about_this_payin_changes_nothing_whatever_its_status(status
 
 def test_a_payin_that_nobody_knows_is_a_discrepancy_of_the_house() -> None:
     view = Now(payin_of("pending"))
-    decision = note(view, id=UUID(int=7), live=True, provider="card", state=state_of("paid"), sealed=b"")
+    decision = note(
+        view, id=UUID(int=7), live=True, provider="card", state=state_of("paid"), sealed=b"", confirmed=True
+    )
     [put] = decision.puts
     assert (put.record.kind, put.record.book, put.record.payin) == ("unknown_payment", 1, None)

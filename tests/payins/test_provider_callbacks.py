@@ -179,6 +179,7 @@ async def test_a_payment_of_another_method_is_refused_and_of_ours_by_another_pro
 OPERATIONS: dict[str, tuple[dict[str, Any], str, str]] = {
     "another amount": ({"amount": 1}, SECRET, "other_amount"),
     "another account": ({"account": "999"}, SECRET, "other_account"),
+    "another provider": ({"method": "pix"}, SECRET, "other_account"),
     "the other mode": ({}, LIVE_SECRET, "other_account"),
     "another payment": ({"payment_key": "f" * 32}, SECRET, "unknown_payment"),
     "another kind": ({"kind": "refund"}, SECRET, "unknown_payment"),
@@ -195,8 +196,10 @@ async def test_what_is_about_another_operation_is_written_down_and_settles_nothi
     desk.says["capture"] = [{"status": "pending"}]
     capture = (await ana.capture(payin, 4_000)).json
     desk.settle(key_of(capture), "succeeded")
+    changed = dict(changed)
+    method = changed.pop("method", "card")
     told = desk.told_of_operation(key_of(capture), **changed)
-    assert (await ana.told("card", "operation", told, secret=secret)).status == 200
+    assert (await ana.told(method, "operation", told, secret=secret)).status == 200
     assert (await ana.get(f"/v1/captures/{capture['id']}")).json["status"] == "pending"
     assert [found["kind"] for found in await ana.odd()] == [kind]
     assert (await ana.told("card", "operation", desk.told_of_operation(key_of(capture)))).status == 200

@@ -101,10 +101,19 @@ async def record(
         provider=payin.method,
         state=state,
         sealed=nobody(context, payin.id),
+        confirmed=True,
         asked=asked,
         due=due,
     )
     return await context.commit(shard, noted)
+
+
+async def confirm(context: Context, shard: int, payin: Payin, until: float) -> PaymentState | NotFound | Unresolved:
+    """Asks how a payment stands that a callback speaks of, and records the answer. `until` is monotonic seconds."""
+    found = await connectors.of(context, payin.method).payment(query_of(payin), until)
+    if isinstance(found, PaymentState):
+        await record(context, shard, payin, facts_of(payin, settlement_days=0), found)
+    return found
 
 
 def nobody(context: Context, id: UUID) -> bytes:

@@ -72,13 +72,17 @@ def with_stored(view: View, decision: Decision, asked: Key | None) -> Decision:
 
 
 class NotePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How a payment stands: an answer, a query's result, a callback. `asked` is the key of the request that waits."""
+    """How a payment stands: `confirmed` by the provider's answer, or told by its callback alone.
+
+    `asked` is the key of the request that waits.
+    """
 
     facts: Facts
     live: bool
     provider: str
     state: PaymentState
     sealed: bytes
+    confirmed: bool
     asked: Key | None = None
     due: Due | None = None
     key: None = None
@@ -104,6 +108,7 @@ class NotePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             provider=self.provider,
             state=self.state,
             sealed=self.sealed,
+            confirmed=self.confirmed,
             due=self.due,
         )
         return with_stored(view, decision, self.asked)

@@ -4,6 +4,7 @@ Its amounts are what has happened so far, so repetitions and reorderings change 
 
     the payin is not known                             a discrepancy
     of another mode or account, or order               a discrepancy
+    a success after the end that is only told          a discrepancy; the provider is asked
     paid with another amount                           booked as unapplied, a discrepancy
     paid, and the payin has ended without money        booked as unapplied, sent back, a discrepancy
     authorized, and the payin has ended unauthorized   given back at the provider, a discrepancy
@@ -27,6 +28,7 @@ from caudal.kernel.http import encode
 from caudal.payins import postings
 from caudal.payins.decide.changing import (
     OPERATE,
+    SUBMIT,
     Created,
     book_record,
     changed,
@@ -74,9 +76,20 @@ _HAS_MONEY: Final = frozenset((Status.AUTHORIZED, Status.PAID))
 
 
 def note(
-    view: View, *, id: UUID, live: bool, provider: str, state: PaymentState, sealed: bytes, due: Due | None = None
+    view: View,
+    *,
+    id: UUID,
+    live: bool,
+    provider: str,
+    state: PaymentState,
+    sealed: bytes,
+    confirmed: bool,
+    due: Due | None = None,
 ) -> Decision:
-    """How the payment of a payin stands. `due` is the work that asked; `sealed` is an empty payer for a deposit."""
+    """How the payment of a payin stands. `due` is the work that asked; `sealed` is an empty payer for a deposit.
+
+    `confirmed`: it is what the provider answered when it was asked. A callback alone brings no ended payin to money.
+    """
     done = () if due is None else (due,)
     payin = view.get(PAYINS, id)
     if payin is None:
@@ -86,6 +99,8 @@ def note(
         return _odd(view, payin.book, provider, "other_account", payin, state, ended)
     if (state.amount_minor, state.currency) != (payin.amount_minor, payin.currency):
         return _odd(view, payin.book, provider, "other_amount", payin, state, ended)
+    if not confirmed and contradicts_end(payin, state) and not _is_booked(view, provider, state):
+        return _unconfirmed(view, payin, provider, state, done)
     happening = _happening(payin, state)
     if happening is None:
         if state.status in ("declined", "expired", "cancelled") and payin.status in _HAS_MONEY:
@@ -139,6 +154,25 @@ def _happening(payin: Payin, state: PaymentState) -> Happening | None:
     if happening is Happening.ALL_RECEIVED and ended:
         return happening
     return happening if after(payin.status, happening) is not None else None
+
+
+def contradicts_end(payin: Payin, state: PaymentState) -> bool:
+    """Whether this is a success of a payin that has ended without money."""
+    succeeded = _happening(payin, state) in (Happening.ALL_RECEIVED, Happening.CAPTURED)
+    return payin.status in _ENDED_WITHOUT_MONEY and (succeeded or _is_late_authorization(payin, state))
+
+
+def _is_booked(view: View, provider: str, state: PaymentState) -> bool:
+    """Whether its money is a deposit already: the same word again says nothing new."""
+    known = view.get(DEPOSITS, late_deposit(provider, state.key)) if state.status == "paid" else None
+    return known is not None and known.amount_minor == state.captured_minor
+
+
+def _unconfirmed(view: View, payin: Payin, provider: str, state: PaymentState, done: tuple[Due, ...]) -> Decision:
+    """What was told is kept as it was told; the worker asks the provider, whose answer is what counts."""
+    told = _odd(view, payin.book, provider, "contradicts_final_state", payin, state, done)
+    ask = Due(at=view.at, kind=SUBMIT, subject=payin.id, book=payin.book)
+    return msgspec.structs.replace(told, due=(ask,))
 
 
 def _is_late_authorization(payin: Payin, state: PaymentState) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
 
 from caudal import connectors
-from caudal.connectors import DisputeState, Notice, OperationState, PaymentState, callback_of
+from caudal.connectors import DisputeState, Notice, OperationState, PaymentState, Unresolved, callback_of
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid, Retry
@@ -23,6 +24,8 @@ from caudal.payins import calls, commands, decide, store
 from caudal.payins.model import DiscrepancyKind, Operation, Payin
 from caudal.payins.states import Happening, Status, after
 
+# How long a callback waits while its provider is asked whether it is so; after that the worker asks.
+_CONFIRMED_WITHIN_S: Final = 2.0
 RESPOND_WITHIN_MAX: Final = timedelta(days=731)
 
 
@@ -52,14 +55,37 @@ async def _payment(context: Context, request: Request, provider: str, notice: No
     if payin is None:
         await _unknown(context, request, provider, notice)
         return
+    doubtful = _is_of(payin, provider, notice, state.account) and decide.contradicts_end(payin, state)
+    if doubtful and await _is_decided(context, request, payin, state):
+        return
     noted = commands.NotePayment(
         facts=calls.facts_of(payin, settlement_days=0),
         live=notice.mode == "live",
         provider=provider,
         state=state,
         sealed=calls.nobody(context, payin.id),
+        confirmed=False,
     )
     await context.commit(context.settings.shard, noted, request.deadline)
+
+
+async def _is_decided(context: Context, request: Request, payin: Payin, told: PaymentState) -> bool:
+    """A success of a payin that has ended: whether the provider, asked back, has said what it is. What it does not
+    confirm is written down as it was told."""
+    shard, until = context.settings.shard, min(request.deadline, monotonic() + _CONFIRMED_WITHIN_S)
+    found = await calls.confirm(context, shard, payin, until)
+    if isinstance(found, Unresolved):
+        return False
+    if not isinstance(found, PaymentState) or not decide.contradicts_end(payin, found):
+        kind: DiscrepancyKind = "contradicts_final_state"
+        odd = commands.NoteOdd(book=payin.book, provider=payin.method, kind=kind, payin=payin.id, said=told)
+        await context.commit(shard, odd, request.deadline)
+    return True
+
+
+def _is_of(payin: Payin, provider: str, notice: Notice, account: str) -> bool:
+    """Whether a callback is about this payin: its provider's, of its mode and its merchant."""
+    return (provider, account, notice.mode) == (payin.method, calls.account_of(payin), calls.mode_of(payin))
 
 
 async def _operation(context: Context, request: Request, provider: str, notice: Notice, state: OperationState) -> None:
@@ -70,7 +96,7 @@ async def _operation(context: Context, request: Request, provider: str, notice: 
         if not await _is_return(context, provider, state):
             await _unknown(context, request, provider, notice)
         return
-    kind = _misfit(operation, payin, notice, state)
+    kind = _misfit(operation, payin, provider, notice, state)
     if kind is not None:
         odd = commands.NoteOdd(book=payin.book, provider=provider, kind=kind, payin=payin.id, said=state)
         await context.commit(shard, odd, request.deadline)
@@ -83,11 +109,13 @@ async def _operation(context: Context, request: Request, provider: str, notice: 
     await context.commit(shard, settled, request.deadline)
 
 
-def _misfit(operation: Operation, payin: Payin, notice: Notice, state: OperationState) -> DiscrepancyKind | None:
+def _misfit(
+    operation: Operation, payin: Payin, provider: str, notice: Notice, state: OperationState
+) -> DiscrepancyKind | None:
     """What it says otherwise than our operation; the amount of a void only the provider knows."""
     if (state.kind, state.payment_key) != (operation.kind, payin.id.hex):
         return "unknown_payment"
-    if (notice.mode, state.account) != (calls.mode_of(payin), calls.account_of(payin)):
+    if not _is_of(payin, provider, notice, state.account):
         return "other_account"
     same = operation.kind == "void" or state.amount_minor == operation.amount_minor
     return None if same and state.currency == operation.currency else "other_amount"
@@ -107,7 +135,7 @@ async def _dispute(context: Context, request: Request, provider: str, notice: No
     if payin is None:
         await _unknown(context, request, provider, notice)
         return
-    if (provider, state.account, notice.mode) == (payin.method, calls.account_of(payin), calls.mode_of(payin)):
+    if _is_of(payin, provider, notice, state.account):
         payin = await calls.caught_up(context, shard, payin)
         await _refuse_early(context, shard, payin, state)
     noted = commands.NoteDispute(

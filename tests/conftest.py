@@ -81,6 +81,7 @@ def settings_of(database_url: str, **changed: object) -> Settings:
         "kek": KEK,
         "spei_secret_test": "test secret",
         "spei_secret_live": "live secret",
+        "spei_url_live": "http://127.0.0.1:9",
         **changed,
     }
     return Settings(**values)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -27,18 +28,26 @@ OUT = PaymentOut(
 BACK = ReturnOrder(return_key="return-1", tracking_key="T1", amount_minor=50, currency="MXN")
 
 
+BOOKED = {"returns": "returned", "payments": "sent", "elsewhere": "sent"}
+
+
 class Bank:
     """Answers as it is told, and keeps what it was asked."""
 
     def __init__(self) -> None:
         self.status, self.asked, self.url = 201, list[tuple[str, str, bytes]](), ""
+        self.told: Any = None  # None: what was ordered, as booked
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append((request.path, request.headers["Spei-Signature"], await request.read()))
         if self.status == 0:
             assert request.transport is not None
             request.transport.abort()
-        return web.json_response({"code": "told"}, status=self.status or 500)
+        booked = {**json.loads(self.asked[-1][2]), "status": BOOKED[request.match_info["order"]]}
+        told = booked if self.told is None else {**booked, **self.told} if isinstance(self.told, dict) else self.told
+        raw = told if isinstance(told, str) else json.dumps(told)
+        headers = {"Location": "/v1/bank/elsewhere"} if 300 <= self.status < 400 else {}
+        return web.Response(text=raw, status=self.status or 500, content_type="application/json", headers=headers)
 
 
 @pytest.fixture
@@ -84,32 +93,83 @@ async def test_repeating_an_order_says_the_same_thing_again(bank: Bank, client: 
     assert bank.asked[0][2] == bank.asked[1][2]
 
 
-# The bank's answer (`-`: it hangs up), and what it means for both orders
+# The bank's answer (`-`: it hangs up) and its code (`-`: not in the bank's form), and what it means for both orders
 ANSWERS = """
-200  done
-201  done
-404  permanent
-409  permanent
-422  permanent
-401  retry
-429  retry
-500  retry
-503  retry
--    unknown
+200  ok                       done
+201  ok                       done
+404  transfer_unknown         permanent
+409  return_exceeds_transfer  permanent
+422  invalid_request          permanent
+409  return_key_reused        unknown
+409  payment_key_reused       unknown
+404  not_found                unknown
+404  -                        unknown
+409  -                        unknown
+422  -                        unknown
+401  signature_invalid        retry
+401  -                        unknown
+429  busy                     retry
+503  books_unavailable        retry
+503  -                        unknown
+500  internal_error           unknown
+202  ok                       unknown
+204  ok                       unknown
+302  ok                       unknown
+307  ok                       unknown
+-    ok                       unknown
 """
 
 
 @pytest.mark.parametrize("line", ANSWERS.strip().splitlines())
 async def test_an_answer_means_the_same_for_both_orders(bank: Bank, client: SpeiClient, line: str) -> None:
-    status, outcome = line.split()
+    status, code, outcome = line.split()
     bank.status = 0 if status == "-" else int(status)
+    bank.told = None if code == "ok" else "<html>no</html>" if code == "-" else {"code": code}
     assert (await client.pay_out(OUT, live=False)).status == outcome
     assert (await client.send_back(BACK, live=False)).status == outcome
+    assert len(bank.asked) == 2, "no redirect is followed"
 
 
-async def test_no_live_bank_is_asked(bank: Bank, client: SpeiClient) -> None:
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"payment_key": "refund-2", "return_key": "return-2"},
+        {"amount": 1},
+        {"currency": "USD"},
+        {"status": "queued"},
+        {"clabe": "646180110400000010", "tracking_key": "T2"},
+        "[]",
+        "{}",
+        "",
+        "[" * 30_000,
+        "x" * 70_000,
+    ],
+    ids=lambda told: str(told)[:20],
+)
+async def test_only_the_order_as_booked_says_that_it_is_done(bank: Bank, client: SpeiClient, told: Any) -> None:
+    bank.told = told
+    assert (await client.pay_out(OUT, live=False)).status == "unknown"
+    assert (await client.send_back(BACK, live=False)).status == "unknown"
+
+
+async def test_without_a_live_bank_nobody_is_asked(bank: Bank, client: SpeiClient) -> None:
     assert (await client.pay_out(OUT, live=True)).status == "retry"
     assert not bank.asked
+
+
+async def test_each_mode_has_a_bank_and_a_secret_of_its_own(bank: Bank) -> None:
+    client = SpeiClient(orders.context(None, spei_secret_live="loud bank", spei_url_live=bank.url))
+    assert (await client.pay_out(OUT, live=True)).status == "done"
+    assert (await client.pay_out(OUT, live=False)).status == "retry"
+    ((_, header, body),) = bank.asked
+    at, _, given = header.removeprefix("t=").partition(",v1=")
+    assert given == hmac.new(b"loud bank", f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    await client.close()
+
+
+async def test_a_bank_that_is_not_there_is_asked_later() -> None:
+    client = SpeiClient(orders.context("http://127.0.0.1:9", spei_secret_test=orders.SPEI_SECRET))
+    assert (await client.pay_out(OUT, live=False)).status == "retry"
 
 
 @pytest.mark.server
@@ -119,5 +179,7 @@ async def test_the_sandbox_sends_the_money_once_and_refuses_another_order_with_t
     for _ in range(2):
         assert (await client.pay_out(order, live=False)).status == "done"
     other = msgspec.structs.replace(order, amount_minor=12051)
-    assert (await client.pay_out(other, live=False)).status == "permanent"
+    assert (await client.pay_out(other, live=False)).status == "unknown"
+    never = msgspec.structs.replace(BACK, return_key=uuid4().hex)
+    assert (await client.send_back(never, live=False)).status == "permanent", "nobody sent that"
     await client.close()

@@ -27,6 +27,13 @@ CAUDAL_LOG_JSON=perhaps           CAUDAL_LOG_JSON
 """
 
 
+@pytest.mark.parametrize("name", ["CAUDAL_SPEI_SECRET", "CAUDAL_PROVIDER_SECRET"])
+def test_play_money_and_real_money_have_different_secrets(name: str) -> None:
+    load({f"{name}_TEST": "a", f"{name}_LIVE": "b"})
+    with pytest.raises(SettingError, match=f"{name}_LIVE is the same as {name}_TEST"):
+        load({f"{name}_TEST": "a", f"{name}_LIVE": "a"})
+
+
 def test_an_empty_environment_gives_the_defaults() -> None:
     assert load({}) == Settings()
     assert load({"HOME": "/", "CAUDALS": "other"}) == Settings()

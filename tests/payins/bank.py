@@ -10,6 +10,9 @@ from aiohttp import web
 
 from caudal.connectors import spei
 
+# What the bank calls its refusals.
+REFUSALS = {"404": "transfer_unknown", "409": "return_exceeds_transfer", "422": "invalid_request"}
+
 
 class Bank:
     """Each order is answered by the next word of the script: `ok`, a status, `hang` (the money has gone); then `ok`."""
@@ -48,5 +51,5 @@ class Bank:
         if word == "hang":
             await asyncio.sleep(30)
         if word.isdigit():
-            return web.Response(status=int(word), text="no")
-        return web.json_response({"return_key": order["return_key"], "status": "returned"})
+            return web.json_response({"code": REFUSALS.get(word, "trouble")}, status=int(word))
+        return web.json_response({**order, "status": "returned"})

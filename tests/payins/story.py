@@ -234,6 +234,7 @@ class Story(ProviderSide):
                 currency=one.report.currency,
                 operator=self.operator,
                 entry=id_of(8, self._next()),
+                destination=None,
                 key=self._key(0),
                 request_id="req_1",
             )

@@ -20,6 +20,7 @@ from tests.payins.bank import Bank
 from tests.payins.books import assert_in_order, balances, house, postings_of, rows
 from tests.payins.cast import Merchant
 
+CLABE = "646180110400000007"
 SURPLUS = {"MXN": {"pending": 9600, "unapplied": 950}}
 EARNED = {"MXN": {"pending": 9600}}
 
@@ -163,13 +164,28 @@ async def test_an_answer_that_comes_late_settles_no_later_return(ana: Merchant, 
     await assert_in_order(context)
 
 
-async def test_live_money_waits_until_there_is_a_live_bank(ana: Merchant, context: Context, bank: Bank) -> None:
+async def test_live_money_waits_while_the_live_bank_is_away(ana: Merchant, context: Context, bank: Bank) -> None:
     clabe = spei.of_number("646180", 77)
     deposit = await ana.paid({"next_action": {"clabe": clabe}, "amount": 100}, secret="live secret")
     assert (await ask(ana, deposit)).json["mode"] == "live"
     assert await work(context) == [("deposit.return", False)]
     assert bank.orders == []
     assert await house(context, ledger.Purpose.CLEARING, live=True) == 100
+
+
+async def test_without_a_live_bank_no_live_payin_refund_or_return_begins(database_url: str, ana: Merchant) -> None:
+    key, to = await ana.key_of("live"), {"account": CLABE, "holder_name": "Ana"}
+    lively = Merchant(ana.context, ana.merchant, key, ana.olga)
+    payin = await lively.payin()
+    deposit = await lively.paid(payin, payin["amount"] + 1, secret="live secret")
+    alone = settings_of(database_url, spei_url_live=None)
+    async with Context(alone, name="alone") as context:
+        lonely = Merchant(context, ana.merchant, key, ana.olga)
+        assert (await lonely.create()).fields == {"/method": "not_available"}
+        refused = await lonely.refund(payin, 100, destination=to)
+        assert (refused.status, refused.code) == (422, "not_refundable")
+        assert (await ask(lonely, deposit)).code == "forbidden_transition"
+    assert (await lively.refund(payin, 100, destination=to)).status == 201
 
 
 # What may be returned
@@ -241,7 +257,7 @@ async def test_only_an_operator_with_a_key_may_ask(ana: Merchant, context: Conte
     assert (await ana.post(path)).status == 401
     assert (await ana.post(path, key=ana.olga, idempotency=None)).code == "key_missing"
     assert (await ana.post(path, {"amount": 1}, key=ana.olga)).status == 422
-    to = {"account": "646180157000000004", "holder_name": "Ana"}
+    to = {"account": CLABE, "holder_name": "Ana"}
     assert (await ana.post(path, {"destination": to}, key=ana.olga)).fields == {"/destination": "not_supported"}
     for nobody in (f"dep_{'0' * 32}", "x", deposit.replace("dep_", "payin_")):
         assert (await ask(ana, nobody)).code == "not_found"

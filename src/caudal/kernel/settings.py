@@ -60,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     spei_secret_test: Annotated[str | None, Meta(description="secret that signs the test bank's callbacks")] = None
     spei_secret_live: Annotated[str | None, Meta(description="secret that signs the live bank's callbacks")] = None
+    spei_url_live: Annotated[
+        str | None, Meta(description="the live bank's address, for what goes back; unset: live transfers are refused")
+    ] = None
     spei_prefix: Annotated[
         str, Meta(pattern=r"^\d{6}$", description="bank and plaza (6 digits) of the CLABEs that we give out")
     ] = "646180"
@@ -195,4 +198,10 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
             values[name] = msgspec.convert(text, hints[name], strict=False)
         except msgspec.ValidationError as error:
             raise SettingError(f"{variable}={text!r}: {error}") from error
-    return Settings(**values)
+    loaded = Settings(**values)
+    for name in ("spei_secret", "provider_secret"):
+        secret = getattr(loaded, f"{name}_test")
+        if secret and secret == getattr(loaded, f"{name}_live"):
+            variable = PREFIX + name.upper()
+            raise SettingError(f"{variable}_LIVE is the same as {variable}_TEST: play money would count as real")
+    return loaded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -29,6 +29,33 @@ class SpeiPayment(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
     currency: str
     beneficiary_name: str
+
+
+class Returned(msgspec.Struct, frozen=True, kw_only=True):
+    """A return as the bank has booked it."""
+
+    return_key: str
+    status: Literal["returned"]
+    tracking_key: str
+    amount: int
+    currency: str
+
+
+class PaymentSent(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment to a CLABE as the bank has booked it."""
+
+    payment_key: str
+    status: Literal["sent"]
+    clabe: str
+    amount: int
+    currency: str
+
+
+class BankProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """A refusal (RFC 9457)."""
+
+    code: str
+    detail: str = ""
 
 
 def report_of(callback: SpeiCallback) -> DepositReport:
@@ -64,3 +91,8 @@ def payment_of(order: PaymentOut) -> SpeiPayment:
         currency=order.currency,
         beneficiary_name=order.beneficiary_name,
     )
+
+
+def agrees(order: SpeiReturn | SpeiPayment, told: Returned | PaymentSent) -> bool:
+    """Whether what the bank has booked is what was ordered."""
+    return all(getattr(order, name) == getattr(told, name) for name in told.__struct_fields__ if name != "status")

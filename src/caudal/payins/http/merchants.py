@@ -11,7 +11,7 @@ import msgspec
 
 from caudal import connectors, vault
 from caudal.catalogue import BRANDS, COUNTRIES, METHODS
-from caudal.connectors import CAPABILITIES
+from caudal.connectors import CAPABILITIES, spei
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
 from caudal.kernel import ids
@@ -47,6 +47,9 @@ async def create(context: Context, request: Request) -> Response:
     expires_in = timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None
     if method.method in CAPABILITIES:
         return await _through_provider(context, request, caller, key, asked, id, payer, sealed, expires_in)
+    nobody = caller.live and spei.bank_of(context.settings, live=True) is None
+    if nobody and not await store.key_is_known(context, caller.shard, key):
+        raise _not_available("no live bank is connected")
     command = commands.CreatePayin(
         payin=_new(id, caller, asked, FIRST),
         detail=Detail(description=asked.description, metadata=asked.metadata, return_url=asked.return_url),
@@ -113,10 +116,14 @@ async def _refuse_unavailable(context: Context, method: str, caller: Caller, key
     A repetition finds the answer of its first request.
     """
     if caller.live:
-        error = FieldError(field="/method", code="not_available", detail=f"no live provider of {method} is connected")
-        raise Invalid("invalid_request", "the request has errors", errors=(error,))
+        raise _not_available(f"no live provider of {method} is connected")
     if not connectors.available(context, method, "test") and not await store.key_is_known(context, caller.shard, key):
         raise Retry("provider_unavailable", f"the provider of {method} does not answer at the moment", after_s=5.0)
+
+
+def _not_available(detail: str) -> Invalid:
+    error = FieldError(field="/method", code="not_available", detail=detail)
+    return Invalid("invalid_request", "the request has errors", errors=(error,))
 
 
 def _detail(asked: CreatePayinBody) -> Detail:

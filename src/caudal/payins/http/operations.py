@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from caudal.catalogue import BankAccount, bank_account_errors
-from caudal.connectors import CAPABILITIES, Destination
+from caudal.connectors import CAPABILITIES, Destination, spei
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
 from caudal.kernel import ids
@@ -109,6 +109,7 @@ async def refund(context: Context, request: Request) -> Response:
     if errors:
         raise Invalid("invalid_request", "the request has errors", errors=errors)
     payin, id = await _payin_of(context, request, caller), ids.uuid7(caller.slot)
+    await _refuse_without_bank(context, request, caller, payin)
     sealed = sealed_destination(context, payin, asked.destination, id)
     return await _carried_out(
         context,
@@ -122,6 +123,15 @@ async def refund(context: Context, request: Request) -> Response:
         metadata=asked.metadata,
         sealed=sealed,
     )
+
+
+async def _refuse_without_bank(context: Context, request: Request, caller: Caller, payin: Payin) -> None:
+    """Raises Refused for live money that nobody could send. A repetition finds the answer of its first request."""
+    if not payin.live or payin.method in CAPABILITIES or spei.bank_of(context.settings, live=True) is not None:
+        return
+    key = key_of(request, caller.book, context.sealer.fingerprint_key, "refund")
+    if not await store.key_is_known(context, caller.shard, key):
+        raise Refused("not_refundable", "no live bank is connected: nobody could send the money")
 
 
 def sealed_destination(context: Context, payin: Payin, asked: DestinationAsked | None, id: UUID) -> bytes | None:

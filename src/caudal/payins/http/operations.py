@@ -129,7 +129,7 @@ async def _refuse_without_bank(context: Context, request: Request, caller: Calle
     """Raises Refused for live money that nobody could send. A repetition finds the answer of its first request."""
     if not payin.live or payin.method in CAPABILITIES or spei.bank_of(context.settings, live=True) is not None:
         return
-    key = key_of(request, caller.book, context.sealer.fingerprint_key, "refund")
+    key = key_of(request, caller.book, context.sealer.fingerprint_keys, "refund")
     if not await store.key_is_known(context, caller.shard, key):
         raise Refused("not_refundable", "no live bank is connected: nobody could send the money")
 

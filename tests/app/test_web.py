@@ -176,6 +176,15 @@ async def test_health_needs_no_key(ana: Api) -> None:
         assert (await ana.get(path, key="")).status == 200
 
 
+async def test_a_shard_whose_time_is_ahead_is_told_and_goes_on(ana: Api, context: Context) -> None:
+    assert (await ana.get("/readyz", key="")).json == {"status": "ok", "reasons": []}
+    await context.rows("update shard set last_at = now() + interval '3 days 2 seconds' where id = 0 returning 1")
+    answered = await ana.get("/readyz", key="")
+    assert answered.status == 200
+    assert answered.json["reasons"] == ["the time of shard 0 is ahead of the database's clock by 3 days 00:00:01"]
+    assert (await ana.create()).status == 201
+
+
 async def test_no_answer_ever_shows_what_is_inside(ana: Api) -> None:
     asked = [
         await ana.get("/v1/payins/x'; drop table payin; --"),

@@ -10,6 +10,7 @@ import pytest
 
 from caudal.kernel import db
 from caudal.kernel.commit import PostgresPort
+from caudal.kernel.due import ClaimDue
 from caudal.kernel.errors import Retry, Unknown
 from caudal.kernel.ids import uuid7
 from tests.kernel.faulty import FaultyPort, lose_the_answer, raising
@@ -228,4 +229,23 @@ async def test_what_has_happened_is_run_until_the_shard_has_time_for_it(database
     port.moments.clear()
     await fact
     assert await rows(database_url, "select data from event") == [(b"fact",)]
+    await written.stop()
+
+
+async def test_a_shard_whose_time_is_ahead_gives_leases_by_the_clock_and_says_so(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise whatever a worker that dies had claimed would be left alone for as long as the time is ahead."""
+    await rows(database_url, "update shard set last_at = now() + interval '30 days' returning 1")
+    written, subject = shard(database_url), uuid7()
+    await rows(database_url, f"insert into due values (0, now(), 'note.due', '{subject}', 2, 0) returning 1")
+    for lease_s in (0.001, 30):
+        await asyncio.sleep(0.01)
+        [claimed] = (await written.submit(ClaimDue(lease_s=lease_s), soon())).outcome
+    assert claimed.attempt == 2
+    assert await rows(database_url, "select at < now() + interval '61 seconds' from due") == [(True,)]
+    assert [record.levelname for record in caplog.records if "ahead of the server's clock" in record.message] == [
+        "ERROR"
+    ]
+    assert written.alarms == 1
     await written.stop()

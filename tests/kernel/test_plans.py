@@ -25,7 +25,7 @@ from caudal.vault import rows as vault
 from caudal.webhooks import rows as webhooks
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-HEAD = Head(shard=0, event_seq=1, posting_seq=1, chain=b"", at=NOW)
+HEAD = Head(shard=0, event_seq=1, posting_seq=1, chain=b"", at=NOW, clock=NOW)
 # What the planner believes of every table: that it is empty, tiny though full, or larger than any.
 BELIEFS = {"empty": (0, 0), "small": (5, 1), "huge": (100_000_000, 10_000_000)}
 # Few rows that are changed rarely, so wide that a new table is taken for almost empty.

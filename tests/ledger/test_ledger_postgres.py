@@ -96,7 +96,7 @@ async def _play(database_url: str, shard: int, story: Story, size: int) -> None:
             reads = reads_of(Ask(command=command) for command in commands)
             await port.open()
             head, found = await port.read(shard, [table.reading(shard, keys) for table, keys in reads.items()])
-            head.at = at
+            head.at = head.clock = at
             batch = Batch(head, reads, found)
             for command in commands:
                 batch.decide(command)

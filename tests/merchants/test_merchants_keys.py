@@ -214,6 +214,10 @@ class ViewAt(msgspec.Struct):
     row: Any
     next_event_seq: int = 1
 
+    @property
+    def clock(self) -> Any:
+        return self.at
+
     def get(self, table: Any, key: Any) -> Any:
         return self.row
 

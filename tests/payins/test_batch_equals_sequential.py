@@ -54,7 +54,7 @@ class FixedTime(PostgresPort):
 
     async def read(self, shard: int, reads: Sequence[Statement]) -> tuple[Head, list[list[Row]]]:
         head, rows = await super().read(shard, reads)
-        head.at = AT
+        head.at = head.clock = AT
         return head, rows
 
 

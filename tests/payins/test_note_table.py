@@ -60,7 +60,7 @@ MONEY = {"more": 10_001, "less": 9_999}
 class Now:
     """What a decision looks at: a payin, its merchant's settings, and nothing else."""
 
-    at, next_event_seq = AT, 1
+    at, clock, next_event_seq = AT, AT, 1
 
     def __init__(self, payin: Payin, late_payments: Any = "accept") -> None:
         book = BookRecord(

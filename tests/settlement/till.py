@@ -39,6 +39,10 @@ class Till:
 
     next_event_seq = 1
 
+    @property
+    def clock(self) -> datetime:
+        return self.at
+
     def get(self, table: Table[Any, Any], key: Any) -> Any:
         self.looked.add((table.name, key))
         if table is BOOKS:

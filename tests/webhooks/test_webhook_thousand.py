@@ -37,7 +37,7 @@ async def context(database_url: str) -> Any:
 async def endpoints(context: Context, book: int, urls: list[str]) -> None:
     """So many endpoints of one book, all in one go."""
     records = [_endpoint(context, ids.uuid7(book >> 1), book, url) for url in urls]
-    head = Head(shard=0, event_seq=0, posting_seq=0, chain=b"", at=_AT)
+    head = Head(shard=0, event_seq=0, posting_seq=0, chain=b"", at=_AT, clock=_AT)
     async with context.pool.connection() as connection, connection.transaction():
         for statement, parameters in ENDPOINTS.inserting(head, records):
             await connection.execute(statement, parameters)

@@ -85,7 +85,7 @@ def _page_of_events(
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the process can do its work, and why not."""
+    """Whether the process can do its work, and why not, or what an operator should see to although it can."""
 
     status: Literal["ok", "unavailable"]
     reasons: list[str] = []
@@ -97,13 +97,14 @@ async def live(context: Context, request: Request) -> Response:
 
 
 async def ready(context: Context, request: Request) -> Response:
-    """The process can take requests: its database answers."""
+    """The process can take requests: its database answers. Times that stand still are told, and no reason to stop."""
     try:
-        await context.row("select 1")
+        ahead = await context.rows(SQL["shards_ahead"])
     except Exception as error:
         reasons = [f"the database does not answer: {type(error).__name__}"]
         return Response(status=503, body=encode(Health(status="unavailable", reasons=reasons)))
-    return ok(Health(status="ok"))
+    reasons = [f"the time of shard {id} is ahead of the database's clock by {by}" for id, by in ahead]
+    return ok(Health(status="ok", reasons=reasons))
 
 
 async def openapi(context: Context, request: Request) -> Response:

@@ -42,7 +42,7 @@ class ClaimDue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def decide(self, view: View) -> Decision:
         due = view.get(DUE_NOW, self.limit) or ()
         claimed = tuple(
-            msgspec.structs.replace(piece, at=view.at + self._lease(piece.attempt), attempt=piece.attempt + 1)
+            msgspec.structs.replace(piece, at=view.clock + self._lease(piece.attempt), attempt=piece.attempt + 1)
             for piece in due
         )
         return Decision(outcome=claimed, done=due, due=claimed)

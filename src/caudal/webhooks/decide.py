@@ -120,7 +120,7 @@ def test(view: View, *, id: UUID, book: int, delivery: UUID, key_digest: bytes) 
         type=contracts.TEST,
         subject=id,
         cause="test",
-        due_at=view.at,
+        due_at=view.clock,
     )
     data = encode(data_of(endpoint, contracts.WebhookEndpointTested))
     event = Event(type=contracts.TEST, subject=id, book=book, data=data)
@@ -141,7 +141,7 @@ def redeliver(view: View, *, deliveries: tuple[Delivery, ...], book: int, key_di
             return NOBODY
         if endpoint.status == "disabled":
             return Refused("forbidden_transition", "the endpoint is disabled")
-    made = tuple(msgspec.structs.replace(one, created_at=view.at, due_at=view.at) for one in deliveries)
+    made = tuple(msgspec.structs.replace(one, created_at=view.at, due_at=view.clock) for one in deliveries)
     return Decision(outcome=made, puts=tuple(Put(DELIVERIES, one) for one in made))
 
 
@@ -161,7 +161,7 @@ def redeliver_range(
         since=min(range_.since, view.at),
         created_at=view.at,
     )
-    due = Due(at=view.at, kind=REDELIVER, subject=made.id, book=made.book)
+    due = Due(at=view.clock, kind=REDELIVER, subject=made.id, book=made.book)
     return Decision(outcome=made, puts=(Put(RANGES, made),), due=(due,), subject=made.id)
 
 

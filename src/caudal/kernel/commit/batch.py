@@ -74,6 +74,7 @@ class Batch:
     def __init__(self, head: Head, reads: dict[Table[Any, Any], list[Any]], found: Sequence[Sequence[Row]]) -> None:
         self.before = head
         self.at: datetime = head.at
+        self.clock: datetime = head.clock
         self._rows: dict[Table[Any, Any], dict[Any, Any]] = {}
         for (table, keys), rows in zip(reads.items(), found, strict=True):
             if table is DUE_NOW:

@@ -30,7 +30,8 @@ class Lane(IntEnum):
 class Head(msgspec.Struct, kw_only=True):
     """Where a shard stands: read with its lock, advanced by the batch, written with the commit.
 
-    `at` is the batch's time, the only clock that decides a lease, an expiry or an `at`.
+    `at` is the batch's time, which decides an expiry or an `at` and never goes back; `clock` is the server's, which
+    decides what is due now and how long a lease is. They differ only where the server's clock was set back.
     """
 
     shard: int
@@ -38,6 +39,7 @@ class Head(msgspec.Struct, kw_only=True):
     posting_seq: int
     chain: bytes
     at: datetime
+    clock: datetime
 
 
 class Table(Generic[K, R]):
@@ -145,6 +147,9 @@ class View(Protocol):
 
     @property
     def at(self) -> datetime: ...
+
+    @property
+    def clock(self) -> datetime: ...
 
     @property
     def next_event_seq(self) -> int: ...

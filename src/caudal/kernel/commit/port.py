@@ -96,8 +96,8 @@ class PostgresPort:
         row = next(iter(wire.rows(lock)), None)
         if row is None:
             raise LookupError(f"there is no shard {shard} in this database")
-        event_seq, posting_seq, chain, at = row
-        head = Head(shard=shard, event_seq=event_seq, posting_seq=posting_seq, chain=bytes(chain), at=at)
+        event_seq, posting_seq, chain, clock, at = row
+        head = Head(shard=shard, event_seq=event_seq, posting_seq=posting_seq, chain=bytes(chain), at=at, clock=clock)
         return head, [wire.rows(answer) for answer in answers]
 
     async def write(self, statements: Sequence[Statement]) -> None:

@@ -11,7 +11,8 @@ discard plans
 commit
 
 -- name: lock_shard
-select event_seq, posting_seq, chain, greatest(clock_timestamp(), last_at) from shard where id = %s for update
+select event_seq, posting_seq, chain, clock_timestamp(), greatest(clock_timestamp(), last_at)
+from shard where id = %s for update
 
 -- name: find_batch
 select 1 from batch where shard = %s and id = %s

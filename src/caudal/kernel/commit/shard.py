@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -19,7 +20,7 @@ from caudal.kernel import ids
 from caudal.kernel.commit.batch import Batch, reads_of
 from caudal.kernel.commit.failures import Failure, classify
 from caudal.kernel.commit.lanes import Lanes, Limits, Waiting
-from caudal.kernel.commit.model import Command, Missing, Result
+from caudal.kernel.commit.model import Command, Head, Missing, Result
 from caudal.kernel.commit.port import BatchPort
 from caudal.kernel.errors import CaudalError, Fault, Overloaded, Retry, Unknown
 
@@ -30,6 +31,8 @@ _REREADS_MAX: Final = 2
 _PAUSE_S: Final = 0.05
 _PAUSE_MAX_S: Final = 1.0
 _LOOK_S: Final = 0.1  # how exactly deadlines are kept
+_AHEAD: Final = timedelta(minutes=1)
+_AGAIN_S: Final = 60.0  # between two alarms of the same
 _HANGS_S: Final = 1.0  # an answer that takes so long is the database's trouble, no matter of a busy shard
 
 
@@ -51,6 +54,7 @@ class Shard:
         self._writing = False  # whether its write segment has begun
         self._trouble: Failure | None = None  # what became of the last try, unless it committed
         self._began: float | None = None
+        self._warned_at = -_AGAIN_S
         self._stopping = self._giving_up = False
         self.batches = self.commands = self.alarms = self.unknowns = self.reruns = 0
 
@@ -158,6 +162,8 @@ class Shard:
                 await self._port.open()
                 reads = reads_of(batch)
                 head, found = await self._port.read(self.id, [t.reading(self.id, k) for t, k in reads.items()])
+                if head.at - head.clock > _AHEAD:
+                    self._warn_of_time(head)
                 judged = Batch(head, reads, found)
                 results, postponed = self._decide(judged, batch)
                 statements = judged.statements(batch_id, len(results)) if judged.wrote else []
@@ -180,6 +186,14 @@ class Shard:
         for waiting in postponed:
             self.lanes.push_first(waiting)
         return None
+
+    def _warn_of_time(self, head: Head) -> None:
+        """The server's clock was set back, or had run ahead: work goes on, with times that stand still until then."""
+        if monotonic() - self._warned_at < _AGAIN_S:
+            return
+        self._warned_at = monotonic()
+        self.alarms += 1
+        log.error("shard %d: its time is %s, ahead of the server's clock by %s", self.id, head.at, head.at - head.clock)
 
     def _decide(
         self, judged: Batch, batch: Sequence[Waiting]

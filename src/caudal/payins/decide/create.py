@@ -107,7 +107,7 @@ def start(
     detail = msgspec.structs.replace(detail, chosen=shown, waiting=waiting)
     payin = msgspec.structs.replace(payin, detail=encode(detail), created_at=now, expires_at=expires_at)
     body = encode(body_of(payin, detail=detail))
-    due = Due(at=view.at + sweep_in, kind=SUBMIT, subject=payin.id, book=payin.book)
+    due = Due(at=view.clock + sweep_in, kind=SUBMIT, subject=payin.id, book=payin.book)
     puts = [Put(PAYINS, payin)]
     if sealed is not None:
         puts.append(Put(PAYERS, PayerSeal(payin=payin.id, book=payin.book, sealed=sealed)))
@@ -173,7 +173,7 @@ def expire(view: View, *, due: Due) -> Decision:
         # Somebody else may have moved it there: the same work at the same time is one piece.
         return Decision(outcome=payin, done=(due, later), due=(later,))
     if payin.status is Status.AUTHORIZED and _is_asked_for(payin):
-        later = msgspec.structs.replace(due, at=view.at + _PATIENCE, attempt=0)
+        later = msgspec.structs.replace(due, at=view.clock + _PATIENCE, attempt=0)
         return Decision(outcome=payin, done=(due, later), due=(later,))
     reason = "underpaid" if payin.received_minor else None
     new = changed(view, payin, Happening.TIME_PASSED, "payin.expired", reason=reason)
@@ -181,7 +181,7 @@ def expire(view: View, *, due: Due) -> Decision:
     if payin.status is Status.AUTHORIZED:
         operation = void_of(payin, payin.authorized_minor, view.at + offset)
         puts = (*puts, Put(OPERATIONS, operation))
-        void = (Due(at=view.at, kind=OPERATE, subject=operation.id, book=payin.book),)
+        void = (Due(at=view.clock, kind=OPERATE, subject=operation.id, book=payin.book),)
     return Decision(
         outcome=Created(new.payin, new.body), puts=puts, events=new.events, done=(due,), due=void, subject=payin.id
     )

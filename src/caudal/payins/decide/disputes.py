@@ -308,7 +308,7 @@ def add_evidence(view: View, *, evidence: Evidence, key_digest: bytes) -> Decisi
     return Decision(
         outcome=new,
         puts=(Put(EVIDENCE, new), Put(DISPUTES, counted)),
-        due=(Due(at=view.at, kind=SEND_EVIDENCE, subject=new.id, book=new.book),),
+        due=(Due(at=view.clock, kind=SEND_EVIDENCE, subject=new.id, book=new.book),),
         subject=new.id,
     )
 

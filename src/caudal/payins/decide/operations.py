@@ -374,7 +374,7 @@ def _begun(view: View, asked: Intent, operation: Operation, new: Changed) -> Dec
 
 
 def _sweep(view: View, operation: Operation, sweep_in: timedelta) -> Due:
-    return Due(at=view.at + sweep_in, kind=OPERATE, subject=operation.id, book=operation.book)
+    return Due(at=view.clock + sweep_in, kind=OPERATE, subject=operation.id, book=operation.book)
 
 
 def _body(operation: Operation, payin: Payin) -> bytes:

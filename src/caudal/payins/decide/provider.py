@@ -187,7 +187,7 @@ def _given_back(view: View, payin: Payin, provider: str, state: PaymentState, do
     void = void_of(payin, state.authorized_minor, view.at + offset_of(view, payin.book))
     if view.get(OPERATIONS, void.id) is not None:
         return told
-    due = Due(at=view.at, kind=OPERATE, subject=void.id, book=payin.book)
+    due = Due(at=view.clock, kind=OPERATE, subject=void.id, book=payin.book)
     return msgspec.structs.replace(told, puts=(*told.puts, Put(OPERATIONS, void)), due=(due,))
 
 
@@ -313,7 +313,7 @@ def _not_its_money(
         told,
         puts=(*told.puts, Put(DEPOSITS, new), *ledger.puts(posted(view, group))),
         events=(*told.events, event),
-        due=(*told.due, *((Due(at=view.at, kind=RETURN, subject=id, book=payin.book),) if returns else ())),
+        due=(*told.due, *((Due(at=view.clock, kind=RETURN, subject=id, book=payin.book),) if returns else ())),
     )
 
 

@@ -69,7 +69,7 @@ def request_return(
         outcome=new,
         puts=tuple(puts),
         events=(event,),
-        due=(Due(at=view.at, kind=RETURN, subject=id, book=deposit.book),),
+        due=(Due(at=view.clock, kind=RETURN, subject=id, book=deposit.book),),
         subject=id,
     )
 

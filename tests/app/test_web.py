@@ -207,6 +207,16 @@ async def test_a_defect_of_ours_is_a_500_without_its_reason(ana: Api, monkeypatc
     assert b"secret" not in answered.body
 
 
+async def test_a_defect_behind_a_key_may_have_had_its_effect(ana: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise ValueError("the secret reason")
+
+    monkeypatch.setattr(Context, "commit", broken)
+    answered = await ana.post("/v1/payins", BODY)
+    assert (answered.status, answered.code, answered.json["retry"]) == (500, "unknown_outcome", "same_key")
+    assert b"secret" not in answered.body
+
+
 # traceparent, and what the log says of it
 TRACES = {
     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01": ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"),

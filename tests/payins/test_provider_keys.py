@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from caudal import vault
 from caudal.kernel.context import Context
+from caudal.kernel.errors import Fault, Overloaded, Retry
+from caudal.payins import calls
 from tests.payins.books import assert_in_order, rows
 from tests.payins.cast import ASKED, Merchant, key_of
 from tests.payins.desk import Desk
@@ -155,3 +160,52 @@ async def test_captures_and_refunds_are_taken_while_a_provider_is_away(ana: Merc
     desk.open = True
     assert await ana.work("payin.operate") == 1
     assert (await ana.seen(payin))["status"] == "paid"
+
+
+FAILURES: list[Exception] = [
+    Retry("database_unavailable", "the database does not answer; nothing was written"),
+    Retry("try_again", "the shard was busy; nothing was written"),
+    Overloaded("stopping", "this process is stopping"),
+    Fault("internal_error", "the database would not take this request; nothing was written"),
+    ZeroDivisionError(),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda error: getattr(error, "code", "a bug"))
+async def test_behind_the_intent_no_failure_says_that_nothing_happened(
+    ana: Merchant, desk: Desk, context: Context, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise failure
+
+    paid, card = await ana.card(), await ana.instrument()
+    with monkeypatch.context() as failing:
+        failing.setattr(calls.payments, "record", fails)
+        asked = await ana.ask("card", "k", instrument={"id": card})
+    with monkeypatch.context() as failing:
+        failing.setattr(calls.operations.commands, "SettleOperation", fails)
+        refunded = await ana.refund(paid, 1_000, idempotency="r")
+    for answered in (asked, refunded):
+        assert (answered.status, answered.code, answered.json["retry"]) == (500, "unknown_outcome", "same_key")
+    assert len(desk.payments) == 2 and desk.payments[key_of(paid)].refunded_minor == 1_000, "it has happened"
+    assert await ana.work("payin.submit", "payin.operate") == 2
+    asked, refunded = (
+        await ana.ask("card", "k", instrument={"id": card}),
+        await ana.refund(paid, 1_000, idempotency="r"),
+    )
+    assert (asked.json["status"], refunded.json["status"]) == ("paid", "succeeded")
+    assert len(desk.payments) == 2 and desk.payments[key_of(paid)].refunded_minor == 1_000
+    await assert_in_order(context)
+
+
+async def test_a_card_that_cannot_be_opened_leaves_an_unknown_outcome(
+    ana: Merchant, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise ValueError("a seal of another key")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(vault, "open_card", fails)
+        answered = await ana.ask("card", "k")
+    assert (answered.status, answered.code) == (500, "unknown_outcome")
+    assert b"seal" not in answered.body

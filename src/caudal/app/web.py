@@ -19,7 +19,7 @@ from caudal.app.routes import ROUTES, Router
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.context import Context
-from caudal.kernel.errors import CaudalError, Fault, Refused
+from caudal.kernel.errors import CaudalError, Fault, Refused, Unknown
 from caudal.kernel.http import JSON, Handler, Request, Response, header_error, refuse_query
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.seal import WrongKek
@@ -40,7 +40,8 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,120}")
 class Opened(msgspec.Struct, kw_only=True):
     """A request whose head is read: what is going to answer it, or its refusal, whatever the body says.
 
-    `body_limit` is in bytes, None where a body means nothing; `takes` are the types of a body that is not JSON.
+    `body_limit` is in bytes, None where a body means nothing; `takes` are the types of a body that is not JSON; `keyed`
+    says that an Idempotency-Key goes with it.
     """
 
     request: Request
@@ -48,6 +49,7 @@ class Opened(msgspec.Struct, kw_only=True):
     timeout_s: float = 0.0
     body_limit: int | None = None
     takes: tuple[str, ...] = ()
+    keyed: bool = False
     refusal: Response | None = None
 
     def refuse(self, error: CaudalError) -> None:
@@ -78,7 +80,7 @@ class Web:
             if opened.body_limit is not None and route.body_limit_bytes is not None:
                 opened.body_limit = route.body_limit_bytes
             opened.timeout_s = _timeout_s(headers, self._timeout_s)
-            opened.handler, opened.takes = route.handler, route.takes
+            opened.handler, opened.takes, opened.keyed = route.handler, route.takes, route.keyed != "no"
         except CaudalError as error:
             opened.refuse(error)
         return opened
@@ -101,7 +103,7 @@ class Web:
             return response_of(error, request.id)
         except Exception:
             log.exception("a handler broke", extra=named(request))
-            return response_of(Fault("internal_error", "a defect of ours; nothing was written"), request.id)
+            return response_of(_broken(opened), request.id)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI's lifespan: the context lives as long as the server."""
@@ -119,6 +121,13 @@ class Web:
                 await self._context.__aexit__()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _broken(opened: Opened) -> CaudalError:
+    """What a request hears whose handler broke, nobody knows where: what has a key may have had its effect."""
+    if opened.keyed:
+        return Unknown("unknown_outcome", "a defect of ours; the same key finds out what became of the request")
+    return Fault("internal_error", "a defect of ours; an alarm was raised")
 
 
 def refused(error: CaudalError) -> Opened:

@@ -109,7 +109,7 @@ _TABLE: Final = (
         "unknown_outcome",
         500,
         "The outcome is not known yet",
-        "The commit's answer was lost. Ask again with the same key.",
+        "The request may have had its effect, and no answer to it came. Ask again with the same key.",
     ),
     Problem("overloaded", 503, "Too much is waiting", "Nothing was written; ask again after `Retry-After`."),
     Problem("stopping", 503, "This process is stopping", "Nothing was written; ask again."),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,9 +12,26 @@ from uuid import UUID
 from caudal.contracts.problems import respond
 from caudal.kernel import ids
 from caudal.kernel.context import Context
-from caudal.kernel.errors import Refused
+from caudal.kernel.errors import Refused, Unknown
 from caudal.kernel.http import Request, Response
 from caudal.payins.model import Deposit, Payin
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def provider_is_asked(request: Request) -> Iterator[None]:
+    """Behind the commit of an intent: whatever fails now, the provider may have done what it was asked for.
+
+    Raises Unknown for everything; the work that was committed with the intent finds out.
+    """
+    try:
+        yield
+    except Unknown:
+        raise
+    except Exception as error:
+        log.exception("no outcome of a request whose provider may have been asked", extra={"request_id": request.id})
+        raise Unknown("unknown_outcome", "the provider may have been asked; the same key finds out") from error
 
 
 async def committed(context: Context, shard: int, command: Any, request: Request) -> Response:

@@ -24,7 +24,7 @@ from caudal.kernel.money import CURRENCIES
 from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, store
 from caudal.payins.asked import CreatePayinBody, asked_of
-from caudal.payins.http.answering import committed, id_of, place_of
+from caudal.payins.http.answering import committed, id_of, place_of, provider_is_asked
 from caudal.payins.model import Chosen, Detail, Payer, Payin, PayinBody, PayinWithPayer, body_of, body_with_payer
 from caudal.payins.states import FIRST, FIRST_WITH_PROVIDER, Status
 
@@ -94,18 +94,19 @@ async def _through_provider(
     if begun.answer is not None:
         return respond(begun.answer)
     started = begun.outcome
-    card = None if started.instrument is None else vault.open_card(context, started.instrument)
-    done = await calls.submit(
-        context,
-        caller.shard,
-        started.payin,
-        card,
-        payer,
-        days=calls.days_of(caller, started.payin),
-        key=key,
-        until=request.deadline,
-        due=started.due,
-    )
+    with provider_is_asked(request):
+        card = None if started.instrument is None else vault.open_card(context, started.instrument)
+        done = await calls.submit(
+            context,
+            caller.shard,
+            started.payin,
+            card,
+            payer,
+            days=calls.days_of(caller, started.payin),
+            key=key,
+            until=request.deadline,
+            due=started.due,
+        )
     noted: commands.Noted = done.outcome
     return respond(noted.stored or done.answer or Answer(201, noted.body))
 

@@ -22,7 +22,7 @@ from caudal.kernel.parse import parser
 from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, decide, store
 from caudal.payins.asked import metadata_errors
-from caudal.payins.http.answering import committed, id_of
+from caudal.payins.http.answering import committed, id_of, provider_is_asked
 from caudal.payins.http.merchants import READ, WRITE
 from caudal.payins.model import (
     CaptureBody,
@@ -194,7 +194,8 @@ async def _carried_out(
     begun = await context.commit(caller.shard, begin, request.deadline)
     if begun.answer is not None:
         return respond(begun.answer)
-    done = await calls.carry_out(context, caller.shard, begun.outcome, facts, key=key, until=request.deadline)
+    with provider_is_asked(request):
+        done = await calls.carry_out(context, caller.shard, begun.outcome, facts, key=key, until=request.deadline)
     noted: commands.Noted = done.outcome
     return respond(noted.stored or done.answer or commands.answer_to(noted.outcome))
 

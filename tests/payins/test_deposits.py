@@ -12,7 +12,7 @@ from caudal.connectors import spei
 from caudal.kernel.context import Context
 from caudal.merchants import first_merchant
 from tests.payins.books import assert_in_order, balances, house, postings_of, rows
-from tests.payins.cast import Merchant
+from tests.payins.cast import WAITS_S, Merchant, key_of
 
 # A payin of 10000 whose fee is 300 + 1 % = 400. What happened before, whether the merchant accepts late money, and the
 # deposit; then the payin (status, reason, received), the deposit (reason, unapplied), what the merchant has (pending,
@@ -50,6 +50,9 @@ expire       no   1        | expired   -         0     | late           1     | 
 10000        yes  1USD     | paid      -         10000 | wrong_currency 1     | 9600   1     | u1
 cancel       yes  1USD     | cancelled requested 0     | wrong_currency 1     | 0      1     | u1
 expire       no   1USD     | expired   -         0     | wrong_currency 1     | 0      1     | u1
+lapse        no   10000    | pending   -         0     | late           10000 | 0      10000 | u10000
+lapse        no   1        | pending   -         0     | late           1     | 0      1     | u1
+lapse        yes  10000    | paid      late      10000 | -              0     | 9600   0     | r10000 f400
 """
 POSTINGS = {
     "r": "payin.received bank→pending ",
@@ -65,6 +68,10 @@ async def scene(ana: Merchant, before: str, late: str) -> dict[str, Any]:
     for step in before.strip("-").split(","):
         if step == "expire":
             await ana.advance()
+        elif step == "lapse":  # its time is over, and nobody has come yet to let it expire
+            book = "(select book from payin where id = %s::uuid)"
+            query = "update book set clock_offset_s = %s where book = " + book + " returning 1"
+            assert await rows(ana.context, query, WAITS_S + 1, key_of(payin)) == [(1,)]
         elif step == "cancel":
             assert (await ana.cancel(payin)).status == 200
         elif step:

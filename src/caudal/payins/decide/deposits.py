@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -30,13 +31,16 @@ class Split(NamedTuple):
     reason: str | None
 
 
-def split(payin: Payin | None, amount_minor: int, currency: str, late_payments: str) -> Split:
-    """The treatment of a deposit (docs/money.md, "What a deposit is for"), in one documented order."""
+def split(payin: Payin | None, amount_minor: int, currency: str, late_payments: str, now: datetime) -> Split:
+    """The treatment of a deposit (docs/money.md, "What a deposit is for"), in one documented order.
+
+    `now` is the time of booking, by the payin's own clock.
+    """
     if payin is None:
         return Split(0, amount_minor, None, "unknown_account")
     if currency != payin.currency:
         return Split(0, amount_minor, None, "wrong_currency")
-    if payin.status is Status.EXPIRED and late_payments != "accept":
+    if _is_late(payin, now) and late_payments != "accept":
         return Split(0, amount_minor, None, "late")
     if payin.status not in (Status.PENDING, Status.EXPIRED):
         return Split(0, amount_minor, None, "closed")
@@ -45,6 +49,11 @@ def split(payin: Payin | None, amount_minor: int, currency: str, late_payments: 
         return Split(0, amount_minor, Happening.PART_RECEIVED, "partial")
     surplus = amount_minor - missing
     return Split(missing, surplus, Happening.ALL_RECEIVED, "surplus" if surplus else None)
+
+
+def _is_late(payin: Payin, now: datetime) -> bool:
+    """Whether its time is over, also when nobody has come yet to let it expire."""
+    return payin.status is Status.EXPIRED or (payin.status is Status.PENDING and payin.expires_at <= now)
 
 
 def deposit(
@@ -59,7 +68,8 @@ def deposit(
         return Decision(outcome=known)
     payin = None if payin_id is None else view.get(PAYINS, payin_id)
     late_payments = "accept" if payin is None else book_record(view, book).late_payments
-    part = split(payin, report.amount_minor, report.currency, late_payments)
+    now = view.at if payin is None else view.at + offset_of(view, book)
+    part = split(payin, report.amount_minor, report.currency, late_payments, now)
     new = Deposit(
         id=id,
         book=book,
@@ -133,7 +143,7 @@ def _paid(view: View, new: Deposit, payin: Payin) -> Decision | Refused:
         Happening.ALL_RECEIVED,
         "payin.paid",
         detail=msgspec.structs.replace(detail, deposits=(*detail.deposits, new.id)),
-        reason="late" if payin.status is Status.EXPIRED else None,
+        reason="late" if _is_late(payin, now) else None,
         received_minor=payin.amount_minor,
         fee_minor=fee,
         paid_at=now,

@@ -267,9 +267,14 @@ async def test_an_authorization_that_only_a_callback_claims_is_not_given_back(an
 
 async def hours_later(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database's clock, as the sweep reads it, is past every `late_until`."""
+    await seconds_later(context, monkeypatch, 7_200)
+
+
+async def seconds_later(context: Context, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """The database's clock, as the sweep reads it, is so much later."""
     now = await store.now(context)
 
     async def later(_: Context) -> Any:
-        return now + timedelta(hours=2)
+        return now + timedelta(seconds=seconds)
 
     monkeypatch.setattr(store, "now", later)

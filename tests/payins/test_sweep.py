@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from caudal.connectors import Declined
+from caudal.connectors import CAPABILITIES, Declined
 from caudal.kernel.context import Context
-from caudal.payins import calls
+from caudal.payins import calls, store
 from tests.payins.books import assert_in_order, balances, rows
-from tests.payins.cast import Merchant, key_of
+from tests.payins.cast import ASKED, DAY_S, Merchant, key_of
 from tests.payins.desk import Desk
-from tests.payins.test_late_success import hours_later
+from tests.payins.test_late_success import hours_later, seconds_later
 
 WAYS: dict[str, tuple[Any, list[Any], Any]] = {
     "the effect was there and the answer was lost": ("lost", [{}], 0),
@@ -123,6 +124,54 @@ async def test_not_found_is_an_outcome_only_when_nothing_can_appear_any_more(
     types = [event["type"] for event in await ana.events(types="payin.created,payin.failed")]
     assert types == ["payin.created", "payin.failed"]
     await assert_in_order(context)
+
+
+async def test_each_submission_may_become_a_payment_for_a_while(
+    ana: Merchant, desk: Desk, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.says["submit"] = ["nothing", "nothing"]
+    payin = await ana.card()
+    appears_s = CAPABILITIES["card"].late_until_s + calls.MARGIN_S
+    tries_s = context.settings.provider_tries * context.settings.provider_timeout_ms / 1000
+    with monkeypatch.context() as late:
+        await seconds_later(context, late, appears_s)
+        assert await ana.work("payin.submit") == 0, "it was just sent again"
+    assert desk.count("submit") == 2
+    with monkeypatch.context() as later:
+        await seconds_later(context, later, appears_s + tries_s - 1)
+        assert await ana.work("payin.submit") == 0
+    assert desk.count("submit") == 2, "there is an end to it"
+    assert (await ana.seen(payin))["status"] == "submitting"
+    with monkeypatch.context() as much_later:
+        await seconds_later(context, much_later, appears_s + tries_s + 1)
+        assert await ana.work("payin.submit") == 1
+    assert (await ana.seen(payin))["status"] == "failed"
+    await assert_in_order(context)
+
+
+async def test_a_request_that_waits_long_may_be_sending_all_the_while(
+    ana: Merchant, desk: Desk, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.says["submit"] = ["nothing", "nothing"]
+    asked = {"amount": 10_000, "method": "pix", **ASKED["pix"]}
+    payin = (await ana.post("/v1/payins", asked, headers={"request-timeout-ms": "60000"})).json
+    await seconds_later(context, monkeypatch, 60 + CAPABILITIES["pix"].late_until_s)
+    assert await ana.work("payin.submit") == 0
+    assert (await ana.seen(payin))["status"] == "submitting"
+
+
+async def test_the_sandboxs_clock_does_not_move_what_a_provider_does(
+    ana: Merchant, desk: Desk, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await store.now(context)
+    await ana.advance(60 * DAY_S)
+    desk.says["submit"] = ["nothing"]
+    payin = await ana.pix()
+    [order] = desk.orders
+    assert datetime.fromisoformat(order.expires_at) - before < timedelta(days=30), "it waits by its own clock"
+    await hours_later(context, monkeypatch)
+    assert await ana.work("payin.submit") == 1
+    assert (await ana.seen(payin))["status"] == "failed"
 
 
 async def test_a_refusal_of_the_second_submission_ends_it(ana: Merchant, desk: Desk, context: Context) -> None:

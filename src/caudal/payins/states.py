@@ -25,6 +25,7 @@ class Status(StrEnum):
 class Happening(StrEnum):
     """What can happen to a payin."""
 
+    SUBMITTED_AGAIN = "submitted_again"
     ACCEPTED = "accepted"
     AUTHORIZED = "authorized"
     PART_RECEIVED = "part_received"
@@ -46,6 +47,7 @@ class Happening(StrEnum):
 
 
 TABLE: Final[dict[tuple[Status, Happening], Status]] = {
+    (Status.SUBMITTING, Happening.SUBMITTED_AGAIN): Status.SUBMITTING,
     (Status.SUBMITTING, Happening.ACCEPTED): Status.PENDING,
     (Status.SUBMITTING, Happening.AUTHORIZED): Status.AUTHORIZED,
     (Status.SUBMITTING, Happening.ALL_RECEIVED): Status.PAID,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
+from time import monotonic
 from typing import Final, Literal
 from uuid import UUID
 
@@ -164,11 +165,12 @@ def query_of(payin: Payin) -> PaymentQuery:
 
 async def _submit_again(context: Context, shard: int, payin: Payin) -> PaymentState | Declined | NotFound | Unresolved:
     """The same key again while "not found" is no outcome yet, where the provider knows it by the key; then NotFound."""
-    abilities = CAPABILITIES[payin.method]
-    age_s = (await store.now(context) - payin.created_at).total_seconds()
-    if payin.status != "submitting" or age_s > abilities.late_until_s + MARGIN_S:
+    abilities, sent, now = CAPABILITIES[payin.method], payin.details().submission, await store.now(context)
+    appears = timedelta(seconds=abilities.late_until_s + MARGIN_S)
+    if payin.status != "submitting" or sent is None or now > sent.until + appears:
         return NotFound()
-    if not abilities.deduplicates:
+    # Each submission may still become a payment for a while, so that they have to end before "not found" can count.
+    if not abilities.deduplicates or now > sent.first_until + appears:
         return Unresolved(kind="unknown", detail="the provider may still come to know it")
     chosen = payin.details().chosen
     card = None
@@ -178,13 +180,19 @@ async def _submit_again(context: Context, shard: int, payin: Payin) -> PaymentSt
             return Unresolved(kind="retry", detail="its instrument was deleted meanwhile")
         card = vault.open_card(context, instrument)
     payer = await store.payer(context, shard, payin.id)
-    return await connectors.of(context, payin.method).submit(order_of(payin, card, payer))
+    within_s = context.settings.provider_tries * context.settings.provider_timeout_ms / 1000
+    until = monotonic() + within_s
+    again = commands.SubmitAgain(id=payin.id, book=payin.book, within=timedelta(seconds=within_s))
+    if not (await context.commit(shard, again)).outcome:
+        return NotFound()
+    return await connectors.of(context, payin.method).submit(order_of(payin, card, payer), until)
 
 
 def order_of(payin: Payin, card: Card | None, payer: Payer | None) -> PaymentOrder:
     """What the provider is asked for."""
     detail, who = payin.details(), payer or Payer()
-    chosen = detail.chosen
+    chosen, sent = detail.chosen, detail.submission
+    assert sent is not None, "what is submitted says until when"
     return PaymentOrder(
         key=payin.id.hex,
         account=account_of(payin),
@@ -199,7 +207,7 @@ def order_of(payin: Payin, card: Card | None, payer: Payer | None) -> PaymentOrd
         bank=None if chosen is None else chosen.bank,
         return_url=detail.return_url,
         description=detail.description,
-        expires_at=rfc3339(payin.expires_at),
+        expires_at=rfc3339(sent.expires_at),
     )
 
 

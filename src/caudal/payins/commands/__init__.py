@@ -12,6 +12,7 @@ from caudal.payins.commands.provider import (
     NotePayment,
     RefusePayment,
     ResolveDiscrepancy,
+    SubmitAgain,
 )
 from caudal.payins.commands.time import AdvanceClock, AdvancedClock, ExpirePayin
 
@@ -39,5 +40,6 @@ __all__ = [
     "SettleOperation",
     "SettleReturn",
     "StartPayin",
+    "SubmitAgain",
     "answer_to",
 ]

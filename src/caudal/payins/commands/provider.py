@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -142,6 +142,27 @@ class RefusePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def render(self, outcome: Any) -> Answer:
         return Answer(201, outcome.body)
+
+
+class SubmitAgain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The payment is sent to its provider once more, by whoever waits for this commit, `within` a time that counts from
+    before it. The outcome is whether it may be."""
+
+    id: UUID
+    book: int
+    within: timedelta
+    key: None = None
+    lane: Lane = Lane.URGENT
+    recorded: bool = True
+
+    def needs(self) -> Iterable[Need]:
+        return ((PAYINS, self.id),)
+
+    def decide(self, view: View) -> Decision:
+        return decide.submit_again(view, id=self.id, within=self.within)
+
+    def render(self, outcome: Any) -> Answer:
+        raise AssertionError("not stored")
 
 
 class LeavePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -17,7 +17,7 @@ from caudal.payins.decide.disputes import (
 )
 from caudal.payins.decide.operations import Begun, Intent, RefundAsked, begin_capture, begin_refund, begin_void, settle
 from caudal.payins.decide.operations import leave as leave_operation
-from caudal.payins.decide.provider import contradicts_end, late_deposit, leave, note, refuse
+from caudal.payins.decide.provider import contradicts_end, late_deposit, leave, note, refuse, submit_again
 from caudal.payins.decide.returns import RETURN, advance_clock, request_return, settle_return
 
 __all__ = [
@@ -61,4 +61,5 @@ __all__ = [
     "settle_return",
     "split",
     "start",
+    "submit_again",
 ]

@@ -22,7 +22,7 @@ from caudal.payins.decide.changing import (
     offset_of,
     void_of,
 )
-from caudal.payins.model import Chosen, DepositAccount, Detail, PayerSeal, Payin, Waiting, body_of
+from caudal.payins.model import Chosen, DepositAccount, Detail, PayerSeal, Payin, Submission, Waiting, body_of
 from caudal.payins.rows import DEPOSIT_ACCOUNTS, OPERATIONS, PAYERS, PAYINS
 from caudal.payins.states import Happening, Status, after
 from caudal.vault import INSTRUMENTS, InstrumentRecord, refuse_unusable, spend_code
@@ -96,7 +96,8 @@ def start(
     refusal = refuse_ended(view, key_digest)
     if refusal is not None:
         return refusal
-    now = view.at + offset_of(view, payin.book)
+    offset = offset_of(view, payin.book)
+    now = view.at + offset
     expires_at = payin.expires_at if expires_in is None else now + expires_in
     if expires_at <= now:
         return _invalid("/expires_at", "in_the_past", "this time has passed")
@@ -104,7 +105,9 @@ def start(
     if isinstance(chosen, Refused):
         return chosen
     instrument, shown = chosen
-    detail = msgspec.structs.replace(detail, chosen=shown, waiting=waiting)
+    until = view.at + within
+    submission = Submission(first_until=until, until=until, expires_at=expires_at - offset)
+    detail = msgspec.structs.replace(detail, chosen=shown, waiting=waiting, submission=submission)
     payin = msgspec.structs.replace(payin, detail=encode(detail), created_at=now, expires_at=expires_at)
     body = encode(body_of(payin, detail=detail))
     due = Due(at=view.clock + sweep_in, kind=SUBMIT, subject=payin.id, book=payin.book)
@@ -119,7 +122,7 @@ def start(
         due=(due,),
         done=forgotten,
         subject=payin.id,
-        pending_until=view.at + within,
+        pending_until=until,
     )
 
 

@@ -131,6 +131,18 @@ def refuse(view: View, *, id: UUID, declined: Declined, failed: bool, due: Due |
     return _moved(view, payin, Happening.FAILED if failed else Happening.DECLINED, declined, done)
 
 
+def submit_again(view: View, *, id: UUID, within: timedelta) -> Decision:
+    """The payment is about to be sent once more, `within` this time. The outcome is whether it still has to be."""
+    payin = view.get(PAYINS, id)
+    assert payin is not None, "only what was submitted is submitted again"
+    detail = payin.details()
+    if payin.status is not Status.SUBMITTING or detail.submission is None:
+        return Decision(outcome=False)
+    submission = msgspec.structs.replace(detail.submission, until=max(detail.submission.until, view.at + within))
+    new = msgspec.structs.replace(detail, submission=submission)
+    return Decision(outcome=True, puts=changed(view, payin, Happening.SUBMITTED_AGAIN, detail=new).puts)
+
+
 def leave(view: View, *, id: UUID) -> Decision:
     """The request's deadline has come first: its key gets the payin as it is, `submitting` most likely."""
     payin = view.get(PAYINS, id)

@@ -35,6 +35,7 @@ from caudal.payins.model.payin import (
     Payer,
     PayerSeal,
     Payin,
+    Submission,
     Waiting,
 )
 from caudal.payins.model.shown import (
@@ -78,6 +79,7 @@ __all__ = [
     "PayinBody",
     "PayinWithPayer",
     "RefundBody",
+    "Submission",
     "Waiting",
     "body_of",
     "body_with_payer",

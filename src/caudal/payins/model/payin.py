@@ -30,6 +30,16 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
 
 
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """When a payment may have been sent to its provider: by its request until `first_until`, by whoever came last until
+    `until`; and until when the provider shall wait for its payer. Real time, whatever the book's own clock says.
+    """
+
+    first_until: datetime
+    until: datetime
+    expires_at: datetime
+
+
 class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What of a payin nobody filters by. `deposits` count towards it; until it is paid their money is held.
 
@@ -52,6 +62,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed: bool = False
     voiding: bool = False
     waiting: Waiting | None = None
+    submission: Submission | None = None
     dispute: UUID | None = None
 
 

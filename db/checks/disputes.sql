@@ -40,6 +40,24 @@ from (
     group by p.shard, p.id) p
 where disputed_minor <> disputes or same is false
 
+-- name: dispute_fee
+-- range: payins
+-- A dispute costs what the plan of its payin says; one of which nobody heard before it was won costs nothing.
+select 'dispute_fee' check_name, shard, 'dispute ' || id subject,
+    format('%%s costs %%s, plan %%s says %%s', status, fee_minor, fee_plan, fee) detail
+from (
+    select d.*, p.fee_plan, coalesce(f.dispute_fixed_minor, 0) fee
+    from payin p
+    join dispute d on d.shard = p.shard and d.payin = p.id
+    left join unnest(%(countries)s::text[], %(methods)s::text[], %(families)s::text[]) m(country, method, family)
+        on m.country = p.country and m.method = p.method
+    left join lateral (
+        select dispute_fixed_minor from fee_plan f
+        where f.shard = p.shard and f.book = p.book and f.version = p.fee_plan and f.family = m.family
+            and f.currency = p.currency limit 1) f on true
+    where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s) d
+where fee_minor <> fee and (fee_minor > 0 or status <> 'won' or closed_at <> opened_at)
+
 -- name: evidence_counted
 -- range: payins
 -- A dispute counts the files that wait or were taken, and is under review once one was taken.

@@ -32,11 +32,14 @@ from (
 where first_event_seq <> event_before + 1 or first_posting_seq <> posting_before + 1
 
 -- name: key_stuck
--- range: shard
+-- range: keys
 -- No key stays in progress for long after its deadline.
 select 'key_stuck' check_name, shard, 'key ' || encode(digest, 'hex') || ' of book ' || book subject,
     'in progress since ' || created_at detail
-from key where shard = %(shard)s and status is null and deadline < now() - interval '1 hour'
+from key
+where shard = %(shard)s and (book, digest) > (%(low_book)s, %(low_digest)s)
+    and (book, digest) <= (%(high_book)s, %(high_digest)s)
+    and status is null and deadline < now() - interval '1 hour'
 
 -- name: key_answer
 -- range: keys

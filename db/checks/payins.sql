@@ -150,18 +150,40 @@ where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s
 
 -- name: payin_fee
 -- range: payins
--- A paid SPEI payin costs what the plan says that it was created under, half up; one that is not paid costs nothing.
+-- A paid payin costs what the plan says that it was created under, half up, on all that was taken: of several captures
+-- the fixed part once. One that is not paid costs nothing.
 select 'payin_fee' check_name, shard, 'payin ' || id subject,
-    format('%%s of %%s costs %%s, plan %%s says %%s', status, amount_minor, fee_minor, fee_plan, fee) detail
+    format('%%s of %%s costs %%s, plan %%s says %%s', status, received_minor, fee_minor, fee_plan, fee) detail
 from (
     select p.*, case when p.status = 'paid'
-        then coalesce(f.fixed_minor + (p.amount_minor * f.basis_points * 2 + 10000) / 20000, 0) else 0 end fee
+        then coalesce(f.fixed_minor + (p.received_minor * f.basis_points * 2 + 10000) / 20000, 0) else 0 end fee
     from payin p
+    left join unnest(%(countries)s::text[], %(methods)s::text[], %(families)s::text[]) m(country, method, family)
+        on m.country = p.country and m.method = p.method
     left join lateral (
         select fixed_minor, basis_points from fee_plan f
-        where f.shard = p.shard and f.book = p.book and f.version = p.fee_plan and f.family = 'instant_transfer'
+        where f.shard = p.shard and f.book = p.book and f.version = p.fee_plan and f.family = m.family
             and f.currency = p.currency limit 1) f on true
-    where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s and p.method = 'spei') p
+    where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s) p
+where fee_minor <> fee
+
+-- name: refund_fee
+-- range: payins
+-- A refund costs what the plan of its payin says; a capture and a void cost nothing of their own.
+select 'refund_fee' check_name, shard, kind || ' ' || id subject,
+    format('costs %%s, plan %%s says %%s', fee_minor, fee_plan, fee) detail
+from (
+    select o.shard, o.id, o.kind, o.fee_minor, p.fee_plan,
+        case when o.kind = 'refund' then coalesce(f.refund_fixed_minor, 0) else 0 end fee
+    from payin p
+    join payin_operation o on o.shard = p.shard and o.payin = p.id
+    left join unnest(%(countries)s::text[], %(methods)s::text[], %(families)s::text[]) m(country, method, family)
+        on m.country = p.country and m.method = p.method
+    left join lateral (
+        select refund_fixed_minor from fee_plan f
+        where f.shard = p.shard and f.book = p.book and f.version = p.fee_plan and f.family = m.family
+            and f.currency = p.currency limit 1) f on true
+    where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s) o
 where fee_minor <> fee
 
 -- name: key_of_payin
@@ -278,27 +300,42 @@ full join (
 where w.amount is distinct from a.held
 
 -- name: payin_earnings
--- range: shard
--- What a book has earned is its paid payins less their fees, its refunds with theirs, and the disputes that it lost.
-select 'payin_earnings' check_name, %(shard)s::integer shard, 'book ' || coalesce(p.book, a.book) subject,
-    format('payins of %%s earned %%s, the ledger holds %%s', p.currency, p.earned, a.held) detail
+-- range: payins
+-- What a payin has earned is what was received less its fee, its refunds with theirs, and the disputes that it lost; its
+-- lines of the statement say the same. With `statement_money` that is what the ledger holds. A line has the id of its
+-- payin, capture or refund; one of a failed refund or a lost dispute, the time at which that ended.
+select 'payin_earnings' check_name, shard, 'payin ' || id subject,
+    format('earned %%s %%s, its lines say %%s', earned, currency, lines) detail
 from (
-    select book, currency, numeric_code, sum(earned) earned
-    from (
-        select book, currency, received_minor - fee_minor earned from payin where shard = %(shard)s and status = 'paid'
-        union all
-        select book, currency, -amount_minor - fee_minor from payin_operation
-        where shard = %(shard)s and kind = 'refund' and status <> 'failed'
-        union all
-        select book, currency, -amount_minor - fee_minor from dispute
-        where shard = %(shard)s and status in ('lost', 'expired')) e
-    join unnest(%(currencies)s::text[], %(numerics)s::integer[]) iso(currency, numeric_code) using (currency)
-    group by book, currency, numeric_code) p
-full join (
-    select id >> 16 book, (id & 65472) / 64 numeric_code, sum(credits_posted - debits_posted) held
-    from account where shard = %(shard)s and id & 63 in (1, 2, 3, 4) group by 1, 2) a
-    on a.book = p.book and a.numeric_code = p.numeric_code
-where coalesce(p.earned, 0) <> coalesce(a.held, 0)
+    select p.shard, p.id, p.currency,
+        case when p.status = 'paid' then p.received_minor - p.fee_minor else 0 end + o.earned + d.earned earned,
+        coalesce(t.net_minor, 0) + o.lines + d.lines lines
+    from payin p
+    left join balance_transaction t
+        on t.shard = p.shard and t.id = p.id and t.book = p.book and t.currency = p.currency
+    cross join lateral (
+        select coalesce(sum(-o.amount_minor - o.fee_minor) filter (where o.kind = 'refund' and o.status <> 'failed'
+                and o.book = p.book and o.currency = p.currency), 0) earned,
+            coalesce(sum(coalesce(t.net_minor, 0) + coalesce(f.net_minor, 0)), 0) lines
+        from payin_operation o
+        left join balance_transaction t
+            on t.shard = o.shard and t.id = o.id and t.book = p.book and t.currency = p.currency
+        left join lateral (
+            select sum(net_minor) net_minor from balance_transaction f
+            where f.shard = p.shard and f.book = p.book and f.created_at = o.settled_at and f.kind = 'refund_failure'
+                and f.subject = o.id and f.currency = p.currency) f on o.status = 'failed' and o.kind = 'refund'
+        where o.shard = p.shard and o.payin = p.id) o
+    cross join lateral (
+        select coalesce(sum(-d.amount_minor - d.fee_minor) filter (where d.book = p.book and d.currency = p.currency), 0)
+            earned, coalesce(sum(t.net_minor), 0) lines
+        from dispute d
+        cross join lateral (
+            select sum(net_minor) net_minor from balance_transaction t
+            where t.shard = p.shard and t.book = p.book and t.created_at = d.closed_at and t.kind = 'dispute_lost'
+                and t.subject = d.id and t.currency = p.currency) t
+        where d.shard = p.shard and d.payin = p.id and d.status in ('lost', 'expired')) d
+    where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s) p
+where earned <> lines
 
 -- name: unapplied_money
 -- range: shard
@@ -306,7 +343,11 @@ where coalesce(p.earned, 0) <> coalesce(a.held, 0)
 select 'unapplied_money' check_name, %(shard)s::integer shard, 'book ' || coalesce(d.book, a.book) subject,
     format('deposits say %%s, the ledger holds %%s', d.unapplied, a.held) detail
 from (
-    select book, sum(unapplied_minor) unapplied from deposit where shard = %(shard)s and unapplied_minor > 0
+    select book, sum(unapplied_minor) unapplied
+    from (
+        -- in the order of the small index of what is unapplied, so that it is that index which is read
+        select book, unapplied_minor from deposit where shard = %(shard)s and unapplied_minor > 0
+        order by created_at, id) u
     group by book) d
 full join (
     select id >> 16 book, sum(credits_posted - debits_posted) held

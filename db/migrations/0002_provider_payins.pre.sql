@@ -13,6 +13,8 @@ alter table payin
     add constraint payin_refunded_within_received check (refunded_minor between 0 and received_minor),
     add constraint payin_disputed_not_negative check (disputed_minor >= 0);
 
+create index deposit_returning on deposit (shard, id) where returning_minor > 0;
+
 create table payin_operation (
     shard integer not null,
     id uuid not null,
@@ -42,6 +44,7 @@ create table payin_operation (
 ) with (fillfactor = 85);
 create index payin_operation_of_book on payin_operation (shard, book, created_at, id);
 create index payin_operation_of_payin on payin_operation (shard, payin, id);
+create index payin_operation_pending on payin_operation (shard, id) where status = 'pending';
 
 create table discrepancy (
     shard integer not null,

@@ -101,6 +101,8 @@ create table deposit (
 create index deposit_of_book on deposit (shard, book, created_at, id);
 -- What operators look after; small, because few deposits are left over.
 create index deposit_unapplied on deposit (shard, created_at, id) where unapplied_minor > 0;
+-- What is on its way back; small, for the same reason.
+create index deposit_returning on deposit (shard, id) where returning_minor > 0;
 
 -- Search: a projection that a consumer keeps. `term` is an HMAC of field and normalised value.
 create table payin_search (
@@ -141,6 +143,8 @@ create table payin_operation (
 ) with (fillfactor = 85);
 create index payin_operation_of_book on payin_operation (shard, book, created_at, id);
 create index payin_operation_of_payin on payin_operation (shard, payin, id);
+-- What waits for a provider; small, because few do.
+create index payin_operation_pending on payin_operation (shard, id) where status = 'pending';
 
 -- What a provider says that contradicts our books; a person looks after it.
 create table discrepancy (

@@ -91,6 +91,7 @@ payin               expires_at = expires_at + interval '1 us'             event_
 payin               available_on = available_on + 1                       line_of_payin
 payin               paid_at = paid_at - interval '1 us'                   event_of_payin
 payin(provider)     authorized_minor = authorized_minor + 1               event_of_payin
+payin(provider)     fee_minor = fee_minor + 1                             payin_fee payin_earnings
 payin(provider)     captured_minor = captured_minor - 1                   payin_captured
 payin(provider)     refunded_minor = refunded_minor + 1                   payin_captured
 payin(provider)     received_minor = received_minor - 1                   payin_captured payin_history
@@ -104,7 +105,8 @@ payin_operation     status = 'failed'                                     event_
 payin_operation     reason = 'do_not_honor'                               event_of_operation
 payin_operation     currency = 'MXN'                                      event_of_operation payin_earnings
 payin_operation     amount_minor = amount_minor + 1, from_available_minor = from_available_minor + 1   payin_captured
-payin_operation     fee_minor = fee_minor + 1, from_available_minor = from_available_minor + 1   payin_earnings
+payin_operation     fee_minor = fee_minor + 1, from_available_minor = from_available_minor + 1   refund_fee
+payin_operation     amount_minor = amount_minor - 1, from_pending_minor = from_pending_minor - 1   payin_earnings
 payin_operation     from_pending_minor = 0, from_available_minor = amount_minor + fee_minor   refund_booked
 payin_operation     created_at = created_at - interval '1 us'             event_of_operation
 payin_operation     settled_at = settled_at - interval '1 us'             event_of_operation
@@ -162,12 +164,15 @@ release             day = day + 1                                         releas
 release             amount_minor = amount_minor + 1                       pending_money
 release             due_at = due_at + interval '1 us'                     release_is_due
 release(done)       released_minor = 0                                    release_booked
+balance_transaction   id = gen_random_uuid()                              line_of_payin payin_earnings
 balance_transaction   book = book + 2                                     statement_money line_of_payin
 balance_transaction   created_at = created_at + interval '1 us'           line_of_payin
 balance_transaction   kind = 'capture'                                    line_of_payin
 balance_transaction   currency = 'BRL'                                    statement_money line_of_payin
 balance_transaction   gross_minor = gross_minor + 1, net_minor = net_minor + 1   statement_money line_of_payin
 balance_transaction   gross_minor = gross_minor + 1, fee_minor = fee_minor + 1   line_of_payin
+balance_transaction   fee_minor = fee_minor + 1, net_minor = net_minor - 1   payin_earnings statement_money
+balance_transaction(failed)   created_at = created_at + interval '1 us'   line_of_payin payin_earnings
 balance_transaction   subject = gen_random_uuid()                         line_of_payin
 balance_transaction   subject_kind = 'refund'                             line_of_payin
 balance_transaction   payin = gen_random_uuid()                           line_of_payin
@@ -231,6 +236,7 @@ ABOUT = {
     "release": "amount_minor > 0",
     "release(done)": "released_minor > 0",
     "balance_transaction": "kind = 'payment'",
+    "balance_transaction(failed)": "kind = 'refund_failure'",
     "fee_plan": "book = 4 and currency = 'MXN' and version = (select max(version) from fee_plan where book = 4)",
     "audit": "action = 'fee_plan.changed'",
 }
@@ -255,7 +261,6 @@ UNWATCHED = {
     "says who came and what was asked last; every change is in the audit trail": "deposit.reason merchant.status"
     " book.late_payments book.refunds_beyond_balance book.clock_offset_s api_key.ends_at api_key.revoked_at"
     " operator.revoked_at audit.id audit.actor",
-    "nobody refers to it": "balance_transaction.id",
     "a secret's trace: changed, it lets nobody in": "api_key.digest api_key.hint operator.digest operator.hint"
     " directory.*",
     "where things are: changed, they are not found": "placement.* migration.*",

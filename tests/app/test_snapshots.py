@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import psycopg
 
 from caudal.app.check import differences
@@ -29,7 +31,14 @@ async def test_check_and_replay_read_in_short_transactions_of_their_own(context:
                 seen.append(row[1])
 
             found = await replay(checking, 0, range_size=5, progress=lambda _, __: look())
-            assert [row async for row in differences(checking, 0)] == []
-            look()
+            replayed, kinds = len(seen), Counter[str]()
+
+            def count(kind: str, _: int) -> None:
+                kinds[kind] += 1
+                look()
+
+            assert [row async for row in differences(checking, 0, size=5, progress=count)] == []
     assert found.transfers == 24 and found.differences == []
-    assert len(seen) >= 5 and set(seen) == {None}
+    assert replayed >= 5 and len(seen) == replayed + kinds.total() and set(seen) == {None}
+    walked = ("transfers", "events", "entries", "payins", "lines", "keys")
+    assert {kind for kind, ranges in kinds.items() if ranges > 2} >= set(walked), kinds

@@ -28,6 +28,8 @@ BROKEN = [
     ("update dispute set amount_minor = amount_minor + 1", "dispute_booked"),
     ("update dispute set fee_minor = fee_minor + 1", "dispute_booked"),
     ("update dispute set fee_minor = fee_minor + 1 where status = 'lost'", "payin_earnings"),
+    ("update dispute set fee_minor = 0, from_pending_minor = 0 where status = 'lost'", "dispute_fee"),
+    ("update dispute set fee_minor = 0, from_pending_minor = 0 where status = 'won'", "dispute_fee"),
     ("update dispute set from_pending_minor = from_pending_minor - 1", "dispute_booked"),
     ("update dispute set evidence = evidence + 1", "evidence_counted"),
     ("update dispute set respond_by = respond_by + interval '1 us'", "event_of_dispute"),
@@ -45,6 +47,24 @@ BROKEN = [
     ("delete from dispute", "disputed_money"),
     ("delete from due where kind = 'dispute.expire'", "dispute_work"),
     ("delete from due where kind = 'dispute.send'", "dispute_work"),
+    ("update balance_transaction set payin = gen_random_uuid() where kind = 'dispute'", "line_of_dispute"),
+    ("update balance_transaction set subject = gen_random_uuid() where kind = 'dispute'", "line_of_dispute"),
+    ("update balance_transaction set subject_kind = 'refund' where kind = 'dispute'", "line_of_dispute"),
+    (
+        "update balance_transaction set created_at = created_at + interval '1 us' where kind = 'dispute'",
+        "line_of_dispute",
+    ),
+    ("update balance_transaction set kind = 'adjustment' where kind = 'dispute'", "line_of_dispute"),
+    ("update balance_transaction set kind = 'dispute' where kind = 'dispute_won'", "line_of_dispute"),
+    (
+        "update balance_transaction set gross_minor = 5, net_minor = net_minor + 5 where kind = 'dispute_won'",
+        "line_of_dispute",
+    ),
+    (
+        "update balance_transaction set created_at = created_at + interval '1 us' where kind = 'dispute_lost'",
+        "line_of_dispute",
+    ),
+    ("delete from balance_transaction where kind = 'dispute_lost'", "payin_earnings"),
     ("update transfer set subject = gen_random_uuid() where code = 'dispute.lost'", "dispute_booked"),
 ]
 # Columns that no law watches, and why not.

@@ -6,7 +6,8 @@ Each law walks its table in ranges, each range in a short transaction of its own
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 from uuid import UUID
@@ -16,23 +17,42 @@ import psycopg
 from rich.console import Console
 
 from caudal.app.replay import replay as replay_shard
+from caudal.catalogue import METHODS
 from caudal.kernel import sqlfile
 from caudal.kernel.money import CURRENCIES
 from caudal.kernel.settings import Settings
 
 CHECKS: Final = Path(__file__).parents[3] / "db" / "checks"
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
-_RANGE: Final = 20_000
+RANGE: Final = 20_000
 _SHOWN_MAX: Final = 50
 # Ranges over two columns, and what a law calls them.
 _PAIRS: Final = {"entries": ("account", "version"), "keys": ("book", "digest")}
+# What is before the first row.
+_FIRST: Final[dict[str, tuple[Any, ...]]] = {
+    "transfers": (0,),
+    "events": (-1,),
+    "accounts": (-1,),
+    "payins": (UUID(int=0),),
+    "lines": (UUID(int=0),),
+    "deliveries": (UUID(int=0),),
+    "entries": (-1, 0),
+    "keys": (-1, b""),
+}
+_BOOKS: Final = 1 << 46  # more than there are, and an account's id still fits
+_LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 
-_ISO: Final = {
+# What laws look up and no table has: ISO 4217, and which family of a fee plan prices a method.
+_FACTS: Final = {
     "currencies": list(CURRENCIES),
     "numerics": [currency.numeric for currency in CURRENCIES.values()],
+    "countries": [method.country for method in METHODS.values()],
+    "methods": [method.method for method in METHODS.values()],
+    "families": [method.family for method in METHODS.values()],
 }
 
 Connection = psycopg.AsyncConnection[Any]
+Progress = Callable[[str, int], None]
 
 
 async def check(settings: Settings, *, replay: bool, against_sandbox: bool) -> int:
@@ -42,16 +62,24 @@ async def check(settings: Settings, *, replay: bool, against_sandbox: bool) -> i
     async with connection:
         await connection.execute("set timezone = 'UTC'")
         for (shard,) in await _rows(connection, SQL["shards"], {}):
-            async for row in differences(connection, shard):
-                wrong += 1
-                if wrong <= _SHOWN_MAX:
-                    console.print(f"WRONG {row[0]}: shard {row[1]}, {row[2]}: {row[3]}", markup=False)
+            wrong += await _laws(connection, shard, console)
             if replay:
                 wrong += await _replay(connection, shard, console)
         if against_sandbox:
             wrong += await _against_sandbox(connection, settings, console)
     console.print("all is well" if not wrong else f"{wrong} rows are wrong", style="green" if not wrong else "red")
     return 1 if wrong else 0
+
+
+async def _laws(connection: Connection, shard: int, console: Console) -> int:
+    wrong = 0
+    with console.status(f"checking shard {shard}") as status:
+        progress = lambda kind, number: status.update(f"checking shard {shard}: {kind}, range {number:,}")  # noqa: E731
+        async for row in differences(connection, shard, progress=progress):
+            wrong += 1
+            if wrong <= _SHOWN_MAX:
+                console.print(f"WRONG {row[0]}: shard {row[1]}, {row[2]}: {row[3]}", markup=False)
+    return wrong
 
 
 def laws() -> list[sqlfile.Query]:
@@ -61,32 +89,47 @@ def laws() -> list[sqlfile.Query]:
     ]
 
 
-async def differences(connection: Connection, shard: int) -> AsyncIterator[tuple[Any, ...]]:
-    """Every row that breaks a law: check, shard, subject, detail."""
-    for query in laws():
-        kind = query.doc.partition("range:")[2].split(maxsplit=1)[0]
-        async for bounds in _ranges(connection, shard, kind):
-            for row in await _rows(connection, query.sql, {"shard": shard, **_ISO, **bounds}):
-                yield row
+def range_of(law: sqlfile.Query) -> str:
+    """What a law walks through."""
+    return law.doc.partition("range:")[2].split(maxsplit=1)[0]
 
 
-async def _ranges(connection: Connection, shard: int, kind: str) -> AsyncIterator[dict[str, Any]]:
+async def differences(
+    connection: Connection, shard: int, *, size: int = RANGE, progress: Progress | None = None
+) -> AsyncIterator[tuple[Any, ...]]:
+    """Every row that breaks a law: check, shard, subject, detail.
+
+    Laws of one kind look at each range of at most `size` rows together, while it is at hand; each statement is a
+    transaction of its own. `connection` is in autocommit; `progress(kind, number)` is called after each range.
+    """
+    of_kind: dict[str, list[sqlfile.Query]] = {}
+    for law in laws():
+        of_kind.setdefault(range_of(law), []).append(law)
+    for kind, together in of_kind.items():
+        number = 0
+        async for bounds in _ranges(connection, shard, kind, size):
+            for law in together:
+                for row in await _rows(connection, law.sql, {"shard": shard, **_FACTS, **bounds}):
+                    yield row
+            number += 1
+            if progress is not None:
+                progress(kind, number)
+
+
+def _ranges(connection: Connection, shard: int, kind: str, size: int) -> AsyncIterator[dict[str, Any]]:
     if kind == "shard":
-        yield {}
-        return
-    first: dict[str, tuple[Any, ...]] = {
-        "transfers": (0,),
-        "events": (-1,),
-        "accounts": (-1,),
-        "payins": (UUID(int=0),),
-        "lines": (UUID(int=0),),
-        "deliveries": (UUID(int=0),),
-        "entries": (-1, 0),
-        "keys": (-1, b""),
-    }
-    low = first[kind]
+        return _whole()
+    return _books(connection, shard, size) if kind == "books" else _rows_of(connection, shard, kind, size)
+
+
+async def _whole() -> AsyncIterator[dict[str, Any]]:
+    yield {}
+
+
+async def _rows_of(connection: Connection, shard: int, kind: str, size: int) -> AsyncIterator[dict[str, Any]]:
+    low = _FIRST[kind]
     while True:
-        page = {"shard": shard, "low": low[0], "low2": low[-1], "size": _RANGE}
+        page = {"shard": shard, "low": low[0], "low2": low[-1], "size": size}
         [high] = await _rows(connection, SQL[f"range_of_{kind}"], page)
         if high[0] is None:
             return
@@ -96,6 +139,29 @@ async def _ranges(connection: Connection, shard: int, kind: str) -> AsyncIterato
         else:
             yield {"low": low[0], "high": high[0]}
         low = high
+
+
+async def _books(connection: Connection, shard: int, size: int) -> AsyncIterator[dict[str, Any]]:
+    """Whole books, about `size` lines of their statements at a time.
+
+    Of a book that has more, the lines before `low_at` are summed in parts beforehand. That may be done at different
+    moments: a book's clock never goes back, so nothing is added any more before a line that has a later one behind it.
+    """
+    low, at, sums = -_BOOKS, _LONG_AGO, dict[str, int]()
+    while True:
+        page = await _rows(connection, SQL["page_of_statement"], {"shard": shard, "book": low, "at": at, "size": size})
+        book, until, goes_on = page[0] if page else (_BOOKS, None, True)
+        high = book if goes_on else book + 1
+        if high > low:
+            yield {"low": low, "low_at": at, "high": high, "summed": list(sums), "sums": list(sums.values())}
+            low, at, sums = high, _LONG_AGO, {}
+        if not page:
+            return
+        if goes_on:
+            part = {"shard": shard, "book": book, "low": at, "high": until}
+            for currency, net_minor in await _rows(connection, SQL["part_of_statement"], part):
+                sums[currency] = sums.get(currency, 0) + net_minor
+            at = until
 
 
 async def _rows(connection: Connection, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -79,6 +79,21 @@ from (
 select (array_agg(id order by id desc))[1], null from (
     select id from balance_transaction where shard = %(shard)s and id > %(low)s order by id limit %(size)s) page
 
+-- name: page_of_statement
+-- Where the next `size` lines of the statement end, book by book, and whether that book goes on after that time.
+select book, created_at, exists (
+    select from balance_transaction l
+    where l.shard = %(shard)s and l.book = page.book and l.created_at > page.created_at)
+from (
+    select book, created_at from balance_transaction
+    where shard = %(shard)s and (book, created_at) > (%(book)s, %(at)s::timestamptz)
+    order by book, created_at offset %(size)s - 1 limit 1) page
+
+-- name: part_of_statement
+select currency, sum(net_minor)::bigint from balance_transaction
+where shard = %(shard)s and book = %(book)s and created_at > %(low)s::timestamptz and created_at <= %(high)s
+group by currency
+
 -- name: range_of_keys
 select (array_agg(book order by book desc, digest desc))[1], (array_agg(digest order by book desc, digest desc))[1]
 from (

@@ -1,0 +1,101 @@
+"""Laws walk tables in ranges: what is wrong is named wherever a range begins or ends, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import psycopg
+import pytest
+
+from caudal.app.check import RANGE, differences, laws, range_of
+from caudal.kernel import db
+from caudal.kernel.context import Context
+from tests.api import Api
+
+PAYINS: Final = 10
+CHANGES: Final = {
+    "transfer": ("seq", "amount_minor = amount_minor + 1"),
+    "event": ("seq", "at = at + interval '1 day'"),
+    "entry": ("account_id, version", "credits_posted = credits_posted + 1"),
+    "payin": ("id", "fee_minor = fee_minor + 1"),
+    "key": ("book, digest", "status = 500"),
+    "account": ("id", "debits_posted = debits_posted + 1"),
+    "balance_transaction": ("id", "fee_minor = fee_minor + 1, net_minor = net_minor - 1"),
+}
+# Tables that grow with traffic, and the small index by which a law of the whole shard may look at one all the same: of
+# what is open, or of one end. `batch` keeps a day; nothing holds money yet that `pending_transfer` would grow by.
+GROWING: Final = """
+    key event transfer entry payin payin_change payin_operation deposit deposit_account payer payin_search discrepancy
+    balance_transaction webhook_delivery webhook_attempt dispute dispute_evidence dispute_file instrument"""
+SMALL: Final = {
+    "audit_of_event": "event_shard_book_seq_idx",  # the house's own
+    "clearing_money": "payin_operation_pending deposit_returning",
+    "code_kept_too_long": "instrument_code",
+    "dispute_work": "dispute_open dispute_evidence_of_dispute",
+    "disputed_money": "dispute_open",
+    "event_head": "event_pkey",
+    "shard_head": "transfer_pkey",
+    "unapplied_money": "deposit_unapplied",
+    "webhook_waiting_is_looked_at": "webhook_delivery_shard_endpoint_due_at_event_seq_idx",
+}
+
+
+@pytest.fixture
+async def told(context: Context, database_url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Two merchants with a few paid payins each."""
+    api = Api(context)
+    for name in ("Ana", "Beto"):
+        await api.ana(name)
+        for _ in range(PAYINS // 2):
+            assert (await api.deposit((await api.create()).json["next_action"]["clabe"], 10_000)).status == 200
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("set timezone = 'UTC'")
+        yield connection
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_nothing_is_wrong_where_a_range_ends(told: psycopg.AsyncConnection[Any], size: int) -> None:
+    assert await wrong(told, size) == set()
+
+
+@pytest.mark.parametrize("table", CHANGES)
+async def test_a_wrong_row_is_named_at_and_across_the_ends_of_ranges(
+    told: psycopg.AsyncConnection[Any], table: str
+) -> None:
+    order, change = CHANGES[table]
+    for row in range(4):
+        async with told.transaction(force_rollback=True):
+            where = f"ctid = (select ctid from {table} where shard = 0 order by {order} offset {row} limit 1)"
+            changed = await told.execute(f"update {table} set {change} where shard = 0 and {where}".encode())
+            assert changed.rowcount == 1
+            named = await wrong(told, RANGE)
+            assert named, (table, row)
+            for size in (2, 3):
+                assert await wrong(told, size) == named, (table, row, size)
+
+
+async def test_a_law_of_the_whole_shard_looks_at_what_is_small(database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        for name, value in db.PLANS.items():
+            await connection.execute(f"set {name} = {value}".encode())
+        for law in laws():
+            if range_of(law) == "shard":
+                question = b"explain (format json) " + law.sql.encode()
+                parameters = {"shard": 0, "currencies": ["MXN"], "numerics": [484]}
+                [(plan,)] = await (await connection.execute(question, parameters)).fetchall()
+                looked = {index for table, index in scans(plan[0]["Plan"]) if table in GROWING.split()}
+                assert looked <= set(SMALL.get(law.name, "").split()), law.name
+
+
+def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every table that a plan looks at and the index by which it does; a partition by its table's name."""
+    if "Relation Name" in plan:
+        yield plan["Relation Name"].removesuffix("_default"), plan.get("Index Name", "none").replace("_default_", "_")
+    for inner in plan.get("Plans", []):
+        yield from scans(inner)
+
+
+async def wrong(connection: psycopg.AsyncConnection[Any], size: int) -> set[str]:
+    """Each law that is broken, and where."""
+    return {f"{row[0]}: {row[2]}" async for row in differences(connection, 0, size=size)}

@@ -251,6 +251,7 @@ UNWATCHED = {
     "it leads to the row, which is gone from its place when it is changed": "*.shard shard.id",
     "nobody keeps what it was made of": "key.digest key.fingerprint payin_search.term",
     "sealed under the id of its row: AES-GCM does not open it any more": "payer.payin payer.sealed deposit.sealed"
+    " deposit.destination"
     " payin_operation.sealed instrument.sealed instrument.wrapped instrument.fingerprint instrument.key_id",
     "what was said beside it; its events have it": "payin_operation.detail",
     "its constraint leaves it no other value": "instrument.type",

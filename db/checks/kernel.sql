@@ -20,16 +20,16 @@ left join lateral (select seq from event where shard = s.id order by seq desc li
 where s.id = %(shard)s and s.event_seq <> coalesce(e.seq, 0)
 
 -- name: batch_follows
--- range: shard
+-- range: batches
 -- Each batch begins where the one before it ended.
 select 'batch_follows' check_name, shard, 'batch ' || id subject,
     first_event_seq || '/' || first_posting_seq || ' after ' || event_before || '/' || posting_before detail
 from (
-    select shard, id, first_event_seq, first_posting_seq, lag(last_event_seq) over done event_before,
+    select shard, id, at, first_event_seq, first_posting_seq, lag(last_event_seq) over done event_before,
         lag(last_posting_seq) over done posting_before
-    from batch where shard = %(shard)s
+    from batch where shard = %(shard)s and at >= %(low)s and at <= %(high)s
     window done as (order by at, first_event_seq, last_event_seq, first_posting_seq, last_posting_seq)) b
-where first_event_seq <> event_before + 1 or first_posting_seq <> posting_before + 1
+where at > %(low)s and (first_event_seq <> event_before + 1 or first_posting_seq <> posting_before + 1)
 
 -- name: key_stuck
 -- range: keys

@@ -56,6 +56,8 @@ create table batch (
     at timestamptz not null,
     primary key (shard, id)
 );
+-- `caudal check` goes through batches in the order of their commits, and the oldest are pruned.
+create index batch_in_time on batch (shard, at);
 
 -- Idempotency: the key commits with the effect and holds the answer. In progress while `status` is null.
 create table key (

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+import asyncio
+from datetime import UTC, datetime, timedelta, tzinfo
+from time import monotonic
+from typing import Final, LiteralString
 
+import psycopg
 import pytest
+from psycopg import sql
 
-from caudal.app.partitions import TABLES, keep_partitions, tidy
+from caudal.app import partitions
+from caudal.app.migrate import migrate
+from caudal.app.partitions import TABLES, Tidied, keep_partitions, tidy
 from caudal.kernel.context import Context
 from tests.api import Api
 from tests.payins.books import assert_in_order
 
 WEEK = timedelta(weeks=1)
+EVENT: Final[LiteralString] = """insert into event (shard, seq, at, book, subject, type, data)
+    values (9, 1, %(at)s, 2, gen_random_uuid(), 'x', '') returning tableoid::regclass::text"""
 
 
 async def weeks(context: Context, table: str) -> list[str]:
@@ -35,10 +43,20 @@ async def test_this_week_and_the_next_two_are_there_from_the_first_moment(contex
 async def test_partitions_are_made_once_and_ahead(context: Context) -> None:
     later = datetime.now(UTC) + WEEK
     async with context.pool.connection() as connection:
-        assert await keep_partitions(connection, datetime.now(UTC)) == []
-        made = [f"{table}_{monday(later + 2 * WEEK)}" for table in TABLES]
-        assert await keep_partitions(connection, later) == made
-        assert await keep_partitions(connection, later) == []
+        assert await keep_partitions(connection, datetime.now(UTC)) == ([], True)
+        made = [f"made {table}_{monday(later + 2 * WEEK)}" for table in TABLES]
+        assert await keep_partitions(connection, later) == (made, True)
+        assert await keep_partitions(connection, later) == ([], True)
+
+
+async def test_a_week_that_is_attached_has_what_its_table_has(context: Context) -> None:
+    """Indexes and constraints, as those of a week that was made with the table."""
+    query = """select replace(pg_get_constraintdef(oid), 'x', '') from pg_constraint where conrelid = %s::regclass
+        union all select regexp_replace(indexdef, '^.* USING ', '') from pg_indexes where tablename = %s order by 1"""
+    for table in TABLES:
+        name = f"{table}_{monday(datetime.now(UTC))}"
+        default = await context.rows(query, (f"{table}_default",) * 2)
+        assert default and await context.rows(query, (name,) * 2) == default
 
 
 @pytest.mark.parametrize("day", ["2026-11-23T00:00:00", "2026-11-29T23:59:59.999999", "2026-12-31T12:00:00"])
@@ -46,9 +64,7 @@ async def test_every_moment_of_a_week_belongs_to_it(context: Context, day: str) 
     at = datetime.fromisoformat(day).replace(tzinfo=UTC)
     async with context.pool.connection() as connection:
         await keep_partitions(connection, at)
-        query = """insert into event (shard, seq, at, book, subject, type, data)
-            values (9, 1, %s, 2, gen_random_uuid(), 'x', '') returning tableoid::regclass::text"""
-        row = await (await connection.execute(query, (at,))).fetchone()
+        row = await (await connection.execute(EVENT, {"at": at})).fetchone()
     assert row == (f"event_{monday(at)}",)
 
 
@@ -68,17 +84,111 @@ async def test_what_is_over_is_dropped_whole_and_the_rest_stays(context: Context
 
 
 async def dropped(context: Context, at: datetime) -> list[str]:
-    return [done for done in await tidy(context, at) if done.startswith("dropped")]
+    """What a tidy at a time drops, of which the week had been made."""
+    async with context.pool.connection() as connection:
+        await keep_partitions(connection, at)
+    return [done for done in (await tidy(context, at)).done if done.startswith("dropped")]
 
 
-async def test_batches_are_pruned_after_a_day_and_the_books_stay_right(context: Context) -> None:
+async def test_a_clock_that_jumps_ahead_drops_nothing_at_once_and_then_one_week_at_a_time(context: Context) -> None:
+    now = datetime.now(UTC)
+    before = {table: await weeks(context, table) for table in TABLES}
+    ahead = now + timedelta(days=3650)
+    assert not [one for one in (await tidy(context, ahead)).done if not one.startswith("made")]
+    for table in TABLES:
+        assert (await weeks(context, table))[:3] == before[table]
+    for week in range(3):
+        gone = [one for one in (await tidy(context, ahead)).done if one.startswith("dropped")]
+        assert gone == [f"dropped {table}_{monday(now + week * WEEK)}" for table in TABLES]
+
+
+async def test_the_databases_clock_says_what_is_over(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Wrong:
+            return cls(2040, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(partitions, "datetime", Wrong)
+    assert await tidy(context) == ([], True)
+
+
+async def test_rows_of_a_missing_week_stay_where_they_are_and_other_weeks_are_made(
+    context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    later = datetime.now(UTC) + 5 * WEEK
+    async with context.pool.connection() as connection:
+        await connection.execute(EVENT, {"at": later})
+        done, whole = await keep_partitions(connection, later)
+    missing = f"event_{monday(later)}"
+    assert whole and len(done) == 3 * len(TABLES) - 1 and f"made {missing}" not in done
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        f"{missing} is not made: event_default holds rows of that week, and keeps them"
+    ]
+    over = later + timedelta(days=context.settings.event_days, minutes=-1)
+    assert [one for one in (await dropped_or_deleted(context, over)) if "default" in one] == []
+    over += timedelta(minutes=2)
+    assert "deleted 1 rows of event_default" in await dropped_or_deleted(context, over)
+
+
+async def dropped_or_deleted(context: Context, at: datetime) -> list[str]:
+    async with context.pool.connection() as connection:
+        await keep_partitions(connection, at)
+    return (await tidy(context, at)).done
+
+
+async def test_migrating_goes_on_beside_such_rows(database_url: str, context: Context) -> None:
+    week = f"event_{monday(datetime.now(UTC) + WEEK)}"
+    async with context.pool.connection() as connection:
+        await connection.execute(sql.SQL("drop table {}").format(sql.Identifier(week)))
+        await connection.execute(EVENT, {"at": datetime.now(UTC) + WEEK})
+    assert await migrate(database_url) == []
+
+
+async def test_a_long_reader_holds_nobody_up_for_long(database_url: str, context: Context) -> None:
+    api, later = Api(context), datetime.now(UTC) + WEEK
+    await api.ana()
+    async with await psycopg.AsyncConnection.connect(database_url) as reader:
+        await reader.execute("select count(*) from key")
+        making = asyncio.create_task(tidied(context, later))
+        slowest_s = 0.0
+        while not making.done():
+            started = monotonic()
+            assert (await api.create()).status == 201
+            slowest_s = max(slowest_s, monotonic() - started)
+        done, whole = await making
+        assert not whole and slowest_s < 0.7
+        assert [one.partition("_")[0] for one in done] == ["made event", "made webhook", "made webhook"]
+    assert await tidied(context, later) == ([f"made key_{monday(later + 2 * WEEK)}"], True)
+
+
+async def tidied(context: Context, at: datetime) -> Tidied:
+    async with context.pool.connection() as connection:
+        return await keep_partitions(connection, at)
+
+
+# Batches
+
+
+async def test_batches_are_pruned_after_a_day_and_the_books_stay_right(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "PRUNED_MAX", 3)
     api = Api(context)
     await api.ana()
+    for _ in range(8):
+        await api.create()
+    assert await partitions.prune_batches(context, 0) == 0
+    [(count,)] = await context.rows("select count(*) from batch")
+    # As if their ids had been made in the reverse order of their commits.
+    await context.rows("""update batch b set at = at - interval '2 days',
+            id = ('00000000-0000-7000-8000-' || lpad(n.back::text, 12, '0'))::uuid
+        from (select id, row_number() over (order by at desc) back from batch) n where n.id = b.id returning 1""")
     await api.create()
-    assert not [done for done in await tidy(context, datetime.now(UTC)) if done.startswith("pruned")]
-    done: list[Any] = await tidy(context, datetime.now(UTC) + timedelta(days=1, minutes=1))
-    assert [one for one in done if one.startswith("pruned")]
-    assert await context.rows("select count(*) from batch") == [(0,)]
+    left = count + 1
+    while deleted := await partitions.prune_batches(context, 0):
+        left -= deleted
+        await assert_in_order(context)
+    assert await context.rows("select count(*) from batch") == [(left,)] == [(1,)]
     assert (await api.create()).status == 201
     await assert_in_order(context)
 

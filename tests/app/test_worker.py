@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from caudal.app import worker
@@ -175,6 +177,83 @@ async def test_a_job_that_breaks_stops_nobody_else(context: Context, monkeypatch
     await ran(context, over, monkeypatch, {"toy": job, "broken": broken})
     assert sorted(done) == sorted(subjects)
     assert await context.rows("select attempt, count(*) from due group by 1") == [(1, 3)]
+
+
+async def test_a_slow_kind_holds_nobody_else_up(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    await made(context, 300, "slow")
+    subjects, done, released, slow = await made(context, 200), list[UUID](), asyncio.Event(), Counter[str]()
+
+    async def job(context: Context, shard: int, due: Due) -> None:
+        await context.commit(shard, Work(text="", done=(due,)))
+        done.append(due.subject)
+
+    async def hangs(*_: object) -> None:
+        slow["began"] += 1
+        await released.wait()
+
+    async def over() -> bool:
+        return len(done) == 200
+
+    async def ended() -> bool:
+        assert slow["began"] < 300 and await context.rows("select count(*) from due where attempt > 0") == [
+            (slow["began"],)
+        ], "what is claimed runs"
+        released.set()
+        return True
+
+    async def both() -> bool:
+        return await over() and await ended()
+
+    await ran(context, both, monkeypatch, {"toy": job, "slow": hangs})
+    assert sorted(done) == sorted(subjects)
+
+
+async def test_what_was_claimed_for_too_long_is_left_to_others(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit of the claim took longer than its lease: somebody else may have the work by now."""
+    await made(context, 1)
+    began, commit = list[UUID](), Context.commit
+
+    async def late(self: Context, shard: int, command: Any, deadline: float | None = None) -> Any:
+        result = await commit(self, shard, command, deadline)
+        if not late_once and isinstance(command, ClaimDue):
+            late_once.append(True)
+            await asyncio.sleep(0.06)
+        return result
+
+    async def job(context: Context, shard: int, due: Due) -> None:
+        assert due.attempt == 2
+        await context.commit(shard, Work(text="", done=(due,)))
+        began.append(due.subject)
+
+    async def over() -> bool:
+        return bool(began)
+
+    late_once = list[bool]()
+    monkeypatch.setattr(Context, "commit", late)
+    object.__setattr__(context, "settings", msgspec.structs.replace(context.settings, lease_s=0.05))
+    await ran(context, over, monkeypatch, {"toy": job})
+
+
+async def test_shards_that_come_later_are_worked_on(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_PAUSE_AFTER_ERROR_S", 0.01)
+    monkeypatch.setattr(worker, "_LOOK_EVERY_S", 0.01)
+    await made(context, 1)
+    done = list[int]()
+
+    async def job(context: Context, shard: int, due: Due) -> None:
+        await context.commit(shard, Work(text="", done=(due,)))
+        done.append(shard)
+
+    async def over() -> bool:
+        if not await context.rows("select 1 from shard"):
+            await asyncio.sleep(0.05)
+            await context.rows("insert into shard values (0, %s, %s, %s, %s) returning 1", kept)
+        return done == [0]
+
+    kept = max(await context.rows("delete from shard returning event_seq, posting_seq, chain, last_at"))
+    await ran(context, over, monkeypatch, {"toy": job})
 
 
 async def test_the_worker_expires_payins_and_makes_them_findable(

@@ -45,7 +45,7 @@ EXPECTED = {
 }
 READ: list[tuple[Table[Any, Any], Any]] = [
     (KEYS, (2, b"k" * 16)),
-    (DUE_NOW, 200),
+    (DUE_NOW, (200, ("payin.submit",))),
     (DUE, (NOW, "payin.expire", uuid4())),
     (ACCOUNTS, 1),
     (PENDING_TRANSFERS, uuid4()),

@@ -9,9 +9,9 @@ import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from caudal.app import events, worker
-from caudal.app.worker import Worker
 from caudal.contracts.webhooks import TEST
 from caudal.kernel.context import Context
+from caudal.kernel.due import ClaimDue, run_job
 from caudal.webhooks import TYPES, verify
 from tests.webhooks.cast import Ana, delivering, settled, told
 from tests.webhooks.receiver import Receiver
@@ -205,6 +205,12 @@ async def test_an_event_is_sent_again_to_all_who_hear_of_it(context: Context, an
     assert (await ana.post(f"/v1/events/{forged}/redeliver")).code == "not_found"
 
 
+async def worked(context: Context) -> None:
+    """What is due now is done."""
+    for due in (await context.commit(0, ClaimDue(lease_s=30))).outcome:
+        assert await run_job(context, 0, due, worker.JOBS)
+
+
 async def test_a_range_brings_what_was_missed_in_its_order(
     context: Context, ana: Ana, server: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,7 +228,7 @@ async def test_a_range_brings_what_was_missed_in_its_order(
     asked = {"from": "2026-01-01T00:00:00Z", "to": "2036-01-01T00:00:00Z", "only_failed": True}
     made = await ana.post(f"/v1/webhook_endpoints/{endpoint['id']}/redeliveries", asked)
     assert made.status == 201 and made.json["types"] == ["payin.created"]
-    await Worker(context)._due(0)
+    await worked(context)
     async with delivering(context):
         await server.until(9)
         await settled(context)
@@ -231,7 +237,7 @@ async def test_a_range_brings_what_was_missed_in_its_order(
     assert await context.rows("select 1 from due where kind = 'webhook.redeliver'") == []
     everything = {**asked, "only_failed": False}
     await ana.post(f"/v1/webhook_endpoints/{endpoint['id']}/redeliveries", everything)
-    await Worker(context)._due(0)
+    await worked(context)
     async with delivering(context):
         await server.until(18)
     assert "webhook.redeliver" in worker.JOBS

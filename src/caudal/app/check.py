@@ -28,8 +28,10 @@ RANGE: Final = 20_000
 _SHOWN_MAX: Final = 50
 # Ranges over two columns, and what a law calls them.
 _PAIRS: Final = {"entries": ("account", "version"), "keys": ("book", "digest")}
+_LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 # What is before the first row.
 _FIRST: Final[dict[str, tuple[Any, ...]]] = {
+    "batches": (_LONG_AGO,),
     "transfers": (0,),
     "events": (-1,),
     "accounts": (-1,),
@@ -40,7 +42,6 @@ _FIRST: Final[dict[str, tuple[Any, ...]]] = {
     "keys": (-1, b""),
 }
 _BOOKS: Final = 1 << 46  # more than there are, and an account's id still fits
-_LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 # What laws look up and no table has: ISO 4217, and which family of a fee plan prices a method.
 _FACTS: Final = {

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, cast
 
 import psycopg
 
-from caudal.app.partitions import ONE_AT_A_TIME, keep_partitions
+from caudal.app.partitions import ONE_AT_A_TIME, database_time, keep_partitions
 
 DIRECTORY: Final = Path(__file__).parents[3] / "db" / "migrations"
 _NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.(pre|post)\.sql")
@@ -68,7 +67,7 @@ async def migrate(database_url: str, *, shards: int = 1, phase: Phase = "all") -
                     ran.append(f"{migration.number:04}_{migration.name}")
         for shard in range(shards):
             await connection.execute("insert into shard (id) values (%s) on conflict (id) do nothing", (shard,))
-        await keep_partitions(connection, datetime.now(UTC))
+        await keep_partitions(connection, await database_time(connection))
         return ran
 
 

@@ -38,15 +38,22 @@ select id, date_trunc('second', last_at - clock_timestamp())::text from shard
 where last_at > clock_timestamp() + interval '1 minute' order by id
 
 -- name: anything_due
-select 1 from due where shard = %s and at <= clock_timestamp() order by at limit 1
+select 1 from due where shard = %s and at <= clock_timestamp() and kind <> all(%s::text[]) order by at limit 1
 
 -- name: prune_batches
--- Batches are looked for within seconds of their commit; their ids order by time.
-delete from batch where shard = %s and id in (select id from batch where shard = %s and id < %s order by id limit 5000)
+-- Batches are looked for within seconds of their commit. In the law's order, so that what is left follows from one to
+-- the next; ids would not do, since they are made before the shard is locked.
+delete from batch where shard = %(shard)s and id = any(array(
+    select id from batch where shard = %(shard)s and at < now() - interval '1 day'
+    order by at, first_event_seq, last_event_seq, first_posting_seq, last_posting_seq limit %(limit)s))
 
 -- name: partitions
 select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_class p on p.oid = i.inhparent
 where p.relname = %s order by c.relname
+
+-- name: range_of_batches
+select max(at), null from (
+    select at from batch where shard = %(shard)s and at > %(low)s order by at limit %(size)s) page
 
 -- name: range_of_transfers
 select max(seq), null from (

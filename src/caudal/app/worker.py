@@ -8,19 +8,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
+import psycopg
 import uvloop
 
-from caudal.app.partitions import tidy
+from caudal.app.partitions import PRUNED_MAX, prune_batches, tidy
 from caudal.kernel import sqlfile
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
-from caudal.kernel.due import CLAIM_MAX, ClaimDue, Job, run_job
+from caudal.kernel.due import ClaimDue, Job, run_job
 from caudal.kernel.errors import CaudalError
 from caudal.kernel.settings import Settings
 from caudal.ledger import JOBS as LEDGER_JOBS
@@ -37,9 +39,38 @@ SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 JOBS: Final[dict[str, Job]] = {**LEDGER_JOBS, **PAYIN_JOBS, **SETTLEMENT_JOBS, **VAULT_JOBS, **WEBHOOK_JOBS}
 PROJECTIONS: Final[tuple[Callable[[Context, int], Awaitable[int]], ...]] = (project_search,)
 
-_AT_ONCE: Final = 32
-_TIDY_EVERY: Final = timedelta(hours=1)
+_PLACES: Final = 64
+_CLAIMED: Final = 32
+_PRUNE_PAUSE_S: Final = 0.1
+_TIDY_EVERY_S: Final = 3600.0
+_TIDY_AGAIN_S: Final = 300.0
+_LOOK_EVERY_S: Final = 60.0
 _PAUSE_AFTER_ERROR_S: Final = 1.0
+
+
+class Places:
+    """How many pieces of each kind of work run at once on one shard: a slow kind takes no other's.
+
+    A kind that has no room for a whole claim is busy, and nothing of it is claimed: what is claimed begins at once.
+    """
+
+    def __init__(self) -> None:
+        self._taken = Counter[str]()
+        self.left = asyncio.Event()
+
+    @property
+    def busy(self) -> tuple[str, ...]:
+        """The kinds of which nothing is to be claimed."""
+        return tuple(sorted(kind for kind, taken in self._taken.items() if taken > _PLACES - _CLAIMED))
+
+    def enter(self, kind: str) -> None:
+        """One more runs."""
+        self._taken[kind] += 1
+
+    def leave(self, kind: str) -> None:
+        """One has ended."""
+        self._taken[kind] -= 1
+        self.left.set()
 
 
 class Worker:
@@ -48,32 +79,38 @@ class Worker:
     def __init__(self, context: Context) -> None:
         self._context, self._settings = context, context.settings
         self._stopping = asyncio.Event()
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._places: dict[int, Places] = {}
         self._deliverers: dict[int, Deliverer] = {}
 
     def stop(self) -> None:
-        """Lets every loop end after its present step; claimed work that has not begun is due again after its lease."""
+        """Lets every loop end after its present step, and every piece of work that has begun."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Runs until `stop`."""
-        shards = await self._shards()
-        loops = [self._loop(self._due, shard) for shard in shards]
-        loops += [self._loop(self._project, shard) for shard in shards]
-        self._deliverers = {shard: Deliverer(self._context, shard) for shard in shards}
-        loops += [self._loop(self._fan_out, shard) for shard in shards]
-        loops += [deliverer.run(self._stopping) for deliverer in self._deliverers.values()]
-        loops.append(self._loop(self._tidy, 0))
-        await asyncio.gather(*loops)
+        """Runs until `stop`. Shards that come later are found within a minute."""
+        async with asyncio.TaskGroup() as self._group:
+            while not self._stopping.is_set():
+                shards = await self._shards()
+                for shard in shards:
+                    if shard not in self._places:
+                        self._begin(shard)
+                await self._pause(_LOOK_EVERY_S if shards else _PAUSE_AFTER_ERROR_S)
+
+    def _begin(self, shard: int) -> None:
+        if not self._places:
+            self._group.create_task(self._loop(self._tidy, 0))
+        self._places[shard] = Places()
+        self._deliverers[shard] = Deliverer(self._context, shard)
+        for step in (self._due, self._project, self._fan_out, self._prune):
+            self._group.create_task(self._loop(step, shard))
+        self._group.create_task(self._deliverers[shard].run(self._stopping))
 
     async def _shards(self) -> list[int]:
-        while not self._stopping.is_set():
-            try:
-                return [row[0] for row in await self._context.rows(SQL["shards"])]
-            except Exception as error:
-                log.warning("the database does not answer yet: %s", error)
-                await self._pause(_PAUSE_AFTER_ERROR_S)
-        return []
+        try:
+            return [row[0] for row in await self._context.rows(SQL["shards"])]
+        except Exception as error:
+            log.warning("the database does not answer yet: %s", error)
+            return []
 
     async def _loop(self, step: Callable[[int], Awaitable[float]], shard: int) -> None:
         while not self._stopping.is_set():
@@ -95,18 +132,31 @@ class Worker:
                 return
 
     async def _due(self, shard: int) -> float:
-        """Claims what is due and runs it. Looks without a lock first: an idle shard costs one probe of an index."""
-        if await self._context.row(SQL["anything_due"], (shard,)) is None:
-            return self._settings.worker_poll_s
-        result = await self._context.commit(shard, ClaimDue(lease_s=self._settings.lease_s))
-        claimed = result.outcome
-        await asyncio.gather(*(self._one(shard, due) for due in claimed))
-        return 0.0 if len(claimed) == CLAIM_MAX else self._settings.worker_poll_s
+        """Claims what is due and lets it run. Looks without a lock first: an idle shard costs one probe of an index."""
+        places = self._places[shard]
+        places.left.clear()
+        busy, asked_s = places.busy, monotonic()
+        if await self._context.row(SQL["anything_due"], (shard, list(busy))) is None:
+            if not busy:
+                return self._settings.worker_poll_s
+            with suppress(TimeoutError):
+                await asyncio.wait_for(places.left.wait(), self._settings.worker_poll_s)
+            return 0.0
+        claim = ClaimDue(lease_s=self._settings.lease_s, limit=_CLAIMED, without=busy)
+        claimed: tuple[Due, ...] = (await self._context.commit(shard, claim)).outcome
+        if monotonic() - asked_s > self._settings.lease_s:
+            log.warning("a claim took longer than its lease: %d pieces are left to whoever has them now", len(claimed))
+            return 0.0
+        for due in claimed:
+            places.enter(due.kind)
+            self._group.create_task(self._one(shard, due))
+        return 0.0 if len(claimed) == _CLAIMED else self._settings.worker_poll_s
 
     async def _one(self, shard: int, due: Due) -> None:
-        async with self._places:
-            if not self._stopping.is_set():
-                await run_job(self._context, shard, due, JOBS)
+        try:
+            await run_job(self._context, shard, due, JOBS)
+        finally:
+            self._places[shard].leave(due.kind)
 
     async def _project(self, shard: int) -> float:
         """One step of every projection, at no more than its share of a core: the payment path goes first."""
@@ -124,11 +174,18 @@ class Worker:
         self._deliverers[shard].wake()
         return 0.0
 
+    async def _prune(self, shard: int) -> float:
+        return _PRUNE_PAUSE_S if await prune_batches(self._context, shard) == PRUNED_MAX else _TIDY_EVERY_S
+
     async def _tidy(self, _: int) -> float:
-        done = await tidy(self._context, datetime.now(UTC))
+        try:
+            done, whole = await tidy(self._context)
+        except psycopg.Error as error:
+            log.warning("partitions: %s", error)
+            return _TIDY_AGAIN_S
         if done:
-            log.info("partitions and old rows: %s", ", ".join(done))
-        return _TIDY_EVERY.total_seconds()
+            log.info("partitions: %s", ", ".join(done))
+        return _TIDY_EVERY_S if whole else _TIDY_AGAIN_S
 
 
 async def _serve(settings: Settings) -> None:

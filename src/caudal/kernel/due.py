@@ -27,20 +27,21 @@ Job = Callable[[Context, int, Due], Awaitable[None]]
 
 
 class ClaimDue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Takes what is due, at most `limit` pieces, for the time of a lease."""
+    """Takes what is due, at most `limit` pieces and of no kind in `without`, for the time of a lease."""
 
     lease_s: float
     limit: int = CLAIM_MAX
+    without: tuple[str, ...] = ()
     book: int = 0
     key: None = None
     lane: Lane = Lane.BULK
     recorded: bool = True
 
     def needs(self) -> Iterable[tuple[Table[Any, Any], Any]]:
-        return ((DUE_NOW, self.limit),)
+        return ((DUE_NOW, (self.limit, self.without)),)
 
     def decide(self, view: View) -> Decision:
-        due = view.get(DUE_NOW, self.limit) or ()
+        due = view.get(DUE_NOW, (self.limit, self.without)) or ()
         claimed = tuple(
             msgspec.structs.replace(piece, at=view.clock + self._lease(piece.attempt), attempt=piece.attempt + 1)
             for piece in due

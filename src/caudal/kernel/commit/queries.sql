@@ -70,7 +70,8 @@ delete from due d using (select * from unnest(%s::timestamptz[], %s::text[], %s:
 where d.shard = gone.shard and d.at = gone.at and d.kind = gone.kind and d.subject = gone.subject
 
 -- name: read_due_now
-select at, kind, subject, book, attempt from due where shard = %s and at <= clock_timestamp() order by at limit %s
+select at, kind, subject, book, attempt from due
+where shard = %s and at <= clock_timestamp() and kind <> all(%s::text[]) order by at limit %s
 
 -- name: read_due
 select d.at, d.kind, d.subject, d.book, d.attempt

@@ -94,15 +94,19 @@ class Keys(Table[tuple[int, bytes], KeyRecord]):
         yield SQL["update_keys"], (*columns, head.shard, len(records))
 
 
-class DueNow(Table[int, tuple[Due, ...]]):
-    """What is due at this moment: the key is how much at most. Read by the command that claims it."""
+class DueNow(Table[tuple[int, tuple[str, ...]], tuple[Due, ...]]):
+    """What is due at this moment: the key is how much at most, and which kinds are not wanted.
+
+    Read by the command that claims it, alone in its batch.
+    """
 
     name = "due"
 
-    def reading(self, shard: int, keys: Sequence[int]) -> Statement:
-        return SQL["read_due_now"], (shard, max(keys))
+    def reading(self, shard: int, keys: Sequence[tuple[int, tuple[str, ...]]]) -> Statement:
+        [(limit, without)] = keys
+        return SQL["read_due_now"], (shard, texts(without), limit)
 
-    def load(self, row: Row) -> tuple[int, tuple[Due, ...]]:
+    def load(self, row: Row) -> tuple[tuple[int, tuple[str, ...]], tuple[Due, ...]]:
         raise AssertionError("due work is collected by load_all")
 
     def load_all(self, rows: Sequence[Row]) -> tuple[Due, ...]:

@@ -43,7 +43,7 @@ quick: check
 	@.venv/bin/python -m pytest -n 2 -m "not server"
 
 test: .venv/.test
-	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not alone"
+	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
 	@.venv/bin/python -m pytest -m alone || [ $$? -eq 5 ]
 	@$(MAKE) check
 

@@ -1,14 +1,20 @@
-"""A PostgreSQL for one test run: `python -m tests.server HOME` prints its address and ends with its standard input."""
+"""A PostgreSQL for one test run: `python -m tests.server HOME` prints its address and ends with its standard input.
+
+It deletes its home then, so that nothing stays in memory when a run is killed.
+"""
 
 import asyncio
+import shutil
 import sys
 from pathlib import Path
 
 from caudal.kernel.postgres import Cluster
 
+SETTINGS = {"shared_buffers": "128MB", "max_wal_size": "256MB", "min_wal_size": "64MB"}
+
 
 async def main(home: Path) -> None:
-    cluster = Cluster(home, settings={"shared_buffers": "128MB", "max_wal_size": "1GB"}, say=lambda _: None)
+    cluster = Cluster(home / "postgres", settings=SETTINGS, say=lambda _: None)
     await cluster.start()
     print(cluster.database_url, flush=True)
     supervising = asyncio.create_task(cluster.supervise())
@@ -18,4 +24,8 @@ async def main(home: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    HOME = Path(sys.argv[1])
+    HOME.mkdir(exist_ok=True)
+    HOME.chmod(0o711)  # the database's own user goes through it
+    asyncio.run(main(HOME))
+    shutil.rmtree(HOME)

@@ -28,7 +28,7 @@ from tests.api import Answered, Api
 from tests.conftest import settings_of
 from tests.faults.restless import is_served, until
 
-pytestmark = [pytest.mark.server, pytest.mark.alone]
+pytestmark = pytest.mark.server
 
 DISK = "128m"
 SMALL = {

@@ -25,7 +25,7 @@ from tests.faults.killing import KINDS, Killer
 from tests.faults.restless import Restless, is_served, until
 from tests.faults.traffic import IN_FLIGHT, Traffic
 
-pytestmark = [pytest.mark.server, pytest.mark.alone]
+pytestmark = pytest.mark.server
 
 KILLS = int(os.environ.get("KILLS_OF_EACH_KIND", "20"))
 SEED = 20261123

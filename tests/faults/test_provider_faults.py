@@ -27,7 +27,7 @@ from tests.faults.books import one, rows
 from tests.faults.restless import Restless, is_answered, kill, until
 from tests.payins.cast import CARD
 
-pytestmark = [pytest.mark.server, pytest.mark.alone]
+pytestmark = pytest.mark.server
 
 KILLS = int(os.environ.get("KILLS_OF_EACH_KIND", "20"))
 SEED, BUYERS, IN_FLIGHT = 20261127, 48, 32

@@ -15,7 +15,7 @@ from tests.faults.asking import Answer, Ask, Asker, History
 from tests.faults.restless import until
 from tests.whole import Whole
 
-pytestmark = [pytest.mark.server, pytest.mark.alone]
+pytestmark = pytest.mark.server
 
 ORDER = {"amount": 12_050, "currency": "MXN", "country": "MX", "method": "spei", "reference": "order 7"}
 SHORT_S = 1.5

@@ -22,12 +22,13 @@ from tests.faults.restless import until
 from tests.faults.traffic import Traffic
 from tests.whole import Whole
 
-pytestmark = [pytest.mark.server, pytest.mark.alone]
+pytestmark = pytest.mark.server
 
 SEED = 4
 STOPS = 3
 STOPPED_S = 2.5
-FREED_S = 2.0  # idle_in_transaction_session_timeout is 1 s
+# The server's own word that it was its limit for silence, which is a second, and nothing else that freed the shard.
+FREED_BY = "terminating connection due to idle-in-transaction timeout"
 # A transaction that waits for its client, which is not one that will come in a moment.
 HOLDING = """
     select count(*) from pg_stat_activity
@@ -71,7 +72,7 @@ async def test_a_stopped_web_process_frees_the_shard_and_everything_counts_once(
     assert not history.strange + traffic.bank.strange
     assert history.counts["-"]["unknown"] > 0, "nobody was kept waiting: this tested nothing"
     assert (found.lies, found.lost.total(), found.doubled.total()) == ([], 0, 0)
-    assert max(freed_s) < FREED_S
+    assert (whole.var / "log" / "postgres.log").read_text().count(FREED_BY) >= STOPS
     checked = whole.caudal("check", "--replay", "--against-sandbox")
     assert checked.returncode == 0, checked.stdout + checked.stderr
 

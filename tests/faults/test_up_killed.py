@@ -19,7 +19,7 @@ from tests.faults.restless import living, until
 from tests.faults.traffic import IN_FLIGHT, Traffic
 from tests.whole import Whole
 
-pytestmark = [pytest.mark.server, pytest.mark.alone]
+pytestmark = pytest.mark.server
 
 GONE_S = 10.0
 ACKNOWLEDGED = 500
@@ -29,7 +29,9 @@ NUMBERS = itertools.count(1)
 
 @pytest.fixture
 def whole(open_tmp: Path) -> Iterator[Whole]:
-    started = Whole(open_tmp / f"killed-{next(NUMBERS)}", CAUDAL_LEASE_S="1")
+    # Ports that nobody beside it comes to: a killed `up` promises them to no one, and finds them again.
+    ports = {"CAUDAL_PORT": "18920", "CAUDAL_SANDBOX_PORT": "18960"}
+    started = Whole(open_tmp / f"killed-{next(NUMBERS)}", CAUDAL_LEASE_S="1", **ports)
     started.start()
     yield started
     started.stop()

@@ -122,13 +122,13 @@ async def test_an_unknown_key_is_remembered_too(context: Context, ana: Cast) -> 
 async def test_requests_that_come_at_once_ask_once(
     context: Context, ana: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, row = [], context.row
+    asked, row = [], context.key_row
 
     async def counted(*arguments: Any) -> Any:
         asked.append(arguments)
         return await row(*arguments)
 
-    monkeypatch.setattr(context, "row", counted)
+    monkeypatch.setattr(context, "key_row", counted)
     callers = await asyncio.gather(*(authenticate(context, request(ana.key), None) for _ in range(50)))
     assert len(asked) == 1 and all(caller is callers[0] for caller in callers)
 
@@ -140,7 +140,7 @@ async def test_a_database_that_does_not_answer_is_not_a_wrong_key(
         raise psycopg.OperationalError("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(context, "row", broken)
+        patch.setattr(context, "key_row", broken)
         assert await refusal(context, ana.key) == "database_unavailable"
     assert await authenticate(context, request(ana.key), None)
 

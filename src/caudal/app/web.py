@@ -1,12 +1,13 @@
 """What the API says to a request, whoever brought it: no socket here, and no framework on the way of a request.
 
 A request is seen twice: `opened` has its head and finds the route, `answer` has its body and runs the handler; both
-turn whatever is raised into a problem. A refusal at the door costs no parsing. `app/edge.py` brings requests from
+turn whatever is raised into a problem. A refusal at the door costs no parsing. `app/edge` brings requests from
 sockets; for uvicorn, which owns those, `Web` is an application that only begins and ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -19,7 +20,7 @@ from caudal.app.routes import ROUTES, Router
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.context import Context
-from caudal.kernel.errors import CaudalError, Fault, Refused, Unknown
+from caudal.kernel.errors import CaudalError, Fault, Refused, Retry, Unknown
 from caudal.kernel.http import JSON, Handler, Request, Response, header_error, refuse_query
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.seal import WrongKek
@@ -96,6 +97,8 @@ class Web:
             if body and opened.body_limit is not None:
                 _refuse_type(request.headers.get(b"content-type", b""), opened.takes)
                 request.body = body
+            if request.method == "GET":
+                return await _in_time(opened.handler(self._context, request), opened.timeout_s)
             return await opened.handler(self._context, request)
         except CaudalError as error:
             if isinstance(error, Fault):
@@ -107,7 +110,7 @@ class Web:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI's lifespan: the context lives as long as the server."""
-        assert scope["type"] == "lifespan", "requests come through app/edge.py"
+        assert scope["type"] == "lifespan", "requests come through app/edge"
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
@@ -160,6 +163,15 @@ def _timeout_s(headers: dict[bytes, bytes], default_s: float) -> float:
     if not given.isdigit() or len(given) > _DIGITS_MAX or not 1 <= int(given) <= _TIMEOUT_MAX_MS:
         raise header_error("Request-Timeout-Ms", f"1 to {_TIMEOUT_MAX_MS}")
     return int(given) / 1000
+
+
+async def _in_time(reading: Awaitable[Response], timeout_s: float) -> Response:
+    """What only reads is given up at the deadline, its statement too. Raises Retry."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await reading
+    except TimeoutError as error:
+        raise Retry("database_unavailable", "the database did not answer by the request's deadline") from error
 
 
 def _refuse_type(content_type: bytes, takes: tuple[str, ...]) -> None:

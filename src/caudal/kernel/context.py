@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any, Final, LiteralString, TypeVar, cast
 
@@ -12,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from caudal.kernel import db
 from caudal.kernel.commit import Command, Limits, PostgresPort, Result, Row, Shard
-from caudal.kernel.errors import Retry
+from caudal.kernel.errors import Overloaded, Retry
 from caudal.kernel.postgres import NotDurable, verify_durable
 from caudal.kernel.seal import Sealer, WrongKek
 from caudal.kernel.settings import SettingError, Settings
@@ -21,6 +24,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_WAITING_MAX: Final = 1024  # reads that wait for a connection
+_OF_ONE_MAX: Final = 64  # of one merchant's, above its share of the connections
+_KEY_READERS: Final = 2
 _LOOK_S: Final = 2.0  # for the server that is up; the writer's own connections look each time that they are opened
 
 
@@ -40,17 +46,24 @@ class Context:
         self._shards: dict[int, Shard] = {}
         self._once: dict[object, Any] = {}
         self.closing: list[Callable[[], Awaitable[None]]] = []
-        self.pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
-            db.conninfo(self._url, statement_timeout="5s", application_name=f"caudal-{name}"),
-            min_size=1,
-            max_size=readers,
+        self.pool = self._pool_of(1, readers)
+        self._key_pool = self._pool_of(0, _KEY_READERS)
+        self._turns = Turns(max(1, readers // 2))
+
+    def _pool_of(self, kept: int, size: int) -> AsyncConnectionPool[Any]:
+        return AsyncConnectionPool(
+            db.conninfo(self._url, statement_timeout="5s", application_name=f"caudal-{self.name}"),
+            min_size=kept,
+            max_size=size,
             open=False,
             timeout=5.0,
+            max_waiting=_WAITING_MAX,
             kwargs={"autocommit": True, "prepare_threshold": 0},
         )
 
     async def __aenter__(self) -> Context:
         await self.pool.open(wait=False)
+        await self._key_pool.open(wait=False)
         try:
             async with self.pool.connection(timeout=_LOOK_S) as connection:
                 await verify_durable(connection)
@@ -60,7 +73,7 @@ class Context:
         except psycopg.errors.UndefinedTable:
             log.warning("the database has no schema yet, or one of before: `caudal migrate` makes it")
         except (NotDurable, WrongKek):
-            await self.pool.close()
+            await self._close_pools()
             raise
         return self
 
@@ -69,7 +82,11 @@ class Context:
             await shard.stop()
         for close in self.closing:
             await close()
+        await self._close_pools()
+
+    async def _close_pools(self) -> None:
         await self.pool.close()
+        await self._key_pool.close()
 
     @property
     def shards(self) -> Mapping[int, Shard]:
@@ -102,13 +119,30 @@ class Context:
         return await self._read(query, parameters)
 
     async def named_rows(self, query: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
-        """The same for a query whose parameters have names."""
-        return await self._read(query, parameters)
+        """The same for a query whose parameters have names. One `book` reads on half of the connections at most.
 
-    async def _read(self, query: LiteralString, parameters: Sequence[object] | Mapping[str, object]) -> list[Row]:
-        """Raises Retry when the database does not answer."""
+        Raises Overloaded when too many reads of the book wait already.
+        """
+        book = parameters.get("book")
+        if not isinstance(book, int):
+            return await self._read(query, parameters)
+        async with self._turns.of(book):
+            return await self._read(query, parameters)
+
+    async def key_row(self, query: LiteralString, parameters: Sequence[object]) -> Row | None:
+        """The only row, or None, of a query that finds out who calls: no other read can be in its way."""
+        rows = await self._read(query, parameters, self._key_pool)
+        return rows[0] if rows else None
+
+    async def _read(
+        self,
+        query: LiteralString,
+        parameters: Sequence[object] | Mapping[str, object],
+        pool: AsyncConnectionPool[Any] | None = None,
+    ) -> list[Row]:
+        """Raises Retry when the database does not answer, or too many wait for it."""
         try:
-            async with self.pool.connection() as connection, connection.cursor(binary=True) as cursor:
+            async with (pool or self.pool).connection() as connection, connection.cursor(binary=True) as cursor:
                 await cursor.execute(query, parameters)
                 rows: list[Row] = await cursor.fetchall()
                 return rows
@@ -120,6 +154,30 @@ class Context:
         rows = await self.rows(query, parameters)
         assert len(rows) <= 1, "one row at most was expected"
         return rows[0] if rows else None
+
+
+class Turns:
+    """At most `width` reads of one book at a time, so that nobody's lists hold up everybody's."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._turns: dict[int, asyncio.Semaphore] = {}
+        self._here: Counter[int] = Counter()
+
+    @asynccontextmanager
+    async def of(self, book: int) -> AsyncIterator[None]:
+        """Waits for a turn. Raises Overloaded when too many wait already."""
+        if self._here[book] >= self._width + _OF_ONE_MAX:
+            raise Overloaded("too_many_requests", "too many of this merchant's reads wait already", after_s=1.0)
+        turn = self._turns.setdefault(book, asyncio.Semaphore(self._width))
+        self._here[book] += 1
+        try:
+            async with turn:
+                yield
+        finally:
+            self._here[book] -= 1
+            if not self._here[book]:
+                del self._here[book], self._turns[book]
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -81,7 +81,7 @@ async def answered(asked: Awaitable[T], deadline: float | None) -> T:
 
 async def caller(context: Context, digest: bytes) -> Caller | None:
     """Whose key this is, if it counts."""
-    row = await context.row(SQL["caller"], (digest,))
+    row = await context.key_row(SQL["caller"], (digest,))
     if row is None:
         return None
     slot, shard, merchant, book, scopes, late_payments, refunds_beyond_balance, clock_offset_s, *rest = row
@@ -104,7 +104,7 @@ async def caller(context: Context, digest: bytes) -> Caller | None:
 
 async def operator(context: Context, digest: bytes) -> Operator | None:
     """Whose operator key this is, if it counts."""
-    row = await context.row(SQL["operator"], (digest,))
+    row = await context.key_row(SQL["operator"], (digest,))
     if row is None:
         return None
     id, name, found, shard = row

@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
 from caudal.kernel.context import Context
-from caudal.payins import project_search
+from caudal.payins import project_search, store
 from tests.payins.books import rows
 from tests.payins.cast import DAY_S, Merchant
 
@@ -31,7 +33,7 @@ async def walk(ana: Merchant, way: str, start: str | None = None, **asked: objec
         found = await page(ana, **asked, **turn)
         pages.append([payin["id"] for payin in found["data"]])
         assert found["has_more"] is (found["next"] is not None)
-        if found[way] is None or not found["data"]:
+        if found[way] is None:
             return pages
         cursor = found[way]
 
@@ -158,6 +160,25 @@ async def test_a_filtered_list_is_walked_without_loss(ana: Merchant, context: Co
 # Search
 
 
+@pytest.mark.parametrize("looked_at", [3, 10, 59, 60, 61])
+async def test_a_rare_filter_looks_at_so_many_a_page_and_loses_nothing(
+    ana: Merchant, context: Context, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    monkeypatch.setattr(store, "LOOKED_AT", looked_at)
+    everything = await many(ana, context, 60)
+    rare = [everything[5], everything[33], everything[57]]
+    for id in rare:
+        await ana.cancel({"id": id})
+    pages = await walk(ana, "next", limit=2, status="cancelled")
+    assert flat(pages) == rare
+    if looked_at < 30:
+        assert [] in pages[:-1], "a page may hold nothing though there are more"
+    first_after = (await page(ana, limit=59))["next"]
+    back = await walk(ana, "previous", first_after, limit=2, status="cancelled")
+    assert flat(back[::-1]) == rare
+    assert flat(await walk(ana, "next", limit=50)) == everything, "without a filter nothing is rare"
+
+
 async def projected(context: Context) -> None:
     """Everything findable, as the worker makes it."""
     while await project_search(context, 0):
@@ -195,6 +216,28 @@ async def test_what_is_found_is_walked_there_and_back(ana: Merchant, context: Co
     oldest = await page(ana, reference="order 3", limit=8, after=last["next"])
     back = await walk(ana, "previous", oldest["previous"], reference="order 3", limit=3)
     assert flat(back[::-1]) == everything[:8]
+
+
+@pytest.mark.parametrize("looked_at", [4, 30])
+async def test_what_is_found_among_very_many_is_walked_without_loss(
+    ana: Merchant, context: Context, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    """One e-mail pays for more than a page looks at; the filters come after that."""
+    monkeypatch.setattr(store, "LOOKED_AT", looked_at)
+    made = [await ana.payin(payer={"email": "ana@example.com"}, reference=f"order {i % 2}") for i in range(30)]
+    newest_first = [payin["id"] for payin in made][::-1]
+    for id in (newest_first[9], newest_first[27]):
+        await ana.cancel({"id": id})
+    await projected(context)
+    asked: dict[str, Any] = {"email": "ana@example.com", "limit": 3}
+    assert flat(await walk(ana, "next", **asked)) == newest_first
+    assert flat(await walk(ana, "next", **asked, status="cancelled")) == [newest_first[9], newest_first[27]]
+    assert flat(await walk(ana, "next", **asked, reference="order 0")) == newest_first[1::2]
+    oldest = (await page(ana, limit=29))["next"]
+    assert flat((await walk(ana, "previous", oldest, **asked, status="cancelled"))[::-1]) == [
+        newest_first[9],
+        newest_first[27],
+    ]
 
 
 async def test_nobody_finds_what_is_another_merchants(ana: Merchant, caro: Merchant, context: Context) -> None:

@@ -17,6 +17,7 @@ from caudal.kernel.errors import FieldError, Invalid
 T = TypeVar("T")
 Place = tuple[datetime, UUID]
 
+LOOKED_AT: Final = 5_000  # so many rows a page looks at whose filters may leave few of them
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _FORM: Final = struct.Struct("!q16s")
 
@@ -49,16 +50,30 @@ def cursor_of(text: str | None, parameter: str = "after") -> Place | None:
 
 
 def page_of(
-    rows: Sequence[T], limit: int, place: Callable[[T], Place], *, first: bool = False, backwards: bool = False
+    rows: Sequence[T],
+    limit: int,
+    place: Callable[[T], Place],
+    *,
+    first: bool = False,
+    backwards: bool = False,
+    looked: Place | None = None,
 ) -> Page[T]:
-    """A page of at most `limit`, from one row more. `backwards`: the extra row is the newest one."""
+    """A page of at most `limit`, from one row more. `backwards`: the extra row is the newest one.
+
+    `looked` is the last place that was looked at when there may be more behind it: then the page may be short or empty.
+    """
     more = len(rows) > limit
     shown = (rows[1:] if backwards else rows[:limit]) if more else rows
     older = bool(shown) and (more or backwards)
     newer = bool(shown) and (not first if not backwards else more)
-    return Page(
+    page = Page(
         rows=shown,
         has_more=older,
         next=cursor(place(shown[-1])) if older else None,
         previous=cursor(place(shown[0])) if newer else None,
     )
+    if looked is None or more:
+        return page
+    if backwards:
+        return msgspec.structs.replace(page, previous=cursor(looked))
+    return msgspec.structs.replace(page, has_more=True, next=cursor(looked))

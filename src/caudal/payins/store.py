@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
 
+from caudal.contracts.pages import LOOKED_AT, Place
 from caudal.kernel.commit import Key
 from caudal.kernel.context import Context
 from caudal.payins.model import Deposit, Discrepancy, Dispute, Evidence, Kind, Operation, Payer, Payin
 from caudal.payins.rows import SQL, deposit_of, discrepancy_of, dispute_of, evidence_of, operation_of, payin_of
 from caudal.vault import INSTRUMENTS, InstrumentRecord
 
+T = TypeVar("T")
+
 LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 FAR_OFF: Final = datetime(9999, 1, 1, tzinfo=UTC)
+FIRST: Final = UUID(int=0)
+LAST: Final = UUID(int=2**128 - 1)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +37,18 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     def columns(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("status", "method", "country", "currency")}
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it may leave few of many rows. A range of time does not: it is a range of the index."""
+        return any(value is not None for value in self.columns().values())
+
+
+class Looked(NamedTuple, Generic[T]):
+    """Rows of a page, and the last place that was looked at when there may be more behind it."""
+
+    rows: Sequence[T]
+    looked: Place | None
 
 
 class Numbered(NamedTuple):
@@ -62,66 +80,66 @@ async def payin(context: Context, shard: int, id: UUID, book: int) -> tuple[Payi
 
 
 async def payins_before(
-    context: Context, shard: int, book: int, before: tuple[datetime, UUID], narrow: Filter, limit: int
-) -> list[Payin]:
+    context: Context, shard: int, book: int, before: Place, narrow: Filter, limit: int
+) -> Looked[Payin]:
     """One page, newest first."""
-    before_at, before_id = min(before, (narrow.until, UUID(int=0)))
-    parameters = {
-        "shard": shard,
-        "book": book,
-        "before_at": before_at,
-        "before_id": before_id,
-        "since": narrow.since,
-        "limit": limit,
-        **narrow.columns(),
-    }
-    return [payin_of(row) for row in await context.named_rows(SQL["payins_before"], parameters)]
+    before_at, before_id = min(before, (narrow.until, FIRST))
+    parameters = {"shard": shard, "book": book, "before_at": before_at, "before_id": before_id, "limit": limit}
+    parameters |= narrow.columns() | _until((narrow.since, FIRST))
+    looked = await _looked(context, "payins_looked_before", parameters) if narrow.narrows else None
+    rows = await context.named_rows(SQL["payins_before"], parameters)
+    return Looked([payin_of(row) for row in rows], looked)
 
 
 async def payins_after(
-    context: Context, shard: int, book: int, after: tuple[datetime, UUID], narrow: Filter, limit: int
-) -> list[Payin]:
+    context: Context, shard: int, book: int, after: Place, narrow: Filter, limit: int
+) -> Looked[Payin]:
     """One page back towards the newest, in the same order."""
-    parameters = {
-        "shard": shard,
-        "book": book,
-        "after_at": after[0],
-        "after_id": after[1],
-        "until": narrow.until,
-        "limit": limit,
-        **narrow.columns(),
-    }
+    parameters = {"shard": shard, "book": book, "after_at": after[0], "after_id": after[1], "limit": limit}
+    parameters |= narrow.columns() | _until((narrow.until - _MICROSECOND, LAST))
+    looked = await _looked(context, "payins_looked_after", parameters) if narrow.narrows else None
     rows = await context.named_rows(SQL["payins_after"], parameters)
-    return [payin_of(row) for row in reversed(rows)]
+    return Looked([payin_of(row) for row in reversed(rows)], looked)
 
 
 async def payins_found(
     context: Context, shard: int, book: int, terms: Sequence[bytes], before: UUID, narrow: Filter, limit: int
-) -> list[Payin]:
+) -> Looked[Payin]:
     """One page of the payins that have all of these search terms, newest first."""
-    parameters = {"shard": shard, "book": book, "before_id": before, **_searched(terms, narrow, limit)}
-    return [payin_of(row) for row in await context.named_rows(SQL["payins_found"], parameters)]
+    parameters = {"shard": shard, "book": book, "before_id": before, "limit": limit, **_searched(terms, narrow, FIRST)}
+    looked = await _looked(context, "payins_found_looked", parameters)
+    rows = await context.named_rows(SQL["payins_found"], parameters)
+    return Looked([payin_of(row) for row in rows], looked)
 
 
 async def payins_found_after(
     context: Context, shard: int, book: int, terms: Sequence[bytes], after: UUID, narrow: Filter, limit: int
-) -> list[Payin]:
+) -> Looked[Payin]:
     """One page of them back towards the newest, in the same order."""
-    parameters = {"shard": shard, "book": book, "after_id": after, **_searched(terms, narrow, limit)}
+    parameters = {"shard": shard, "book": book, "after_id": after, "limit": limit, **_searched(terms, narrow, LAST)}
+    looked = await _looked(context, "payins_found_looked_after", parameters)
     rows = await context.named_rows(SQL["payins_found_after"], parameters)
-    return [payin_of(row) for row in reversed(rows)]
+    return Looked([payin_of(row) for row in reversed(rows)], looked)
 
 
-def _searched(terms: Sequence[bytes], narrow: Filter, limit: int) -> dict[str, Any]:
-    return {
-        "terms": list(terms),
-        "terms_count": len(terms),
-        "scan": max(limit, 1000),
-        "since": narrow.since,
-        "until": narrow.until,
-        "limit": limit,
-        **narrow.columns(),
-    }
+async def _looked(context: Context, query: str, parameters: dict[str, Any]) -> Place | None:
+    """Where a page ends that looks at LOOKED_AT rows; None when there are no more. The page is read as far as that."""
+    rows = await context.named_rows(SQL[query], parameters | {"looked_at": LOOKED_AT})
+    if not rows:
+        return None
+    [(at, id)] = rows
+    parameters |= _until((at, id))
+    return at, id
+
+
+def _until(end: Place) -> dict[str, Any]:
+    return {"end_at": end[0], "end_id": end[1]}
+
+
+def _searched(terms: Sequence[bytes], narrow: Filter, end: UUID) -> dict[str, Any]:
+    first, *others = terms
+    found = {"term": first, "others": others, "since": narrow.since, "until": narrow.until, "end_id": end}
+    return found | narrow.columns()
 
 
 async def open_payins(
@@ -195,29 +213,40 @@ async def operation(context: Context, shard: int, id: UUID) -> Operation | None:
     return None if row is None else operation_of(row)
 
 
+def place_of_operation(operation: Operation) -> Place:
+    return operation.created_at, operation.id
+
+
 async def operations_before(
     context: Context,
     shard: int,
     book: int,
     kind: Kind,
-    before: tuple[datetime, UUID],
+    before: Place,
     *,
     payin: UUID | None,
     status: str | None,
     limit: int,
-) -> list[Operation]:
-    """One page of a book's operations of one kind, newest first; of one payin where it is named."""
+) -> Looked[Operation]:
+    """One page of a book's operations of one kind, newest first; of one payin, which has few, where it is named."""
+    if payin is not None:
+        rows = await context.rows(SQL["operations_of_payin"], (shard, payin))
+        all_of_it = sorted(map(operation_of, rows), key=place_of_operation, reverse=True)
+        found = [one for one in all_of_it if (one.book, one.kind) == (book, kind) and status in (None, one.status)]
+        return Looked([one for one in found if place_of_operation(one) < before][:limit], None)
     parameters = {
         "shard": shard,
         "book": book,
         "kind": kind,
         "before_at": before[0],
         "before_id": before[1],
-        "payin": payin,
         "status": status,
         "limit": limit,
+        **_until((LONG_AGO, FIRST)),
     }
-    return [operation_of(row) for row in await context.named_rows(SQL["operations_before"], parameters)]
+    looked = await _looked(context, "operations_looked_before", parameters)
+    rows = await context.named_rows(SQL["operations_before"], parameters)
+    return Looked([operation_of(row) for row in rows], looked)
 
 
 async def discrepancies_before(

@@ -202,7 +202,10 @@ _KNOWN: Final = {
 
 
 class PayinList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of payins, newest first."""
+    """A page of payins, newest first.
+
+    With filters a page may hold fewer than `limit`, or none, though `has_more`: so much was looked at.
+    """
 
     data: list[PayinBody]
     has_more: bool
@@ -237,21 +240,19 @@ async def _page(context: Context, caller: Caller, asked: PayinQuery, narrow: sto
         for field, value in (("reference", asked.reference), ("email", asked.email), ("document", asked.document))
         if value is not None
     ]
-    if terms and asked.before is not None:
-        after = cursor_of(asked.before, "before") or (store.LONG_AGO, UUID(int=0))
-        rows = await store.payins_found_after(context, caller.shard, caller.book, terms, after[1], narrow, limit)
-        return page_of(rows, asked.limit, place_of, backwards=True)
+    if asked.before is not None:
+        after = cursor_of(asked.before, "before") or (store.LONG_AGO, store.FIRST)
+        if terms:
+            newer = await store.payins_found_after(context, caller.shard, caller.book, terms, after[1], narrow, limit)
+        else:
+            newer = await store.payins_after(context, caller.shard, caller.book, after, narrow, limit)
+        return page_of(newer.rows, asked.limit, place_of, backwards=True, looked=newer.looked)
+    before = cursor_of(asked.after) or (store.FAR_OFF, store.LAST)
     if terms:
-        before = cursor_of(asked.after) or (store.FAR_OFF, UUID(int=2**128 - 1))
-        rows = await store.payins_found(context, caller.shard, caller.book, terms, before[1], narrow, limit)
-    elif asked.before is not None:
-        after = cursor_of(asked.before, "before") or (store.LONG_AGO, UUID(int=0))
-        rows = await store.payins_after(context, caller.shard, caller.book, after, narrow, limit)
-        return page_of(rows, asked.limit, place_of, backwards=True)
+        found = await store.payins_found(context, caller.shard, caller.book, terms, before[1], narrow, limit)
     else:
-        before = cursor_of(asked.after) or (store.FAR_OFF, UUID(int=2**128 - 1))
-        rows = await store.payins_before(context, caller.shard, caller.book, before, narrow, limit)
-    return page_of(rows, asked.limit, place_of, first=asked.after is None)
+        found = await store.payins_before(context, caller.shard, caller.book, before, narrow, limit)
+    return page_of(found.rows, asked.limit, place_of, first=asked.after is None, looked=found.looked)
 
 
 ROUTES: Final = (

@@ -210,7 +210,7 @@ class OperationQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefundList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of refunds, newest first."""
+    """A page of refunds, newest first. It may hold fewer than `limit`, or none, though `has_more`."""
 
     data: list[RefundBody]
     has_more: bool
@@ -218,7 +218,7 @@ class RefundList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CaptureList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of captures, newest first."""
+    """A page of captures, newest first. It may hold fewer than `limit`, or none, though `has_more`."""
 
     data: list[CaptureBody]
     has_more: bool
@@ -240,12 +240,12 @@ async def captures(context: Context, request: Request) -> Response:
 async def _page(context: Context, request: Request, kind: Kind) -> Page[Operation]:
     caller = await authenticate(context, request, READ)
     asked = query_of(request, OperationQuery)
-    before = cursor_of(asked.after) or (store.FAR_OFF, UUID(int=2**128 - 1))
+    before = cursor_of(asked.after) or (store.FAR_OFF, store.LAST)
     payin = None if asked.payin is None else id_of("payin", asked.payin)
-    rows = await store.operations_before(
+    found = await store.operations_before(
         context, caller.shard, caller.book, kind, before, payin=payin, status=asked.status, limit=asked.limit + 1
     )
-    return page_of(rows, asked.limit, lambda row: (row.created_at, row.id))
+    return page_of(found.rows, asked.limit, store.place_of_operation, looked=found.looked)
 
 
 async def get_refund(context: Context, request: Request) -> Response:

@@ -101,6 +101,29 @@ def test_nothing_goes_back_of_what_was_not_collected(provider: Caller) -> None:
     assert provider.operate(new_key(), "refunds", amount=1).json["code"] == "payment_unknown"
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_what_was_paid_cannot_be_cancelled_or_captured_again(provider: Caller, method: str) -> None:
+    key = collected(provider, method)
+    for verb, body in (("cancellations", {}), ("captures", {"amount": 1, "final": False})):
+        refused = provider.operate(key, verb, method, **body)
+        code = {"cancellations": "not_cancellable", "captures": "not_capturable"}[verb]
+        assert (refused.status, refused.json["code"]) == (422, code)
+    assert provider.find(key, method)["status"] == "paid"
+
+
+@pytest.mark.parametrize("end", ["decline", "expire"])
+@pytest.mark.parametrize("method", ["pix", "boleto", "pse", "mpesa"])
+def test_what_has_come_to_nothing_cannot_be_given_up_captured_or_given_back(
+    provider: Caller, method: str, end: str
+) -> None:
+    asked = order(method)
+    provider.pay(asked, method)
+    provider.payer(asked["key"], end)
+    for verb, body in (("cancellations", {}), ("captures", {"amount": 1}), ("refunds", {"amount": 1})):
+        assert provider.operate(asked["key"], verb, method, **body).status == 422, verb
+    assert provider.payer(asked["key"], "dispute").status == 409
+
+
 @pytest.mark.parametrize("what", ["captures", "refunds", "cancellations"])
 def test_the_same_operation_again_is_the_same(provider: Caller, what: str) -> None:
     key = collected(provider) if what == "refunds" else held(provider)

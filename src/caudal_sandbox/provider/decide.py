@@ -189,7 +189,7 @@ def _cancelled(payment: Payment) -> tuple[Payment, int]:
     if payment.status == "pending":
         return replace(payment, status="cancelled", released=True), payment.amount_minor
     left_minor = payment.authorized_minor - payment.captured_minor
-    if payment.released or not left_minor:
+    if payment.released or left_minor <= 0:  # only a card is authorized before it is captured
         raise Refused("not_cancellable", f"Nothing of this payment can be cancelled; it is {payment.status}.")
     status = "cancelled" if payment.status == "authorized" else payment.status
     return replace(payment, status=status, released=True), left_minor

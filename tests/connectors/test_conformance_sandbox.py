@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from caudal.connectors import (
+    Declined,
     DisputeState,
     Notice,
     OperationState,
@@ -49,6 +50,23 @@ async def bench(request: pytest.FixtureRequest, sandbox: Sandbox) -> AsyncIterat
     yield Bench(method=request.param, connector=of(context, request.param), url=sandbox.url)
     for close in context.closing:
         await close()
+
+
+async def test_what_the_api_takes_of_a_payer_and_a_purchase_is_taken_by_the_provider(bench: Bench) -> None:
+    order = orders.order(bench.method)
+    email = f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * 55}.br"
+    payer = msgspec.structs.replace(order.payer, name="x" * 200, email=email)
+    long = msgspec.structs.replace(order, description="Two loaves,\n\tone cake\u200b " * 20, payer=payer)
+    assert long.description is not None and 400 < len(long.description) <= 500 and len(email) > 240
+    assert isinstance(await bench.connector.submit(long), PaymentState)
+
+
+async def test_why_the_provider_refuses_for_good_is_told_and_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await bench.connector.submit(orders.order(bench.method, account="not an account"))
+    assert isinstance(answer, Declined) and answer.detail.endswith("/account"), answer
+    assert f"the provider of {bench.method} refuses what was asked: {answer.detail}" in caplog.messages
 
 
 def amounts(part: str) -> dict[str, int]:

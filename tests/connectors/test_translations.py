@@ -263,6 +263,22 @@ def test_an_order_without_what_its_method_needs_is_not_sent(line: str) -> None:
             words(method).asked(given)
 
 
+# What of the payer goes out: whom the method cannot do without, or whom its bank looks for.
+TOLD = {
+    "boleto": {"name", "document"},
+    "card": {"name", "email", "document"},
+    "mpesa": {"name", "phone"},
+    "pix": {"name", "document"},
+    "pse": {"name", "document"},
+}
+
+
+@pytest.mark.parametrize("method", orders.METHODS)
+def test_a_provider_is_told_no_more_of_the_payer_than_its_method_needs(method: str) -> None:
+    told = msgspec.structs.asdict(words(method).asked(orders.order(method)).payer)
+    assert {name for name, value in told.items() if value is not None} == TOLD[method]
+
+
 def test_a_card_shows_itself_nowhere() -> None:
     order = orders.order("card")
     for shown in (order, words("card").asked(order)):

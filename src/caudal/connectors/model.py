@@ -295,6 +295,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     card: bool
     bank: Literal["required", "optional", "no"]
     phone: Literal["required", "no"]
+    name: Literal["required", "optional"]
     document: Literal["required", "optional"]
 
 

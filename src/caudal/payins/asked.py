@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -49,7 +50,8 @@ class PayerAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def as_payer(self) -> Payer:
         """The same as a noun, trimmed; the document in capitals."""
         document = None if self.document is None else self.document.strip().upper()
-        return Payer(name=self.name, email=self.email, document=document, phone=self.phone, address=self.address)
+        name = None if self.name is None else self.name.strip()
+        return Payer(name=name, email=self.email, document=document, phone=self.phone, address=self.address)
 
 
 class InstrumentAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +102,7 @@ _WITHOUT_PROVIDER: Final = Capabilities(
     card=False,
     bank="no",
     phone="no",
+    name="optional",
     document="optional",
 )
 _read = partial_parser(CreatePayinBody)
@@ -191,10 +194,18 @@ def _texts(asked: CreatePayinBody) -> Iterator[FieldError]:
         text = getattr(asked, name)
         if text is not None and not 1 <= len(text) <= limit:
             yield _error(f"/{name}", "invalid_length", f"1 to {limit} characters")
-    if asked.return_url is not None and (len(asked.return_url) > 2000 or not _URL.fullmatch(asked.return_url)):
+    if asked.return_url is not None and not _is_address(asked.return_url):
         yield _error("/return_url", "invalid_url", "an http or https address")
     if asked.metadata:
         yield from metadata_errors(asked.metadata)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        has_host = bool(urlsplit(text).hostname)
+    except ValueError:
+        return False
+    return has_host and len(text) <= 2000 and text.isprintable() and _URL.fullmatch(text) is not None
 
 
 def metadata_errors(metadata: dict[str, str]) -> Iterator[FieldError]:
@@ -214,6 +225,8 @@ def _payer(asked: CreatePayinBody) -> Iterator[FieldError]:
         text = getattr(payer, name)
         if text is not None and not 1 <= len(text.strip()) <= limit:
             yield _error(f"/payer/{name}", "invalid_length", f"1 to {limit} characters")
+    if payer.name is not None and not payer.name.strip().isprintable():
+        yield _error("/payer/name", "invalid_value", "printable characters, without tabs and line ends")
     if payer.email is not None and not _EMAIL.fullmatch(payer.email):
         yield _error("/payer/email", "invalid_email", "not an e-mail address")
     if payer.address and (len(payer.address) > 10 or any(len(k) + len(v) > 250 for k, v in payer.address.items())):
@@ -282,6 +295,8 @@ def _ways(asked: CreatePayinBody, method: Method | None) -> Iterator[FieldError]
     document = None if asked.payer is None else asked.payer.document
     if document is None and abilities.document == "required":
         yield _error("/payer/document", "missing", f"{method.name} asks for the payer's document")
+    if abilities.name == "required" and (asked.payer is None or asked.payer.name is None):
+        yield _error("/payer/name", "missing", f"{method.name} asks for the payer's name")
 
 
 def _abilities(method: Method) -> Capabilities:

@@ -125,6 +125,8 @@ def _asked(can: Capabilities | None) -> str:
         asked.append("the card, by its instrument")
     if can is not None and can.bank == "required":
         asked.append("the payer's bank")
+    if can is not None and can.name == "required":
+        asked.append("the payer's name")
     if can is not None and can.document == "required":
         asked.append("the payer's document")
     if can is not None and can.phone == "required":
@@ -148,6 +150,8 @@ def _payer(said: str, whole: Schema, can: Capabilities | None, countries: list[s
         phone = {"description": "mobile, of the payer's country, E.164", **_not_null(fields["phone"])}
         fields["phone"] = {**phone, **({"format": f"{countries[0].lower()}-mobile"} if len(countries) == 1 else {})}
         needed = [*needed, "phone"]
+    if can is not None and can.name == "required":
+        fields["name"], needed = _not_null(fields["name"]), [*needed, "name"]
     schema = {"type": "object", "properties": fields, "required": needed, "additionalProperties": False}
     return _perhaps(said, schema, needed)
 

@@ -17,5 +17,6 @@ CAPABILITIES: Final = Capabilities(
     card=False,
     bank="no",
     phone="no",
-    document="required",  # no registration without the payer's CPF or CNPJ
+    name="required",
+    document="required",  # no registration without the payer's name and CPF or CNPJ
 )

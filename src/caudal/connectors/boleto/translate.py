@@ -36,7 +36,7 @@ def asked(order: PaymentOrder) -> NewPayment:
     payer = order.payer
     if payer.name is None or payer.document is None:
         raise Unfit("a boleto needs the payer's name and document")
-    return new_payment(order, payer=PayerDetails(name=payer.name, email=payer.email, document=payer.document))
+    return new_payment(order, payer=PayerDetails(name=payer.name, document=payer.document))
 
 
 def reason_of(code: str) -> Reason:

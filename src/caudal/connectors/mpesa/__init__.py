@@ -17,5 +17,6 @@ CAPABILITIES: Final = Capabilities(
     card=False,
     bank="no",
     phone="required",
+    name="optional",
     document="optional",
 )

@@ -17,5 +17,6 @@ CAPABILITIES: Final = Capabilities(
     card=False,
     bank="no",
     phone="no",
+    name="optional",
     document="optional",
 )

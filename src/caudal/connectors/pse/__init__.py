@@ -17,5 +17,6 @@ CAPABILITIES: Final = Capabilities(
     card=False,
     bank="required",
     phone="no",
+    name="optional",
     document="required",
 )

@@ -44,11 +44,8 @@ def asked(order: PaymentOrder) -> NewPayment:
         raise Unfit("a PSE payment needs the payer's bank")
     if order.payer.document is None:
         raise Unfit("a PSE payment needs the payer's document")
-    return new_payment(order, payer=_payer(order.payer), bank=order.bank, return_url=order.return_url)
-
-
-def _payer(payer: PayerDetails) -> PayerDetails:
-    return PayerDetails(name=payer.name, email=payer.email, document=payer.document, phone=payer.phone)
+    payer = PayerDetails(name=order.payer.name, document=order.payer.document)
+    return new_payment(order, payer=payer, bank=order.bank, return_url=order.return_url)
 
 
 def reason_of(code: str) -> Reason:

@@ -11,6 +11,7 @@ What is not in the protocol's form does not come from the provider, whatever its
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -59,6 +60,8 @@ from caudal.kernel.context import Context
 from caudal.kernel.exchange import AnswerTooLong, ExchangeBroken, Lines, NotConnected
 from caudal.kernel.http import encode
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 LARGEST: Final = 65_536  # bytes of an answer, and of a body that is sent at once
@@ -105,6 +108,7 @@ class ProviderClient:
         try:
             body = encode(self._words.asked(order))
         except Unfit as unfit:
+            log.warning("an order to %s is not sent: %s", self.capabilities.method, unfit, extra={"key": order.key})
             return Declined(reason="invalid_request", detail=str(unfit))
 
         def read(status: int, told: bytes) -> PaymentState | Declined | Unresolved:
@@ -234,7 +238,11 @@ class ProviderClient:
             reason: Reason = "invalid_request"
             if status == 422:
                 reason = REFUSALS.get(problem.code) or self._words.reason_of(problem.code)
-            return Declined(reason=reason, detail=_shown(f"{problem.code}: {problem.detail}"))
+            fields = " ".join(wrong.field for wrong in problem.errors)
+            detail = _shown(f"{problem.code}: {problem.detail} {fields}".rstrip())
+            # What a payment or an operation came to says the reason alone, and this is not an answer to a payer.
+            log.warning("the provider of %s refuses what was asked: %s", self.capabilities.method, detail)
+            return Declined(reason=reason, detail=detail)
         return _trouble(status, told)
 
     # The exchange

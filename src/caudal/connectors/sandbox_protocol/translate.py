@@ -26,6 +26,7 @@ from caudal.connectors.model import (
 
 Key = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="our key: an id of ours in 32 hex digits")]
 _NO_NUL: Final = {"pattern": r"^[^\u0000]*$"}  # refused in any text (kernel/parse.py)
+_WORDS_MAX: Final = 200  # characters of a text that we send
 Text = Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=_NO_NUL)]
 LongText = Annotated[str, Meta(min_length=1, max_length=2048, extra_json_schema=_NO_NUL)]
 Name = Annotated[Text, Meta(description="the provider's name for it")]
@@ -197,11 +198,18 @@ class ProviderEvidence(msgspec.Struct, frozen=True, kw_only=True):
     reference: Text
 
 
+class WrongField(msgspec.Struct, frozen=True, kw_only=True):
+    """A field that is not as it must be."""
+
+    field: str = ""
+
+
 class ProviderProblem(msgspec.Struct, frozen=True, kw_only=True):
     """A refusal (RFC 9457); with 422 the code is one of REFUSALS or of the method's."""
 
     code: Text
     detail: str = ""
+    errors: list[WrongField] = []
 
 
 # Why the provider does not do what is asked, whatever the method.
@@ -248,7 +256,7 @@ def new_payment(
         country=order.country,
         capture=order.capture,
         three_ds=order.three_ds,
-        payer=payer,
+        payer=_fitting(payer),
         card=None
         if card is None
         else NewCard(
@@ -260,9 +268,23 @@ def new_payment(
         ),
         bank=bank,
         return_url=return_url,
-        description=order.description,
+        description=_words(order.description),
         expires_at=order.expires_at,
     )
+
+
+def _fitting(payer: PayerDetails) -> PayerDetails:
+    """The payer as the provider takes it: without an e-mail address that is longer than it keeps."""
+    fits = payer.email is not None and len(payer.email) <= _WORDS_MAX and payer.email.isprintable()
+    return msgspec.structs.replace(payer, name=_words(payer.name), email=payer.email if fits else None)
+
+
+def _words(text: str | None) -> str | None:
+    """A text as the provider takes it: one line of printable characters, cut where it is too long."""
+    if text is None:
+        return None
+    line = "".join(char for char in " ".join(text.split()) if char.isprintable())
+    return line[:_WORDS_MAX].strip() or None
 
 
 def payment_of(told: ProviderPayment, method: str, words: Words) -> PaymentState:

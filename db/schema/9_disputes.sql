@@ -65,5 +65,7 @@ create table dispute_file (
     shard integer not null,
     id uuid not null,
     sealed bytea not null,
+    kept_at timestamptz not null default now(),
     primary key (shard, id)
 );
+create index dispute_file_kept on dispute_file (shard, kept_at);

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from hashlib import sha256
 
 import pytest
 
 from caudal.kernel.context import Context
+from caudal.kernel.errors import Overloaded
 from caudal.merchants import first_merchant
+from caudal.payins import drop_unused_files
 from caudal.payins.evidence import fault_of
 from caudal.payins.model import FILE_BYTES_MAX, FILES_MAX
 from tests.conftest import settings_of
@@ -89,6 +92,26 @@ FAULTS = [
 @pytest.mark.parametrize("content_type, name, file", FAULTS, ids=[f"{kind}: {name}" for kind, name, _ in FAULTS])
 def test_what_only_begins_like_a_file_is_none(content_type: str, name: str, file: bytes) -> None:
     assert fault_of(content_type, file) is not None
+
+
+HOSTILE = {
+    "a JPEG of fill bytes": ("image/jpeg", b"\xff\xd8" + b"\xff" * (FILE_BYTES_MAX - 4) + b"\xff\xd9"),
+    "a JPEG of empty segments": ("image/jpeg", b"\xff\xd8" + b"\xff\xe0\x00\x02" * 1_300_000 + b"\xff\xd9"),
+    "a PNG of empty chunks": ("image/png", PNG[:33] + chunk(b"IDAT", b"") * 430_000 + chunk(b"IEND", b"")),
+    "a PDF of line ends": ("application/pdf", b"%PDF-1.7 startxref" + b"\n" * (FILE_BYTES_MAX - 18)),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_file_takes_long_to_look_at(name: str) -> None:
+    content_type, file = HOSTILE[name]
+    before = time.process_time()
+    assert fault_of(content_type, file) is not None
+    assert time.process_time() - before < 0.2, "a loop over every byte takes half a second and more"
+
+
+def test_a_marker_may_be_filled_up() -> None:
+    assert fault_of("image/jpeg", JPEG.replace(b"\xff\xc0", b"\xff\xff\xff\xc0")) is None
 
 
 # Taken
@@ -247,6 +270,33 @@ async def test_nobody_answers_for_another_merchant(ana: Seller, context: Context
     live = await ana.key_of("live")
     assert (await ana.answers(dispute, key=live)).status == 404
     assert (await ana.answers({"id": "dispute_" + "0" * 32})).status == 404
+
+
+async def test_a_file_against_no_dispute_is_not_even_looked_at(ana: Seller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caudal.payins.http.disputes.fault_of", None)
+    assert (await ana.answers({"id": "dispute_" + "0" * 32}, b"x")).status == 404
+
+
+async def test_a_file_that_never_became_evidence_is_forgotten_after_an_hour(
+    ana: Seller, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispute = await ana.disputed(await ana.sold())
+    await ana.answers(dispute, idempotency="taken")
+
+    async def busy(*_: object) -> object:
+        raise Overloaded("overloaded", "too much is waiting", after_s=1.0)
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr(context, "commit", busy)
+        for key in ("lost", "again"):
+            assert (await ana.answers(dispute, PNG, "image/png", idempotency=key)).status == 503
+    assert await rows(context, "select count(*) from dispute_file") == [(3,)]
+    assert await drop_unused_files(context, 0) == 0, "its request may still be under way"
+    await context.rows("update dispute_file set kept_at = now() - interval '61 minutes' returning 1")
+    assert (await ana.answers(dispute, PNG, "image/png", idempotency="again")).status == 201
+    assert await drop_unused_files(context, 0) == 1
+    assert await rows(context, "select count(*) from dispute_file f join dispute_evidence using (shard, id)") == [(2,)]
+    await assert_in_order(context)
 
 
 async def test_what_is_closed_takes_no_evidence(ana: Seller, context: Context) -> None:

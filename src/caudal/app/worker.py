@@ -27,7 +27,7 @@ from caudal.kernel.errors import CaudalError
 from caudal.kernel.settings import Settings
 from caudal.ledger import JOBS as LEDGER_JOBS
 from caudal.payins import JOBS as PAYIN_JOBS
-from caudal.payins import project_search
+from caudal.payins import drop_unused_files, project_search
 from caudal.settlement import JOBS as SETTLEMENT_JOBS
 from caudal.vault import JOBS as VAULT_JOBS
 from caudal.webhooks import JOBS as WEBHOOK_JOBS
@@ -101,7 +101,7 @@ class Worker:
             self._group.create_task(self._loop(self._tidy, 0))
         self._places[shard] = Places()
         self._deliverers[shard] = Deliverer(self._context, shard)
-        for step in (self._due, self._project, self._fan_out, self._prune):
+        for step in (self._due, self._project, self._fan_out, self._prune, self._drop_files):
             self._group.create_task(self._loop(step, shard))
         self._group.create_task(self._deliverers[shard].run(self._stopping))
 
@@ -176,6 +176,12 @@ class Worker:
 
     async def _prune(self, shard: int) -> float:
         return _PRUNE_PAUSE_S if await prune_batches(self._context, shard) == PRUNED_MAX else _TIDY_EVERY_S
+
+    async def _drop_files(self, shard: int) -> float:
+        dropped = await drop_unused_files(self._context, shard)
+        if dropped:
+            log.info("dropped %d files that never became evidence", dropped)
+        return _TIDY_EVERY_S
 
     async def _tidy(self, _: int) -> float:
         try:

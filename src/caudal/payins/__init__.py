@@ -3,5 +3,6 @@
 from caudal.payins.jobs import JOBS
 from caudal.payins.reactions import project_search
 from caudal.payins.states import Status
+from caudal.payins.store import drop_unused_files
 
-__all__ = ["JOBS", "Status", "project_search"]
+__all__ = ["JOBS", "Status", "drop_unused_files", "project_search"]

@@ -1,7 +1,10 @@
 """What a file is, by its bytes: PDF, PNG or JPEG. What a header or a name says of it proves nothing.
 
-Each form is held against its own structure, from its first byte to its last, so that nothing else can hide in front of
-it or behind it: PDF (ISO 32000-2, 7.5), PNG (W3C, 3rd edition, 5), JPEG (ITU-T T.81, annex B).
+Each form is held against the outline of its own structure: PDF by its header and its end (ISO 32000-2, 7.5), PNG chunk
+by chunk with their checksums (W3C, 3rd edition, 5), JPEG segment by segment up to its image data, and by its end (ITU-T
+T.81, annex B). So nothing hides in front of any of them, nor behind a PNG. What a PDF holds between its ends, and a
+JPEG behind the start of its image data, is not looked at: a file may be two things at once, and whoever opens it opens
+what a stranger has sent. The work is bounded, whatever the bytes.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ _PDF_TAIL_BYTES: Final = 1024
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER_BYTES: Final = 13
 _SIDE_MAX: Final = 0x7FFF_FFFF
+_PARTS_MAX: Final = 16_384  # chunks of a PNG, segments of a JPEG; a camera's or a scanner's have some hundred
+_FILLED: Final = re.compile(rb"\xff+")
 _CHUNK: Final = struct.Struct(">I4s")
 _JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN: Final = 0xDA
@@ -43,6 +48,8 @@ def _png(content: bytes) -> str | None:
         return "a PNG begins with its signature of eight bytes"
     place, names = len(_PNG_SIGNATURE), list[bytes]()
     while place < len(content):
+        if len(names) == _PARTS_MAX:
+            return f"a PNG has at most {_PARTS_MAX} chunks"
         if len(content) < place + 12:
             return "a PNG consists of whole chunks"
         length, name = _CHUNK.unpack_from(content, place)
@@ -69,13 +76,14 @@ def _jpeg(content: bytes) -> str | None:
     if not content.startswith(_JPEG_BEGIN) or not content.endswith(_JPEG_END):
         return "a JPEG begins with SOI (FF D8) and ends with EOI (FF D9)"
     place, framed = 2, False
-    while place + 4 <= len(content):
-        if content[place] != 0xFF:
+    for _ in range(_PARTS_MAX):
+        filled = _FILLED.match(content, place)
+        if filled is None:
             return "a JPEG consists of segments, each with its marker"
+        place = filled.end() - 1  # a marker may be filled up with more of its first byte
+        if place + 4 > len(content):
+            return "a JPEG has image data"
         marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4], "big")
-        if marker == 0xFF:  # a marker may be filled up with more of them
-            place += 1
-            continue
         if length < 2 or place + 2 + length > len(content):
             return "a JPEG consists of whole segments"
         if marker in _START_OF_FRAME:
@@ -83,7 +91,7 @@ def _jpeg(content: bytes) -> str | None:
         if marker == _START_OF_SCAN:
             return None if framed else "a JPEG has a frame with a width before its image data"
         place += 2 + length
-    return "a JPEG has image data"
+    return f"a JPEG has at most {_PARTS_MAX} segments"
 
 
 CHECKS: Final[Mapping[str, Callable[[bytes], str | None]]] = {

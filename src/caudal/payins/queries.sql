@@ -427,12 +427,19 @@ select id, book, dispute, version, kind, content_type, size_bytes, sha256, statu
 from dispute_evidence where shard = %s and dispute = %s order by created_at, id
 
 -- name: keep_file
-insert into dispute_file (shard, id, sealed) values (%s, %s, %s) on conflict (shard, id) do nothing
+insert into dispute_file (shard, id, sealed) values (%s, %s, %s)
+on conflict (shard, id) do update set kept_at = now()
 
 -- name: drop_file
 -- A file whose evidence was refused, unless a former request has made it count.
 delete from dispute_file f
 where f.shard = %s and f.id = %s
+    and not exists (select from dispute_evidence e where e.shard = f.shard and e.id = f.id)
+
+-- name: drop_unused_files
+-- Kept by a request that ended before its evidence was committed: long enough ago that none can still come.
+delete from dispute_file f
+where f.shard = %s and f.kept_at between now() - interval '8 days' and now() - interval '1 hour'
     and not exists (select from dispute_evidence e where e.shard = f.shard and e.id = f.id)
 
 -- name: read_file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from hashlib import sha256
 from typing import Annotated, Final
 from uuid import UUID
@@ -96,23 +97,25 @@ async def add_evidence(context: Context, request: Request) -> Response:
     asked = query_of(request, EvidenceQuery)
     content_type = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
     key = _key(context, request, caller, asked.kind, content_type)
-    _refuse_other(content_type, request.body)
     dispute = await _dispute_of(context, request, caller)
+    id = decide.evidence_id(caller.book, key.digest, key.fingerprint)
+    # Megabytes take milliseconds: other requests are answered meanwhile.
+    digest, sealed = await asyncio.to_thread(_looked_at, context, content_type, request.body, id)
     new = Evidence(
-        id=decide.evidence_id(caller.book, key.digest, key.fingerprint),
+        id=id,
         book=caller.book,
         dispute=dispute.id,
         version=1,
         kind=asked.kind,
         content_type=content_type,
         size_bytes=len(request.body),
-        sha256=sha256(request.body).digest(),
+        sha256=digest,
         status="pending",
         reason=None,
         created_at=store.LONG_AGO,
         sent_at=None,
     )
-    await store.keep_file(context, caller.shard, new.id, context.sealer.seal(request.body, new.id.bytes))
+    await store.keep_file(context, caller.shard, new.id, sealed)
     command = commands.AddEvidence(evidence=new, key_digest=caller.key_digest, key=key, request_id=request.id)
     try:
         result = await context.commit(caller.shard, command, request.deadline)
@@ -131,13 +134,14 @@ def _key(context: Context, request: Request, caller: Caller, kind: EvidenceKind,
     return key_of(asked, caller.book, context.sealer.fingerprint_keys)
 
 
-def _refuse_other(content_type: str, content: bytes) -> None:
-    """Raises Invalid for a file that is empty, or not what its content type says."""
+def _looked_at(context: Context, content_type: str, content: bytes, id: UUID) -> tuple[bytes, bytes]:
+    """A file's digest, and itself sealed. Raises Invalid for one that is empty, or not what its content type says."""
     if not content:
         raise _invalid("missing", "the body is the file")
     fault = fault_of(content_type, content)
     if fault is not None:
         raise _invalid("wrong_content", f"this is no {content_type.rpartition('/')[2].upper()}: {fault}")
+    return sha256(content).digest(), context.sealer.seal(content, id.bytes)
 
 
 def _invalid(code: str, detail: str) -> Invalid:

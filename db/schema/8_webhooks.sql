@@ -11,18 +11,22 @@ create table webhook_endpoint (
     description text,
     status text not null,
     reason text,
-    sealed bytea not null,
+    sealed bytea,
     former_sealed bytea,
     former_until timestamptz,
     created_at timestamptz not null,
     disabled_at timestamptz,
+    deleted_at timestamptz,
     primary key (shard, id),
-    constraint webhook_endpoint_status_known check (status in ('enabled', 'disabled')),
+    constraint webhook_endpoint_status_known check (status in ('enabled', 'disabled', 'deleted')),
     constraint webhook_endpoint_disabled_has_reason check ((status = 'disabled') = (reason is not null)),
     constraint webhook_endpoint_disabled_has_time check ((status = 'disabled') = (disabled_at is not null)),
-    constraint webhook_endpoint_former_ends check ((former_sealed is null) = (former_until is null))
+    constraint webhook_endpoint_deleted_has_time check ((status = 'deleted') = (deleted_at is not null)),
+    constraint webhook_endpoint_deleted_has_no_secret check ((status = 'deleted') = (sealed is null)),
+    constraint webhook_endpoint_former_ends check ((former_sealed is null) = (former_until is null)),
+    constraint webhook_endpoint_former_has_follower check (former_sealed is null or sealed is not null)
 );
-create index webhook_endpoint_of_book on webhook_endpoint (shard, book);
+create index webhook_endpoint_of_book on webhook_endpoint (shard, book) where status <> 'deleted';
 
 -- One row an endpoint: when somebody has to look at its deliveries, who does, and since when nothing else than failures
 -- came of it. No batch reads it: deliveries are not money.
@@ -104,3 +108,4 @@ create table webhook_range (
     constraint webhook_range_status_known check (status in ('running', 'done')),
     constraint webhook_range_counts_up check (seq >= 0 and made >= 0)
 );
+create index webhook_range_running on webhook_range (shard, book) where status = 'running';

@@ -61,6 +61,7 @@ MORE_FILES: dict[str, str] = {
     "webhooks/lane.py": "one endpoint's deliveries in order, pure, apart from the sockets and the clock",
     "webhooks/round.py": "the deliverer's one transaction, apart from what it sends",
     "webhooks/sender.py": "the wire to endpoints, the only one that a stranger chooses the other end of",
+    "webhooks/turns.py": "who may send next: fairness between endpoints, pure, apart from any one of them",
     "webhooks/signing.py": "the signature of a published standard",
     "payins/asked.py": "what may be asked for, field by field: neither HTTP nor a decision on what is",
     "connectors/sandbox_protocol/payer.py": "plays a test payer: no part of what a provider offers us",

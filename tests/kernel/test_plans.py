@@ -55,6 +55,8 @@ READ: list[tuple[Table[Any, Any], Any]] = [
     (merchants.OPERATORS, b"k" * 32),
     (PAYINS, uuid4()),
     (DEPOSITS, uuid4()),
+    (webhooks.ENDPOINT_COUNTS, 2),
+    (webhooks.RANGE_COUNTS, 2),
 ]
 
 

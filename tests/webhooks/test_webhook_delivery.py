@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
 
+import psycopg
 import pytest
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -145,6 +148,126 @@ async def test_what_a_dead_worker_held_is_sent_by_the_next(context: Context, ana
     assert len({message.id for message in server.messages}) == 1
     [delivery] = await ana.deliveries(endpoint)
     assert (delivery["status"], delivery["attempts"]) == ("delivered", 1)
+
+
+async def waiting(context: Context, ana: Ana, server: Receiver, answer: asyncio.Event) -> Deliverer:
+    """A deliverer in whose hands one message flies, until `answer`, and seven wait."""
+
+    async def hang(message: Message) -> web.Response:
+        await answer.wait()
+        return web.Response(status=500)
+
+    server.answer = hang
+    for _ in range(8):
+        await ana.payin()
+    await told(context)
+    deliverer = Deliverer(context, 0)
+    await deliverer.round()
+    await server.until(1)
+    return deliverer
+
+
+TAKEN = "update webhook_queue set holder = gen_random_uuid(), lease_until = now() + interval '1 min'"
+
+
+async def test_who_has_lost_an_endpoint_sends_it_nothing_more(context: Context, ana: Ana, server: Receiver) -> None:
+    endpoint, answer = await ana.endpoint(server.url), asyncio.Event()
+    deliverer = await waiting(context, ana, server, answer)
+    async with context.pool.connection() as connection:
+        await connection.execute(TAKEN)
+    deliverer._renewed_at -= context.settings.lease_s
+    await deliverer.round()
+    answer.set()
+    await asyncio.gather(*deliverer._tasks)
+    await deliverer.round()
+    assert len(server.messages) == 1
+    assert (await ana.look(endpoint))["failing_since"] is None, "that is for whoever holds it to say"
+    await deliverer.end()
+
+
+async def test_nothing_is_sent_behind_the_end_of_a_lease(context: Context, ana: Ana, server: Receiver) -> None:
+    answer = asyncio.Event()
+    await ana.endpoint(server.url)
+    deliverer = await waiting(context, ana, server, answer)
+    [lane] = deliverer._lanes.values()
+    lane.held_until -= context.settings.lease_s
+    answer.set()
+    await asyncio.gather(*deliverer._tasks)
+    assert len(server.messages) == 1 and not deliverer._tasks
+    await deliverer.end()
+
+
+async def test_a_round_that_failed_gives_no_lease(
+    context: Context, ana: Ana, server: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ana.endpoint(server.url)
+    await ana.payin()
+    await told(context)
+    deliverer = Deliverer(context, 0)
+    reading = Deliverer._read
+
+    async def break_off(self: Deliverer, *asked: Any) -> None:
+        await reading(self, *asked)
+        raise psycopg.OperationalError("the server went away")
+
+    monkeypatch.setattr(Deliverer, "_read", break_off)
+    with pytest.raises(psycopg.OperationalError):
+        await deliverer.round()
+    assert not deliverer._tasks and not deliverer._lanes
+    monkeypatch.setattr(Deliverer, "_read", reading)
+    await deliverer.round()
+    await server.until(1)
+    await deliverer.end()
+
+
+async def test_changes_of_an_endpoint_that_hangs_count_at_once(context: Context, ana: Ana, server: Receiver) -> None:
+    endpoint, answer = await ana.endpoint(f"{server.url}/old"), asyncio.Event()
+    deliverer = await waiting(context, ana, server, answer)
+    await ana.change(endpoint, url=f"{server.url}/new")
+    deliverer._changes_at = 0
+    await deliverer.round()
+    server.answer = server.accept
+    answer.set()
+    await server.until(2)
+    assert [message.path for message in server.messages][:2] == ["/old", "/new"]
+    await deliverer.end()
+
+
+@pytest.mark.parametrize("how", ["disabled", "deleted"])
+async def test_what_waits_for_an_endpoint_that_hangs_is_cancelled_at_once(
+    context: Context, ana: Ana, server: Receiver, how: str
+) -> None:
+    endpoint, answer = await ana.endpoint(server.url), asyncio.Event()
+    deliverer = await waiting(context, ana, server, answer)
+    if how == "disabled":
+        await ana.change(endpoint, status="disabled")
+    else:
+        assert (await ana.post(f"/v1/webhook_endpoints/{endpoint['id']}/deletions")).status == 200
+    deliverer._changes_at = 0
+    await deliverer.round()
+    assert {delivery["status"] for delivery in await ana.deliveries(endpoint)} == {"cancelled"}
+    answer.set()
+    await asyncio.gather(*deliverer._tasks)
+    for _ in range(3):
+        await deliverer.round()
+    assert len(server.messages) == 1 and not deliverer._lanes
+    await deliverer.end()
+
+
+async def test_a_step_is_bounded_by_deliveries(
+    context: Context, ana: Ana, server: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("caudal.webhooks.reactions.DELIVERIES", 5)
+    for number in range(3):
+        await ana.endpoint(f"{server.url}/{number}", types=["payin.created"])
+    for _ in range(6):
+        await ana.payin()
+    made = [0]
+    while await fan_out(context, 0):
+        [(count,)] = await context.rows("select count(*) from webhook_delivery")
+        made.append(count)
+    assert made[-1] == 18 and max(after - before for before, after in pairwise(made)) <= 5 + 2
+    assert await context.rows("select 1 from webhook_delivery group by endpoint, event_seq having count(*) > 1") == []
 
 
 async def test_several_workers_send_everything_once(context: Context, ana: Ana, server: Receiver) -> None:

@@ -92,6 +92,7 @@ async def test_others_see_nothing_of_it(ana: Ana, caro: Ana) -> None:
     [event] = await ana.events()
     asked: list[tuple[str, Any]] = [
         (f"/v1/webhook_endpoints/{endpoint['id']}", {}),
+        (f"/v1/webhook_endpoints/{endpoint['id']}/deletions", None),
         (f"/v1/webhook_endpoints/{endpoint['id']}/tests", None),
         (f"/v1/webhook_endpoints/{endpoint['id']}/secret_rotations", {"overlap_s": 0}),
         (
@@ -211,6 +212,15 @@ async def worked(context: Context) -> None:
         assert await run_job(context, 0, due, worker.JOBS)
 
 
+async def everything_due(context: Context) -> int:
+    """What is due is done until nothing is; how often that was looked at."""
+    for looks in range(1, 100):
+        await worked(context)
+        if not await context.rows("select 1 from due where at <= now()"):
+            return looks
+    raise AssertionError("it does not end")
+
+
 async def test_a_range_brings_what_was_missed_in_its_order(
     context: Context, ana: Ana, server: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,7 +238,7 @@ async def test_a_range_brings_what_was_missed_in_its_order(
     asked = {"from": "2026-01-01T00:00:00Z", "to": "2036-01-01T00:00:00Z", "only_failed": True}
     made = await ana.post(f"/v1/webhook_endpoints/{endpoint['id']}/redeliveries", asked)
     assert made.status == 201 and made.json["types"] == ["payin.created"]
-    await worked(context)
+    await everything_due(context)
     async with delivering(context):
         await server.until(9)
         await settled(context)
@@ -237,10 +247,108 @@ async def test_a_range_brings_what_was_missed_in_its_order(
     assert await context.rows("select 1 from due where kind = 'webhook.redeliver'") == []
     everything = {**asked, "only_failed": False}
     await ana.post(f"/v1/webhook_endpoints/{endpoint['id']}/redeliveries", everything)
-    await worked(context)
+    await everything_due(context)
     async with delivering(context):
         await server.until(18)
     assert "webhook.redeliver" in worker.JOBS
+
+
+EVER = {"from": "2000-01-01T00:00:00Z", "to": "2036-01-01T00:00:00Z"}
+
+
+async def test_a_long_range_is_made_in_steps_and_lets_other_work_go_between(
+    context: Context, ana: Ana, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("caudal.webhooks.jobs.STEP", 3)
+    endpoint = await ana.endpoint(URL, types=["payin.paid"])
+    for _ in range(7):
+        await ana.payin()
+    made = await ana.post(f"/v1/webhook_endpoints/{endpoint['id']}/redeliveries", EVER)
+    seen = []
+    for _ in range(3):
+        await worked(context)
+        seen += await context.rows(
+            "select r.seq - (select min(seq) from event e where e.book = r.book) + 1, status from webhook_range r"
+        )
+    assert made.status == 201 and seen == [(3, "running"), (6, "running"), (7, "done")], "what is not wanted counts"
+    assert await context.rows("select 1 from webhook_delivery") == []
+    assert await context.rows("select 1 from due where kind = 'webhook.redeliver'") == []
+
+
+async def test_a_range_begins_where_its_time_begins(
+    context: Context, ana: Ana, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("caudal.webhooks.jobs.STEP", 3)
+    endpoint = await ana.endpoint(URL)
+    for _ in range(7):
+        await ana.payin()
+    [last, *_] = sorted(await ana.events(), key=lambda event: -int(event["sequence"]))
+    await ana.post(f"/v1/webhook_endpoints/{endpoint['id']}/redeliveries", {**EVER, "from": last["time"]})
+    assert await everything_due(context) == 1
+    assert [row["event"] for row in await ana.deliveries(endpoint)] == [last["id"]]
+
+
+async def test_a_range_ends_with_its_endpoint(context: Context, ana: Ana) -> None:
+    endpoint = await ana.endpoint(URL)
+    await ana.payin()
+    await ana.post(f"/v1/webhook_endpoints/{endpoint['id']}/redeliveries", EVER)
+    await ana.change(endpoint, status="disabled")
+    assert await everything_due(context) == 1
+    assert await context.rows("select status, made from webhook_range") == [("done", 0)]
+
+
+async def test_only_so_many_ranges_are_on_their_way(context: Context, ana: Ana) -> None:
+    endpoint = await ana.endpoint(URL)
+    path = f"/v1/webhook_endpoints/{endpoint['id']}/redeliveries"
+    for _ in range(10):
+        assert (await ana.post(path, EVER)).status == 201
+    refused = await ana.post(path, EVER, idempotency="eleven")
+    assert (refused.status, refused.fields) == (422, {"": "too_many"})
+    await everything_due(context)
+    assert (await ana.post(path, EVER, idempotency="eleven")).status == 201, "nothing is stored of the refusal"
+
+
+# Given up
+
+
+async def test_an_endpoint_is_deleted_for_good(context: Context, ana: Ana) -> None:
+    endpoint, other = await ana.endpoint(URL), await ana.endpoint(f"{URL}/other")
+    path = f"/v1/webhook_endpoints/{endpoint['id']}"
+    test = (await ana.post(f"{path}/tests")).json
+    deleted = await ana.post(f"{path}/deletions", idempotency="once")
+    again = await ana.post(f"{path}/deletions", idempotency="once")
+    assert (deleted.status, deleted.json["status"], again.body) == (200, "deleted", deleted.body)
+    assert deleted.json["deleted_at"] and await ana.look(endpoint) == deleted.json
+    assert [row["id"] for row in (await ana.get("/v1/webhook_endpoints")).json["data"]] == [other["id"]]
+    assert [row["id"] for row in await ana.deliveries(endpoint)] == [test["id"]], "history stays"
+    assert await context.rows("select sealed, former_sealed from webhook_endpoint where status = 'deleted'") == [
+        (None, None)
+    ]
+    refused: list[tuple[str, Any]] = [
+        (path, {"status": "enabled"}),
+        (f"{path}/deletions", None),
+        (f"{path}/tests", None),
+        (f"{path}/secret_rotations", {"overlap_s": 0}),
+        (f"{path}/redeliveries", EVER),
+        (f"/v1/webhook_deliveries/{test['id']}/redeliveries", None),
+    ]
+    for asked, body in refused:
+        assert (await ana.post(asked, body)).code == "forbidden_transition", asked
+    [event] = await ana.events(types="webhook_endpoint.deleted")
+    assert (event["subject"], event["data"]["status"]) == (endpoint["id"], "deleted")
+
+
+async def test_a_hundred_endpoints_are_enough_and_deleted_ones_do_not_count(ana: Ana) -> None:
+    first = await ana.post("/v1/webhook_endpoints", {"url": URL}, idempotency="first")
+    for number in range(99):
+        made = await ana.endpoint(f"{URL}/{number}")
+    await ana.change(made, status="disabled")
+    again = await ana.post("/v1/webhook_endpoints", {"url": URL}, idempotency="first")
+    assert again.json == {**first.json, "secret": None}, "what was made before is answered as before"
+    refused = await ana.post("/v1/webhook_endpoints", {"url": URL}, idempotency="more")
+    assert (refused.status, refused.fields) == (422, {"": "too_many"})
+    assert (await ana.post(f"/v1/webhook_endpoints/{made['id']}/deletions")).status == 200
+    assert (await ana.post("/v1/webhook_endpoints", {"url": URL}, idempotency="more")).status == 201
 
 
 async def test_a_range_that_makes_no_sense_is_refused(ana: Ana) -> None:

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from caudal.contracts.payins import Instant, Mode
 
-EndpointStatus = Literal["enabled", "disabled"]
+EndpointStatus = Literal["enabled", "disabled", "deleted"]
 DisabledReason = Literal["requested", "failing", "gone"]
 
 
@@ -32,10 +32,15 @@ class WebhookEndpointData(msgspec.Struct, frozen=True, kw_only=True):
     ]
     created_at: Instant
     disabled_at: Annotated[Instant | None, Meta(description="since when it gets nothing")]
+    deleted_at: Annotated[Instant | None, Meta(description="when it was given up for good and its secrets went")]
 
 
 class WebhookEndpointDisabled(WebhookEndpointData, frozen=True, kw_only=True):
     """An endpoint gets no more events: it answered 410, has failed for days, or its merchant disabled it."""
+
+
+class WebhookEndpointDeleted(WebhookEndpointData, frozen=True, kw_only=True):
+    """The merchant gave an endpoint up for good: it is in no list any more, and its secrets are gone."""
 
 
 class WebhookEndpointTested(WebhookEndpointData, frozen=True, kw_only=True):
@@ -44,4 +49,9 @@ class WebhookEndpointTested(WebhookEndpointData, frozen=True, kw_only=True):
 
 TEST: Final = "webhook_endpoint.tested"
 DISABLED: Final = "webhook_endpoint.disabled"
-EVENTS: Final[dict[str, type[msgspec.Struct]]] = {DISABLED: WebhookEndpointDisabled, TEST: WebhookEndpointTested}
+DELETED: Final = "webhook_endpoint.deleted"
+EVENTS: Final[dict[str, type[msgspec.Struct]]] = {
+    DISABLED: WebhookEndpointDisabled,
+    DELETED: WebhookEndpointDeleted,
+    TEST: WebhookEndpointTested,
+}

@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from caudal.contracts import disputes, instruments, ledger, payins, webhooks
-from caudal.contracts.webhooks import EndpointStatus
 from caudal.kernel.errors import FieldError, Invalid
 from caudal.webhooks import guard
 
@@ -50,7 +49,7 @@ class ChangeEndpointBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     url: Url | None = None
     types: Types | None = None
     description: Annotated[str | None, Meta(description="an empty one is removed")] = None
-    status: Annotated[EndpointStatus | None, Meta(description="enable or disable it")] = None
+    status: Annotated[Literal["enabled", "disabled"] | None, Meta(description="enable or disable it")] = None
 
 
 class RotateSecretBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ from caudal.kernel.http import encode
 from caudal.merchants import API_KEYS
 from caudal.webhooks import decide
 from caudal.webhooks.model import Delivery, Endpoint, RangeRecord, delivery_body, endpoint_body, range_body
-from caudal.webhooks.rows import ENDPOINTS
+from caudal.webhooks.rows import ENDPOINT_COUNTS, ENDPOINTS, RANGE_COUNTS
 
 Need = tuple[Table[Any, Any], Any]
 
@@ -52,9 +52,13 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreateEndpoint(Asked, frozen=True, kw_only=True):
-    """Hear of events."""
+    """Hear of events. Refuses: too many."""
 
     endpoint: Endpoint
+
+    def needs(self) -> Iterable[Need]:
+        yield from super().needs()
+        yield ENDPOINT_COUNTS, self.book
 
     def decide(self, view: View) -> Decision | Refused:
         return decide.create(view, endpoint=self.endpoint, key_digest=self.key_digest)
@@ -104,6 +108,20 @@ class RotateSecret(OfEndpoint, frozen=True, kw_only=True):
         return Answer(201, encode(endpoint_body(outcome)))
 
 
+class DeleteEndpoint(OfEndpoint, frozen=True, kw_only=True):
+    """Give an endpoint up for good. Refuses: not_found, forbidden_transition."""
+
+    def needs(self) -> Iterable[Need]:
+        yield from super().needs()
+        yield ENDPOINT_COUNTS, self.book
+
+    def decide(self, view: View) -> Decision | Refused:
+        return decide.delete(view, id=self.id, book=self.book, key_digest=self.key_digest)
+
+    def shown(self, outcome: Any) -> Answer:
+        return Answer(200, encode(endpoint_body(outcome)))
+
+
 class TestEndpoint(OfEndpoint, frozen=True, kw_only=True):
     """Send an endpoint an event of its own. Refuses: not_found, forbidden_transition."""
 
@@ -135,10 +153,14 @@ class Redeliver(Asked, frozen=True, kw_only=True):
 
 
 class RedeliverRange(OfEndpoint, frozen=True, kw_only=True):
-    """Send an endpoint the events of a time once more. Refuses: not_found, forbidden_transition."""
+    """Send an endpoint the events of a time once more. Refuses: not_found, forbidden_transition, too many."""
 
     range_: RangeRecord
     types: tuple[str, ...] | None
+
+    def needs(self) -> Iterable[Need]:
+        yield from super().needs()
+        yield RANGE_COUNTS, self.book
 
     def decide(self, view: View) -> Decision | Refused:
         return decide.redeliver_range(view, range_=self.range_, types=self.types, key_digest=self.key_digest)
@@ -147,10 +169,11 @@ class RedeliverRange(OfEndpoint, frozen=True, kw_only=True):
         return Answer(201, encode(range_body(outcome)))
 
 
-class EndRange(msgspec.Struct, frozen=True, kw_only=True):
-    """A range's deliveries are made."""
+class RangeStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of a range's deliveries are made. `more`: the next step is due at once, behind what is due already."""
 
     due: Due
+    more: bool
     key: None = None
     lane: Lane = Lane.BULK
     recorded: bool = True
@@ -163,7 +186,8 @@ class EndRange(msgspec.Struct, frozen=True, kw_only=True):
         return ()
 
     def decide(self, view: View) -> Decision | Refused:
-        return Decision(done=(self.due,))
+        rest = Due(at=view.clock, kind=self.due.kind, subject=self.due.subject, book=self.due.book)
+        return Decision(done=(self.due,), due=(rest,) if self.more else ())
 
     def render(self, outcome: Any) -> Answer:
         raise AssertionError("not stored")

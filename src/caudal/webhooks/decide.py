@@ -1,7 +1,8 @@
 """The judgement: what is and what is asked, to rows and events; and what follows an attempt. Pure.
 
 Refusals, in this order: the caller's key has ended (`unauthenticated`, not stored), there is no such endpoint in this
-book (`not_found`), its state does not allow it (`forbidden_transition`).
+book (`not_found`), its state does not allow it (`forbidden_transition`), there are too many already (`too_many`, not
+stored).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 from caudal.contracts import webhooks as contracts
 from caudal.contracts.webhooks import DisabledReason, EndpointStatus
 from caudal.kernel.commit import Decision, Due, Event, Put, View
-from caudal.kernel.errors import Refused
+from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.http import encode
 from caudal.merchants import refuse_ended
 from caudal.webhooks.model import (
@@ -28,12 +29,15 @@ from caudal.webhooks.model import (
     RangeRecord,
     data_of,
 )
-from caudal.webhooks.rows import DELIVERIES, ENDPOINTS, RANGES
+from caudal.webhooks.rows import DELIVERIES, ENDPOINT_COUNTS, ENDPOINTS, RANGE_COUNTS, RANGES, Counts
 from caudal.webhooks.states import Happening, Status, after
 
 REDELIVER: Final = "webhook.redeliver"
 # A retry comes up to a tenth later than the schedule says, so that what failed together is not tried together.
 JITTER: Final = 0.1
+
+ENDPOINTS_MAX: Final = 100
+RANGES_MAX: Final = 10
 
 NOBODY: Final = Refused("not_found", "there is no such webhook endpoint")
 
@@ -55,13 +59,25 @@ def create(view: View, *, endpoint: Endpoint, key_digest: bytes) -> Decision | R
     refusal = refuse_ended(view, key_digest)
     if refusal is not None:
         return refusal
+    counted = _one_more(view, ENDPOINT_COUNTS, endpoint.book, ENDPOINTS_MAX, "endpoints; delete what you do not need")
+    if isinstance(counted, Refused):
+        return counted
     made = msgspec.structs.replace(endpoint, created_at=view.at)
-    return Decision(outcome=made, puts=(Put(ENDPOINTS, made),), subject=made.id)
+    return Decision(outcome=made, puts=(Put(ENDPOINTS, made), counted), subject=made.id)
+
+
+def _one_more(view: View, counts: Counts, book: int, most: int, what: str) -> Put | Invalid:
+    counted = view.get(counts, book)
+    assert counted is not None, "every book is counted"
+    if counted.count >= most:
+        detail = f"there are {most} {what}"
+        return Invalid("invalid_request", detail, errors=(FieldError(field="", code="too_many", detail=detail),))
+    return Put(counts, msgspec.structs.replace(counted, count=counted.count + 1, version=counted.version + 1))
 
 
 def change(view: View, *, id: UUID, book: int, changes: Changes, key_digest: bytes) -> Decision | Refused:
     """Another address, other types, another description; enabled or disabled. An event tells of the disabling."""
-    endpoint = _mine(view, id, book, key_digest)
+    endpoint = _mine(view, id, book, key_digest, but_not=("deleted",))
     if isinstance(endpoint, Refused):
         return endpoint
     changed = msgspec.structs.replace(
@@ -82,7 +98,7 @@ def rotate(
     view: View, *, id: UUID, book: int, sealed: bytes, overlap: timedelta, key_digest: bytes
 ) -> Decision | Refused:
     """Another secret; the present one signs beside it for the overlap, one before it no more."""
-    endpoint = _mine(view, id, book, key_digest)
+    endpoint = _mine(view, id, book, key_digest, but_not=("deleted",))
     if isinstance(endpoint, Refused):
         return endpoint
     changed = msgspec.structs.replace(
@@ -95,21 +111,44 @@ def rotate(
     return Decision(outcome=changed, puts=(Put(ENDPOINTS, changed),), subject=id)
 
 
+def delete(view: View, *, id: UUID, book: int, key_digest: bytes) -> Decision | Refused:
+    """Given up for good: it is in no list and gets nothing, its secrets go; what was delivered can be looked at."""
+    endpoint = _mine(view, id, book, key_digest, but_not=("deleted",))
+    if isinstance(endpoint, Refused):
+        return endpoint
+    counted = view.get(ENDPOINT_COUNTS, book)
+    assert counted is not None, "every book is counted"
+    gone = msgspec.structs.replace(
+        endpoint,
+        version=endpoint.version + 1,
+        status="deleted",
+        reason=None,
+        disabled_at=None,
+        deleted_at=view.at,
+        sealed=None,
+        former_sealed=None,
+        former_until=None,
+    )
+    one_less = msgspec.structs.replace(counted, count=counted.count - 1, version=counted.version + 1)
+    data = encode(data_of(gone, contracts.WebhookEndpointDeleted))
+    event = Event(type=contracts.DELETED, subject=id, book=book, data=data)
+    puts = (Put(ENDPOINTS, gone), Put(ENDPOINT_COUNTS, one_less))
+    return Decision(outcome=gone, puts=puts, events=(event,), subject=id)
+
+
 def disable(view: View, *, id: UUID, reason: DisabledReason, version: int) -> Decision | Refused:
     """An endpoint that has failed for days, or that wants no more. One that was changed meanwhile begins anew."""
     endpoint = view.get(ENDPOINTS, id)
-    if endpoint is None or endpoint.status == "disabled" or endpoint.version != version:
+    if endpoint is None or endpoint.status != "enabled" or endpoint.version != version:
         return Decision(outcome=endpoint)
     return _disabled(view, msgspec.structs.replace(endpoint, version=endpoint.version + 1), reason)
 
 
 def test(view: View, *, id: UUID, book: int, delivery: UUID, key_digest: bytes) -> Decision | Refused:
-    """An event for this endpoint alone. Refuses: not_found; forbidden_transition while it is disabled."""
-    endpoint = _mine(view, id, book, key_digest)
+    """An event for this endpoint alone. Refuses: not_found; forbidden_transition unless it is enabled."""
+    endpoint = _mine(view, id, book, key_digest, but_not=("disabled", "deleted"))
     if isinstance(endpoint, Refused):
         return endpoint
-    if endpoint.status == "disabled":
-        return Refused("forbidden_transition", "the endpoint is disabled")
     made = Delivery(
         id=delivery,
         created_at=view.at,
@@ -131,16 +170,14 @@ def test(view: View, *, id: UUID, book: int, delivery: UUID, key_digest: bytes) 
 
 
 def redeliver(view: View, *, deliveries: tuple[Delivery, ...], book: int, key_digest: bytes) -> Decision | Refused:
-    """Deliveries of an event that happened. Refuses: forbidden_transition where an endpoint is disabled."""
+    """Deliveries of an event that happened. Refuses: forbidden_transition where an endpoint is not enabled."""
     refusal = refuse_ended(view, key_digest)
     if refusal is not None:
         return refusal
     for delivery in deliveries:
-        endpoint = view.get(ENDPOINTS, delivery.endpoint)
-        if endpoint is None or endpoint.book != book:
-            return NOBODY
-        if endpoint.status == "disabled":
-            return Refused("forbidden_transition", "the endpoint is disabled")
+        endpoint = _mine(view, delivery.endpoint, book, key_digest, but_not=("disabled", "deleted"))
+        if isinstance(endpoint, Refused):
+            return endpoint
     made = tuple(msgspec.structs.replace(one, created_at=view.at, due_at=view.clock) for one in deliveries)
     return Decision(outcome=made, puts=tuple(Put(DELIVERIES, one) for one in made))
 
@@ -148,12 +185,13 @@ def redeliver(view: View, *, deliveries: tuple[Delivery, ...], book: int, key_di
 def redeliver_range(
     view: View, *, range_: RangeRecord, types: tuple[str, ...] | None, key_digest: bytes
 ) -> Decision | Refused:
-    """Events of a time for one endpoint, made by a job. Refuses: not_found; forbidden_transition while disabled."""
-    endpoint = _mine(view, range_.endpoint, range_.book, key_digest)
+    """Events of a time for one endpoint, made by a job. Refuses: not_found; forbidden_transition; too many at once."""
+    endpoint = _mine(view, range_.endpoint, range_.book, key_digest, but_not=("disabled", "deleted"))
     if isinstance(endpoint, Refused):
         return endpoint
-    if endpoint.status == "disabled":
-        return Refused("forbidden_transition", "the endpoint is disabled")
+    counted = _one_more(view, RANGE_COUNTS, range_.book, RANGES_MAX, "ranges on their way; wait until one is done")
+    if isinstance(counted, Refused):
+        return counted
     made = msgspec.structs.replace(
         range_,
         types=endpoint.types if types is None else types,
@@ -162,15 +200,21 @@ def redeliver_range(
         created_at=view.at,
     )
     due = Due(at=view.clock, kind=REDELIVER, subject=made.id, book=made.book)
-    return Decision(outcome=made, puts=(Put(RANGES, made),), due=(due,), subject=made.id)
+    return Decision(outcome=made, puts=(Put(RANGES, made), counted), due=(due,), subject=made.id)
 
 
-def _mine(view: View, id: UUID, book: int, key_digest: bytes) -> Endpoint | Refused:
+def _mine(
+    view: View, id: UUID, book: int, key_digest: bytes, *, but_not: tuple[EndpointStatus, ...]
+) -> Endpoint | Refused:
     refusal = refuse_ended(view, key_digest)
     if refusal is not None:
         return refusal
     endpoint = view.get(ENDPOINTS, id)
-    return NOBODY if endpoint is None or endpoint.book != book else endpoint
+    if endpoint is None or endpoint.book != book:
+        return NOBODY
+    if endpoint.status in but_not:
+        return Refused("forbidden_transition", f"the endpoint is {endpoint.status}")
+    return endpoint
 
 
 def _disabled(view: View, endpoint: Endpoint, reason: DisabledReason) -> Decision:

@@ -3,7 +3,8 @@
 A round writes down what has come back since the last one, takes endpoints that have something due and that nobody
 holds, reads the next deliveries of those that it holds, and lets go of those with nothing left. Whoever holds an
 endpoint is the only one that sends to it, so that order and width are kept whatever the number of workers; a lease that
-is not renewed ends, and what its holder had not written down is sent again. No round waits for an endpoint.
+is not renewed ends, nothing is sent behind its end, and what its holder had not written down is sent again by the next.
+No round waits for an endpoint.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ import logging
 import random
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from heapq import nsmallest
 from time import monotonic
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import psycopg
-from yarl import URL
 
 from caudal.contracts.webhooks import DisabledReason
 from caudal.kernel import db
@@ -29,14 +29,13 @@ from caudal.kernel.errors import CaudalError
 from caudal.webhooks import round as rounds
 from caudal.webhooks.commands import DisableEndpoint
 from caudal.webhooks.decide import failed_for_too_long, outcome_of
-from caudal.webhooks.guard import names_loopback
-from caudal.webhooks.lane import Lane, Letter
+from caudal.webhooks.lane import Habit, Lane, Letter
 from caudal.webhooks.model import Attempt, Endpoint
 from caudal.webhooks.round import Asked, Back
 from caudal.webhooks.rows import SQL
-from caudal.webhooks.sender import Sender, Target
-from caudal.webhooks.signing import key_of
+from caudal.webhooks.sender import Sender, target_of
 from caudal.webhooks.states import Happening, Status, after
+from caudal.webhooks.turns import PLACES, Turns
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +48,6 @@ _READ_LANES: Final = 200
 _READ_LETTERS: Final = 400
 _FIRST_PLANS: Final = 16
 _LAST_FLIGHTS_S: Final = 5.0
-# Places of attempts in the air: those to endpoints that answer, and those to endpoints that have to show it first.
-_PLACES: Final = {True: 1_000, False: 1_000}
 
 
 class Deliverer:
@@ -60,15 +57,15 @@ class Deliverer:
         self._context, self._settings, self._shard = context, context.settings, shard
         self._holder = uuid4()
         self._lanes: dict[UUID, Lane] = {}
-        self._windows: dict[UUID, int] = {}
+        self._habits: dict[UUID, Habit] = {}
         self._back: list[Back] = []
         self._dry: list[UUID] = []
         self._failing: dict[UUID, datetime | None] = {}
-        self._in_the_air = {True: 0, False: 0}
+        self._turns = {pace: Turns(places) for pace, places in PLACES.items()}
         self._tasks: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         self._look, self._look_at = True, 0.0
-        self._renewed_at = monotonic()
+        self._renewed_at, self._changes_at = monotonic(), 0.0
         self._round = 0
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._rounds, self._plans_end = 0, _FIRST_PLANS
@@ -120,6 +117,7 @@ class Deliverer:
 
     async def round(self) -> None:
         """One transaction. Raises psycopg.Error; nothing is lost then, but something may be sent again."""
+        started = monotonic()
         self._woken.clear()
         back, self._back = self._back, []
         dry, self._dry = self._dry, []
@@ -131,7 +129,7 @@ class Deliverer:
             back=back,
             failing=list(failing.items()),
             release=dry,
-            renew=self._to_renew(dry),
+            renew=self._to_renew(started, dry),
             claim=0 if self._ending else min(_CLAIMED_AT_ONCE, LANES_MAX - len(self._lanes)),
         )
         try:
@@ -141,17 +139,26 @@ class Deliverer:
                 await connection.execute(SQL["discard_plans"])
             self._rounds += 1
             async with connection.transaction():
-                await self._transact(connection.cursor(binary=True), asked)
+                held = await self._transact(connection.cursor(binary=True), asked)
         except BaseException:
+            unheld = [id for id, lane in self._lanes.items() if not lane.held_until]  # the claim may have come through
+            for id in unheld:
+                self._forget(id)
             self._back = [*back, *self._back]
-            self._dry = [*dry, *(id for id, lane in self._lanes.items() if not lane.known)]
+            self._dry = [*dry, *unheld, *(id for id, lane in self._lanes.items() if not lane.known)]
             self._failing = failing | self._failing
             await self._disconnect()
             raise
-        for lane in list(self._lanes.values()):
-            self._launch(lane)
+        if asked.renew:
+            self._renewed_at = started
+        for lane in (self._lanes[id] for id in held):
+            lane.held_until = started + self._settings.lease_s
+        for lane in self._lanes.values():
+            self._offer(lane)
+        self._launch()
 
-    async def _transact(self, cursor: psycopg.AsyncCursor[Any], asked: Asked) -> None:
+    async def _transact(self, cursor: psycopg.AsyncCursor[Any], asked: Asked) -> list[UUID]:
+        """Writes and reads; whose lease begins anew when this commits."""
         await rounds.write(cursor, asked)
         for endpoint in asked.release:
             self._forget(endpoint)
@@ -160,16 +167,18 @@ class Deliverer:
             self._forget(lost)
         for one in asked.back:
             if one.lane in self._lanes:
-                self._lanes[one.lane].forget([one.letter])
-        for endpoint, failing_since in await rounds.claim(cursor, asked):
-            window = self._windows.get(endpoint, 1)
-            widest = self._settings.webhook_width
-            self._lanes[endpoint] = Lane(endpoint, window=window, widest=widest, failing_since=failing_since)
+                self._lanes[one.lane].forget(one.letter)
+        claimed = await rounds.claim(cursor, asked)
+        for endpoint, failing_since in claimed:
+            habit, widest = self._habits.get(endpoint), self._settings.webhook_width
+            self._lanes[endpoint] = Lane(endpoint, habit=habit, widest=widest, failing_since=failing_since)
         look = self._looks()
         if not self._ending:
+            await self._see_changes(cursor)
             lanes = [lane for lane in self._lanes.values() if lane.wanted and lane.may_read(look)]
             if lanes:
                 await self._read(cursor, nsmallest(_READ_LANES, lanes, key=lambda lane: lane.read_in))
+        return [*(kept & self._lanes.keys()), *(endpoint for endpoint, _ in claimed)]
 
     def _looks(self) -> bool:
         """Whether to look for what might be new: somebody said so, or it was long ago."""
@@ -179,11 +188,8 @@ class Deliverer:
         self._look, self._look_at = False, now + self._settings.worker_poll_s
         return True
 
-    def _to_renew(self, dry: Iterable[UUID]) -> list[UUID]:
-        if monotonic() - self._renewed_at < self._settings.lease_s / 3:
-            return []
-        self._renewed_at = monotonic()
-        return list(self._lanes.keys() - set(dry))
+    def _to_renew(self, now: float, dry: Iterable[UUID]) -> list[UUID]:
+        return [] if now - self._renewed_at < self._settings.lease_s / 3 else list(self._lanes.keys() - set(dry))
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
@@ -197,11 +203,28 @@ class Deliverer:
                 await connection.close()
 
     def _forget(self, endpoint: UUID) -> None:
+        """It is in other hands, or in nobody's: nothing more of it is sent from here."""
         lane = self._lanes.pop(endpoint, None)
-        if lane is not None and lane.proven:
-            self._windows[endpoint] = lane.window
+        if lane is None:
+            return
+        lane.drop()
+        if lane.habit is None:
+            self._habits.pop(endpoint, None)
         else:
-            self._windows.pop(endpoint, None)
+            self._habits[endpoint] = lane.habit
+
+    async def _see_changes(self, cursor: psycopg.AsyncCursor[Any]) -> None:
+        """Endpoints that were changed while they are held: what waits or hangs there tells nobody that they were."""
+        now = monotonic()
+        if now < self._changes_at:
+            return
+        self._changes_at = now + self._settings.worker_poll_s
+        lanes = self._lanes.values()
+        versions = [(lane.id, lane.endpoint.version) for lane in lanes if lane.endpoint is not None]
+        changed = await rounds.changed(cursor, self._shard, versions)
+        overlapping = [lane.id for lane in lanes if lane.target is not None and len(lane.target.keys) > 1]
+        for endpoint, _ in await rounds.endpoints(cursor, self._shard, [*changed, *overlapping]):
+            await self._refresh(cursor, self._lanes[endpoint.id], endpoint)
 
     async def _read(self, cursor: psycopg.AsyncCursor[Any], lanes: list[Lane]) -> None:
         self._round += 1
@@ -220,25 +243,34 @@ class Deliverer:
             for one in await rounds.due(cursor, self._shard, wanted)
             if not self._lanes[one.endpoint].has(one.letter)
         ]
-        late = await rounds.blocked(cursor, self._shard, [one for one in new if one.endpoint in retrying])
+        moving = {letter for endpoint in retrying for letter in self._lanes[endpoint].moving}
+        late = await rounds.blocked(cursor, self._shard, [one for one in new if one.endpoint in retrying], moving)
         for one in new:
-            if one.letter.id in late:
-                self._lanes[one.endpoint].hold(one.letter)
-                self._postpone(one.endpoint, one.letter, due_at=late[one.letter.id])
-            else:
-                self._lanes[one.endpoint].add(one.letter)
+            self._take(self._lanes[one.endpoint], one.letter, late.get(one.letter.id))
         self._dry += [id for id, _ in wanted if not self._lanes[id].known]
 
+    def _take(self, lane: Lane, letter: Letter, late: datetime | None) -> None:
+        """A delivery in hand: to be sent, or put off behind an earlier one of its subject that has failed."""
+        waits_us = lane.waits_us(letter.subject)
+        if waits_us is None and late is None:
+            lane.add(letter)
+            return
+        lane.hold(letter)
+        if waits_us is not None:
+            self._postpone(lane.id, letter, delay_us=waits_us)
+        else:
+            self._postpone(lane.id, letter, due_at=late)
+
     async def _refresh(self, cursor: psycopg.AsyncCursor[Any], lane: Lane, endpoint: Endpoint) -> None:
-        """The endpoint as it is now. Nothing waits for one that is disabled."""
+        """The endpoint as it is now. Nothing waits for one that is disabled or deleted."""
         lane.endpoint, before = endpoint, lane.endpoint
-        if endpoint.status == "disabled":
+        if endpoint.status != "enabled":
             lane.target = None
             lane.drop()
             if not await rounds.cancel(cursor, self._shard, [lane.id]) and not lane.known:
                 self._dry.append(lane.id)
         elif lane.target is None or before is None or before.version != endpoint.version or endpoint.former_until:
-            lane.target = self._target(endpoint)
+            lane.target = target_of(self._context, endpoint)
 
     def _postpone(
         self, endpoint: UUID, letter: Letter, *, due_at: datetime | None = None, delay_us: int | None = None
@@ -255,28 +287,31 @@ class Deliverer:
             )
         )
 
-    def _target(self, endpoint: Endpoint) -> Target:
-        opened = [endpoint.sealed]
-        former_until = endpoint.former_until
-        if endpoint.former_sealed is not None and former_until is not None and former_until > datetime.now(UTC):
-            opened.append(endpoint.former_sealed)
-        keys = [key_of(self._context.sealer.open(sealed, endpoint.id.bytes).decode()) for sealed in opened]
-        url = URL(endpoint.url)
-        here = self._settings.webhook_loopback and not endpoint.live and names_loopback(url.host or "")
-        return Target(url=url, text=endpoint.url, keys=tuple(keys), here=here)
-
     # Attempts
 
-    def _launch(self, lane: Lane) -> None:
-        """Sends as many as the endpoint's window and the places allow."""
-        while lane.waits() and not self._ending and self._in_the_air[lane.proven] < _PLACES[lane.proven]:
-            letter = lane.take()
-            self._in_the_air[lane.proven] += 1
-            task = asyncio.create_task(self._fly(lane, letter, lane.proven))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _offer(self, lane: Lane) -> None:
+        """An endpoint that may be sent to waits for its turn, once."""
+        if lane.endpoint is not None and not lane.queued and lane.waits():
+            lane.queued = True
+            self._turns[lane.pace].wait(lane.endpoint.book, lane)
 
-    async def _fly(self, lane: Lane, letter: Letter, place: bool) -> None:
+    def _launch(self) -> None:
+        """Sends as many as endpoints' windows and the places allow, each endpoint one at its turn."""
+        for pace, turns in self._turns.items():
+            while not self._ending and (turn := turns.next()) is not None:
+                book, lane = turn
+                lane.queued = False
+                if lane.pace is not pace or not lane.waits() or monotonic() >= lane.held_until:
+                    turns.back(book)
+                    if lane.pace is not pace:
+                        self._offer(lane)
+                    continue
+                task = asyncio.create_task(self._fly(lane, lane.take(), book, turns))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                self._offer(lane)
+
+    async def _fly(self, lane: Lane, letter: Letter, book: int, turns: Turns) -> None:
         number = letter.attempts + 1
         try:
             if letter.body is None:
@@ -286,9 +321,10 @@ class Deliverer:
                 sender = self._context.once(Sender)
                 self._landed(lane, letter, await sender.send(lane.target, letter.event, letter.body, number))
         finally:
-            self._in_the_air[place] -= 1
+            turns.back(book)
             self._woken.set()
-        self._launch(lane)
+        self._offer(lane)
+        self._launch()
 
     def _landed(self, lane: Lane, letter: Letter, attempt: Attempt) -> None:
         outcome = outcome_of(attempt, random.random())
@@ -303,7 +339,8 @@ class Deliverer:
                 attempt=attempt,
             )
         )
-        for later in lane.back(letter, accepted=attempt.accepted, blocks=outcome.blocks):
+        lane.answered(accepted=attempt.accepted, duration_us=attempt.duration_us)
+        for later in lane.back(letter, waits_us=outcome.delay_us if outcome.blocks else None):
             self._postpone(lane.id, later, delay_us=outcome.delay_us)
         self._note(lane, attempt)
 
@@ -319,7 +356,7 @@ class Deliverer:
                 attempts=letter.attempts,
             )
         )
-        lane.back(letter, accepted=lane.proven, blocks=False)
+        lane.back(letter)
 
     def _note(self, lane: Lane, attempt: Attempt) -> None:
         """Since when nothing else than failures has come of it, and whether that is too long."""

@@ -30,7 +30,7 @@ DeliveryStatus = Literal["pending", "delivered", "failed", "cancelled"]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a merchant wants to hear of its events. The secrets are sealed for `place`."""
+    """Where a merchant wants to hear of its events. The secrets are sealed for its id, and gone once it is deleted."""
 
     id: UUID
     book: int
@@ -40,11 +40,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None
     status: EndpointStatus
     reason: DisabledReason | None
-    sealed: bytes
+    sealed: bytes | None
     former_sealed: bytes | None
     former_until: datetime | None
     created_at: datetime
     disabled_at: datetime | None
+    deleted_at: datetime | None = None
 
     @property
     def live(self) -> bool:
@@ -216,6 +217,7 @@ def _fields(endpoint: Endpoint) -> dict[str, Any]:
         "status_reason": endpoint.reason,
         "created_at": rfc3339(endpoint.created_at),
         "disabled_at": _text(endpoint.disabled_at),
+        "deleted_at": _text(endpoint.deleted_at),
     }
 
 

@@ -5,7 +5,7 @@
 
 -- name: read_endpoints
 select id, book, version, url, types, description, status, reason, sealed, former_sealed, former_until, created_at,
-    disabled_at
+    disabled_at, deleted_at
 from webhook_endpoint where shard = %s and id = any(%s)
 
 -- name: insert_endpoints
@@ -29,16 +29,27 @@ select 1 / (count(*) = %s)::int from w
 with w as (
     update webhook_endpoint e set version = n.version, url = n.url, types = string_to_array(n.types, ' '),
         description = n.description, status = n.status, reason = n.reason, sealed = n.sealed,
-        former_sealed = n.former_sealed, former_until = n.former_until, disabled_at = n.disabled_at
+        former_sealed = n.former_sealed, former_until = n.former_until, disabled_at = n.disabled_at,
+        deleted_at = n.deleted_at
     from (select * from unnest(%s::integer[], %s::uuid[], %s::integer[], %s::text[], %s::text[], %s::text[],
         %s::text[], %s::text[],
-        %s::bytea[], %s::bytea[], %s::timestamptz[], %s::timestamptz[])
+        %s::bytea[], %s::bytea[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
         n(read_version, id, version, url, types, description, status, reason, sealed, former_sealed, former_until,
-        disabled_at),
+        disabled_at, deleted_at),
         (select %s::integer as shard) here offset 0) n
     where e.shard = n.shard and e.id = n.id and e.version = n.read_version
     returning 1)
 select 1 / (count(*) = %s)::int from w
+
+-- name: count_endpoints
+-- How many endpoints each of these books has; deleted ones count no more.
+select b.book, (select count(*) from webhook_endpoint where shard = %s and book = b.book and status <> 'deleted')
+from unnest(%s::bigint[]) b(book)
+
+-- name: count_ranges
+-- How many ranges of each of these books are still being made into deliveries.
+select b.book, (select count(*) from webhook_range where shard = %s and book = b.book and status = 'running')
+from unnest(%s::bigint[]) b(book)
 
 -- name: begin_again
 -- An endpoint was changed: whoever delivers looks at it, and its days of failures are counted anew.
@@ -80,30 +91,50 @@ where c.shard = %s and c.name = 'webhooks' for update of c skip locked
 select 1 from webhook_endpoint where shard = %s and status = 'enabled' limit 1
 
 -- name: fan_out_source
--- Events behind the mark with the endpoints that hear of them; the house's book 0 is nobody's.
+-- Events behind the mark with the endpoints that hear of them, so many rows and the rest of the last event's; the house's
+-- book 0 is nobody's.
 select e.seq, e.at, e.book, e.type, e.subject, w.id
 from event e
 join webhook_endpoint w on w.shard = e.shard and w.book = e.book and w.status = 'enabled' and w.created_at <= e.at
     and (w.types = '{}' or e.type = any(w.types))
 where e.shard = %s and e.seq > %s and e.seq <= %s and e.book > 1 and e.type <> 'webhook_endpoint.tested'
-order by e.seq
+order by e.seq fetch first %s rows with ties
 
 -- name: fan_out_advance
 update consumer set seq = %s where shard = %s and name = 'webhooks'
 
 -- name: range_mark
-select book, endpoint, since, until, types, only_failed, seq from webhook_range
-where shard = %s and id = %s and status = 'running' for update
+select r.book, r.endpoint, r.since, r.until, r.types, r.only_failed, r.seq, e.status
+from webhook_range r join webhook_endpoint e on e.shard = r.shard and e.id = r.endpoint
+where r.shard = %s and r.id = %s and r.status = 'running' for update of r
+
+-- name: range_begin
+-- The number of the last event before a time. Time never goes back from one event to the next, so it is found by
+-- halving; events that have been dropped were before it.
+with recursive halves(low, high) as (
+    select 0::bigint, event_seq from shard where id = %(shard)s
+    union all
+    select case when found.at >= %(since)s then low else middle end,
+        case when found.at >= %(since)s then middle - 1 else high end
+    from halves
+    cross join lateral (select (low + high + 1) / 2 middle) half
+    left join lateral (select at from event where shard = %(shard)s and seq = middle limit 1) found on true
+    where low < high)
+select low from halves where low = high
 
 -- name: range_source
-select e.seq, e.at, e.type, e.subject
-from event e
-where e.shard = %(shard)s and e.book = %(book)s and e.seq > %(seq)s and e.at >= %(since)s and e.at <= %(until)s
-    and e.type <> 'webhook_endpoint.tested' and (%(types)s::text[] = '{}' or e.type = any(%(types)s::text[]))
+-- The next events of the book, and whether each is asked for: so many are looked at, whatever is asked.
+select e.seq, e.at, e.type, e.subject,
+    e.at >= %(since)s and e.type <> 'webhook_endpoint.tested'
+    and (%(types)s::text[] = '{}' or e.type = any(%(types)s::text[]))
     and not (%(only_failed)s and exists (
         select 1 from webhook_delivery d where d.shard = %(shard)s and d.endpoint = %(endpoint)s and d.event_at = e.at
             and d.event_seq = e.seq and d.status in ('pending', 'delivered')))
-order by e.seq limit %(limit)s
+from (
+    select seq, at, type, subject from event where shard = %(shard)s and book = %(book)s and seq > %(seq)s
+    order by seq limit %(looked_at)s) e
+where e.at <= %(until)s
+order by e.seq
 
 -- name: range_advance
 update webhook_range set seq = %s, made = made + %s, status = %s where shard = %s and id = %s
@@ -126,7 +157,7 @@ returning endpoint
 -- name: read_held
 -- Endpoints as they are now, and whether something is tried again soon at each (an index that is empty when all is well).
 select e.id, e.book, e.version, e.url, e.types, e.description, e.status, e.reason, e.sealed, e.former_sealed,
-    e.former_until, e.created_at, e.disabled_at, exists (
+    e.former_until, e.created_at, e.disabled_at, e.deleted_at, exists (
         select 1 from webhook_delivery r
         where r.shard = e.shard and r.endpoint = e.id and r.due_at is not null and r.attempts between 1 and 2)
 from webhook_endpoint e where e.shard = %s and e.id = any(%s)
@@ -143,16 +174,22 @@ left join lateral (
     select data from event where shard = d.shard and seq = d.event_seq and at = d.event_at limit 1) e on true
 order by d.due_at, d.event_seq
 
+-- name: read_changed
+-- Which endpoints are no longer at the version that is known.
+select n.id from unnest(%s::uuid[], %s::integer[]) n(id, version)
+cross join lateral (
+    select version from webhook_endpoint where shard = %s and id = n.id order by shard, id limit 1) e
+where e.version <> n.version
+
 -- name: read_retried
--- What is tried again soon of these subjects, and when.
-select r.endpoint, r.subject, r.event_seq, r.due_at
+-- What is tried again soon of these subjects, or now, and when.
+select r.id, r.endpoint, r.subject, r.event_seq, r.due_at
 from unnest(%s::uuid[], %s::uuid[]) asked(endpoint, subject)
 cross join lateral (
     select * from webhook_delivery
     where shard = %s and endpoint = asked.endpoint and subject = asked.subject and due_at is not null
         and attempts between 1 and 2
     order by shard, endpoint, subject) r
-where r.due_at > now()
 
 -- name: discard_plans
 discard plans
@@ -182,7 +219,7 @@ on conflict (shard, delivery, number, at) do nothing
 -- name: mark_failing
 update webhook_queue q set failing_since = (
     select n.since from unnest(%s::uuid[], %s::timestamptz[]) n(endpoint, since) where n.endpoint = q.endpoint limit 1)
-where q.shard = %s and q.endpoint = any(%s::uuid[])
+where q.shard = %s and q.endpoint = any(%s::uuid[]) and q.holder = %s
 
 -- name: cancel
 -- A disabled endpoint's deliveries wait for nothing; so many at once.
@@ -206,24 +243,23 @@ where q.shard = %s and q.endpoint = any(%s::uuid[]) and q.holder = %s
 
 -- name: endpoint_by_id
 select e.id, e.book, e.version, e.url, e.types, e.description, e.status, e.reason, e.sealed, e.former_sealed,
-    e.former_until, e.created_at, e.disabled_at, q.failing_since
+    e.former_until, e.created_at, e.disabled_at, e.deleted_at, q.failing_since
 from webhook_endpoint e join webhook_queue q on q.shard = e.shard and q.endpoint = e.id
 where e.shard = %s and e.id = %s and e.book = %s
 
 -- name: endpoints_before
 select e.id, e.book, e.version, e.url, e.types, e.description, e.status, e.reason, e.sealed, e.former_sealed,
-    e.former_until, e.created_at, e.disabled_at, q.failing_since
+    e.former_until, e.created_at, e.disabled_at, e.deleted_at, q.failing_since
 from webhook_endpoint e join webhook_queue q on q.shard = e.shard and q.endpoint = e.id
-where e.shard = %s and e.book = %s and (e.created_at, e.id) < (%s, %s) order by e.created_at desc, e.id desc limit %s
+where e.shard = %s and e.book = %s and e.status <> 'deleted' and (e.created_at, e.id) < (%s, %s)
+order by e.created_at desc, e.id desc limit %s
 
 -- name: endpoints_after
 select e.id, e.book, e.version, e.url, e.types, e.description, e.status, e.reason, e.sealed, e.former_sealed,
-    e.former_until, e.created_at, e.disabled_at, q.failing_since
+    e.former_until, e.created_at, e.disabled_at, e.deleted_at, q.failing_since
 from webhook_endpoint e join webhook_queue q on q.shard = e.shard and q.endpoint = e.id
-where e.shard = %s and e.book = %s and (e.created_at, e.id) > (%s, %s) order by e.created_at, e.id limit %s
-
--- name: count_endpoints
-select count(*) from (select 1 from webhook_endpoint where shard = %s and book = %s limit %s) found
+where e.shard = %s and e.book = %s and e.status <> 'deleted' and (e.created_at, e.id) > (%s, %s)
+order by e.created_at, e.id limit %s
 
 -- name: endpoints_for
 -- Which of a book's endpoints hear of a type.

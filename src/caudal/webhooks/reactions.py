@@ -1,6 +1,7 @@
 """Something happened: every event becomes a delivery for each endpoint that wants to hear of it.
 
-The consumer's position commits with the deliveries, so that each event is counted once. It takes no shard's lock.
+The consumer's position commits with the deliveries, so that each event is counted once. It takes no shard's lock. Steps
+are bounded by events and by deliveries: one that is too long for its transaction would be too long for ever.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from caudal.kernel.context import Context
 from caudal.webhooks.model import Delivery
 from caudal.webhooks.rows import SQL, inserting_deliveries, waking
 
-STEP: Final = 1000
+STEP: Final = 1_000
+DELIVERIES: Final = 2_000  # one event's deliveries are made at once, so that a step may have some more
 
 
 async def fan_out(context: Context, shard: int) -> int:
@@ -32,8 +34,10 @@ async def fan_out(context: Context, shard: int) -> int:
         anybody = await (await cursor.execute(SQL["fan_out_anybody"], (shard,))).fetchone()
         last = head if anybody is None else min(mark + STEP, head)
         if anybody is not None:
-            await cursor.execute(SQL["fan_out_source"], (shard, mark, last))
-            await write(cursor, shard, [_delivery(row) for row in await cursor.fetchall()])
+            await cursor.execute(SQL["fan_out_source"], (shard, mark, last, DELIVERIES))
+            rows = await cursor.fetchall()
+            await write(cursor, shard, [_delivery(row) for row in rows])
+            last = last if len(rows) < DELIVERIES else rows[-1][0]
         await cursor.execute(SQL["fan_out_advance"], (last, shard))
         return int(last - mark)
 

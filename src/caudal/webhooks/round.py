@@ -6,7 +6,7 @@ fan-out never wait for each other in a circle.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -70,7 +70,8 @@ async def write(cursor: Cursor, asked: Asked) -> None:
         await _write_back(cursor, asked.shard, asked.back)
     if asked.failing:
         endpoints, since = zip(*asked.failing, strict=True)
-        await cursor.execute(SQL["mark_failing"], (uuids(endpoints), timestamps(since), asked.shard, uuids(endpoints)))
+        parameters = (uuids(endpoints), timestamps(since), asked.shard, uuids(endpoints), asked.holder)
+        await cursor.execute(SQL["mark_failing"], parameters)
     if asked.release:
         await cursor.execute(SQL["release"], (asked.shard, uuids(asked.release), asked.holder))
 
@@ -121,8 +122,19 @@ async def claim(cursor: Cursor, asked: Asked) -> list[tuple[UUID, datetime | Non
 
 async def endpoints(cursor: Cursor, shard: int, ids: Sequence[UUID]) -> list[tuple[Endpoint, bool]]:
     """Endpoints as they are now, and whether something is tried again soon at each."""
+    if not ids:
+        return []
     await cursor.execute(SQL["read_held"], (shard, uuids(ids)))
     return [(endpoint_of(row[:-1]), row[-1]) for row in await cursor.fetchall()]
+
+
+async def changed(cursor: Cursor, shard: int, versions: Sequence[tuple[UUID, int]]) -> list[UUID]:
+    """Which of these endpoints are not at this version any more."""
+    if not versions:
+        return []
+    ids, known = zip(*versions, strict=True)
+    await cursor.execute(SQL["read_changed"], (uuids(ids), integers(known), shard))
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def due(cursor: Cursor, shard: int, wanted: Sequence[tuple[UUID, int]]) -> list[Read]:
@@ -149,16 +161,21 @@ def _read(row: Row) -> Read:
     return Read(endpoint=endpoint, letter=letter)
 
 
-async def blocked(cursor: Cursor, shard: int, read: Sequence[Read]) -> dict[UUID, datetime]:
-    """Which of these have to wait for an earlier event of their subject that is tried again soon, and until when."""
+async def blocked(cursor: Cursor, shard: int, read: Sequence[Read], moving: Collection[UUID]) -> dict[UUID, datetime]:
+    """Which of these have to wait for an earlier event of their subject that is tried again soon, and until when.
+
+    One that is `moving` is in hand already and goes first by itself. The time may have passed: who waits until then
+    comes behind the other, which was due at the same moment.
+    """
     if not read:
         return {}
     subjects = {(one.endpoint, one.letter.subject) for one in read}
     ids, of = zip(*subjects, strict=True)
     await cursor.execute(SQL["read_retried"], (uuids(ids), uuids(of), shard))
     retried: dict[tuple[UUID, UUID], list[tuple[int, datetime]]] = {}
-    for endpoint, subject, seq, due_at in await cursor.fetchall():
-        retried.setdefault((endpoint, subject), []).append((seq, due_at))
+    for id, endpoint, subject, seq, due_at in await cursor.fetchall():
+        if id not in moving:
+            retried.setdefault((endpoint, subject), []).append((seq, due_at))
     found: dict[UUID, datetime] = {}
     for one in read:
         before = retried.get((one.endpoint, one.letter.subject), ())

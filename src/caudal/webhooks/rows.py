@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, LiteralString
 from uuid import UUID
+
+import msgspec
 
 from caudal.kernel import sqlfile
 from caudal.kernel.commit import Head, Row, Statement, Table
@@ -65,6 +67,7 @@ class Endpoints(Table[UUID, Endpoint]):
             byteas([r.former_sealed for r in records]),
             timestamps([r.former_until for r in records]),
             timestamps([r.disabled_at for r in records]),
+            timestamps([r.deleted_at for r in records]),
         )
         yield SQL["update_endpoints"], (*columns, head.shard, len(records))
         yield SQL["begin_again"], (head.shard, head.shard, uuids([r.id for r in records]))
@@ -99,9 +102,39 @@ class Ranges(Table[UUID, RangeRecord]):
         yield SQL["insert_ranges"], (head.shard, *columns, len(records))
 
 
+class Count(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How many of something a book has. It is counted, not kept: `version` says what a batch has done to it."""
+
+    book: int
+    count: int
+    version: int = 1
+
+
+class Counts(Table[int, Count]):
+    """Counts by book, under the shard's lock; whoever makes one more or one less puts the new count for the next."""
+
+    def __init__(self, name: str, counting: LiteralString) -> None:
+        self.name, self._counting = name, counting
+
+    def reading(self, shard: int, keys: Sequence[int]) -> Statement:
+        return self._counting, (shard, bigints(keys))
+
+    def load(self, row: Row) -> tuple[int, Count]:
+        book, count = row
+        return book, Count(book=book, count=count)
+
+    def key(self, record: Count) -> int:
+        return record.book
+
+    def updating(self, head: Head, changes: Sequence[tuple[int, Count]]) -> Iterable[Statement]:
+        return ()
+
+
 ENDPOINTS: Final = Endpoints()
 DELIVERIES: Final = Deliveries()
 RANGES: Final = Ranges()
+ENDPOINT_COUNTS: Final = Counts("webhook_endpoint count", SQL["count_endpoints"])
+RANGE_COUNTS: Final = Counts("webhook_range count", SQL["count_ranges"])
 
 
 def inserting_deliveries(shard: int, records: Sequence[Delivery], at: datetime | None = None) -> Statement:
@@ -126,7 +159,8 @@ def waking(shard: int, endpoints: Iterable[UUID]) -> Statement:
 
 def endpoint_of(row: Row) -> Endpoint:
     """A row of `webhook_endpoint`."""
-    id, book, version, url, types, description, status, reason, sealed, former, until, created_at, disabled_at = row
+    id, book, version, url, types, description, status, reason, sealed, former, until, created_at, *ended = row
+    disabled_at, deleted_at = ended
     return Endpoint(
         id=id,
         book=book,
@@ -136,11 +170,12 @@ def endpoint_of(row: Row) -> Endpoint:
         description=description,
         status=status,
         reason=reason,
-        sealed=bytes(sealed),
+        sealed=None if sealed is None else bytes(sealed),
         former_sealed=None if former is None else bytes(former),
         former_until=until,
         created_at=created_at,
         disabled_at=disabled_at,
+        deleted_at=deleted_at,
     )
 
 

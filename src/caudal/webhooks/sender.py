@@ -23,8 +23,8 @@ from yarl import URL
 
 from caudal.kernel.context import Context
 from caudal.webhooks import guard
-from caudal.webhooks.model import ANSWER_MAX_BYTES, Attempt, headers_of
-from caudal.webhooks.signing import signature
+from caudal.webhooks.model import ANSWER_MAX_BYTES, Attempt, Endpoint, headers_of
+from caudal.webhooks.signing import key_of, signature
 
 # Looking a name up may take seconds where its servers are dead; the living do not stand behind it.
 _LOOKUPS_AT_ONCE: Final = 128
@@ -40,6 +40,19 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     text: str
     keys: tuple[bytes, ...]
     here: bool
+
+
+def target_of(context: Context, endpoint: Endpoint) -> Target:
+    """An endpoint with the secrets that sign now. Raises SealError."""
+    assert endpoint.sealed is not None, "only what is enabled is sent to"
+    opened = [endpoint.sealed]
+    former_until = endpoint.former_until
+    if endpoint.former_sealed is not None and former_until is not None and former_until > datetime.now(UTC):
+        opened.append(endpoint.former_sealed)
+    keys = [key_of(context.sealer.open(sealed, endpoint.id.bytes).decode()) for sealed in opened]
+    url = URL(endpoint.url)
+    here = context.settings.webhook_loopback and not endpoint.live and guard.names_loopback(url.host or "")
+    return Target(url=url, text=endpoint.url, keys=tuple(keys), here=here)
 
 
 class Resolver(AbstractResolver):

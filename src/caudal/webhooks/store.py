@@ -58,13 +58,6 @@ async def endpoints_after(context: Context, shard: int, book: int, after: Place,
     return [_seen(row) for row in reversed(rows)]
 
 
-async def count_endpoints(context: Context, shard: int, book: int, most: int) -> int:
-    """How many a book has, counted up to `most`."""
-    row = await context.row(SQL["count_endpoints"], (shard, book, most))
-    assert row is not None
-    return int(row[0])
-
-
 async def endpoints_for(context: Context, shard: int, book: int, type: str) -> list[UUID]:
     """The enabled endpoints of a book that hear of a type."""
     return [row[0] for row in await context.rows(SQL["endpoints_for"], (shard, book, type))]

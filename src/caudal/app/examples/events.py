@@ -323,6 +323,7 @@ EVENTS: Final[tuple[tuple[str, str, msgspec.Struct], ...]] = (
     ("instrument.created", "2026-11-23T09:59:48.512038Z", KEPT),
     ("instrument.deleted", "2026-12-01T08:15:00.264171Z", ERASED),
     ("webhook_endpoint.disabled", webhook_examples.FAILED, webhook_examples.DISABLED),
+    ("webhook_endpoint.deleted", webhook_examples.DELETED_AT, webhook_examples.DELETED),
     ("webhook_endpoint.tested", webhook_examples.AT, webhook_examples.TESTED),
     (
         "merchant.created",

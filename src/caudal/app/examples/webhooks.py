@@ -21,7 +21,13 @@ _URL: Final = "https://shop.example.com/caudal"
 
 
 def _endpoint(kind: type[Endpoint], **more: Any) -> Endpoint:
-    fields: dict[str, Any] = {"status": "enabled", "status_reason": None, "disabled_at": None, **more}
+    fields: dict[str, Any] = {
+        "status": "enabled",
+        "status_reason": None,
+        "disabled_at": None,
+        "deleted_at": None,
+        **more,
+    }
     return kind(
         id=_ENDPOINT_ID,
         mode="test",
@@ -36,6 +42,8 @@ def _endpoint(kind: type[Endpoint], **more: Any) -> Endpoint:
 DISABLED: Final = _endpoint(
     webhooks.WebhookEndpointDisabled, status="disabled", status_reason="failing", disabled_at=FAILED
 )
+DELETED_AT: Final = "2026-11-30T08:00:12.500000Z"
+DELETED: Final = _endpoint(webhooks.WebhookEndpointDeleted, status="deleted", deleted_at=DELETED_AT)
 TESTED: Final = _endpoint(webhooks.WebhookEndpointTested)
 BODIES: Final[dict[str, Any]] = {
     "CreateEndpointBody": {"url": _URL, "types": ["payin.paid"]},
@@ -128,5 +136,6 @@ def operations(event: Envelope) -> dict[str, Any]:
     return {
         "create_webhook_endpoint": {**_ENDPOINT, "secret": "whsec_…"},
         "create_webhook_endpoint_secret_rotation": rotated,
+        "create_webhook_endpoint_deletion": {**_ENDPOINT, "status": "deleted", "deleted_at": DELETED_AT},
         "create_webhook_endpoint_test": {**_pending(event), "cause": "test", "type": webhooks.TEST},
     }

@@ -8,7 +8,6 @@ import msgspec
 
 from caudal.kernel import ids
 from caudal.kernel.context import Context
-from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.http import Request, Response, Route, encode, no_body, ok, query_of
 from caudal.kernel.parse import parser
 from caudal.merchants import authenticate
@@ -32,8 +31,6 @@ from caudal.webhooks.model import (
     RangeRecord,
     endpoint_body,
 )
-
-ENDPOINTS_MAX: Final = 100
 
 _parse_create = parser(CreateEndpointBody)
 _parse_change = parser(ChangeEndpointBody)
@@ -63,9 +60,6 @@ async def create(context: Context, request: Request) -> Response:
     asks = await asking(context, request)
     caller, asked = asks.caller, _parse_create(request.body)
     check_endpoint(asked, live=caller.live, loopback=context.settings.webhook_loopback)
-    if await store.count_endpoints(context, caller.shard, caller.book, ENDPOINTS_MAX) >= ENDPOINTS_MAX:
-        detail = f"there are {ENDPOINTS_MAX} endpoints already, and no more are possible"
-        raise Invalid("invalid_request", detail, errors=(FieldError(field="", code="too_many", detail=detail),))
     id, secret = ids.uuid7(caller.slot), signing.new_secret()
     endpoint = Endpoint(
         id=id,
@@ -122,6 +116,14 @@ async def change(context: Context, request: Request) -> Response:
     check_endpoint(asked, live=asks.caller.live, loopback=context.settings.webhook_loopback)
     changes = Changes(url=asked.url, types=asked.types, description=asked.description, status=asked.status)
     command = commands.ChangeEndpoint(id=id_of(ENDPOINT, request), changes=changes, **asks.command)
+    return answered(await committed(context, asks.caller, command, request))
+
+
+async def delete(context: Context, request: Request) -> Response:
+    """Give an endpoint up for good. Its deliveries can still be looked at; what waits is cancelled."""
+    asks = await asking(context, request)
+    command = commands.DeleteEndpoint(id=id_of(ENDPOINT, request), **asks.command)
+    no_body(request)
     return answered(await committed(context, asks.caller, command, request))
 
 
@@ -209,7 +211,18 @@ ROUTES: Final = (
         body=ChangeEndpointBody,
         answer=EndpointBody,
         keyed="required",
-        codes=("not_found",),
+        codes=("not_found", "forbidden_transition"),
+    ),
+    Route(
+        method="POST",
+        path=_ONE + "/deletions",
+        handler=delete,
+        summary="Delete a webhook endpoint",
+        who="merchant",
+        scope=WRITE,
+        answer=EndpointBody,
+        keyed="required",
+        codes=("not_found", "forbidden_transition"),
     ),
     Route(
         method="POST",
@@ -222,7 +235,7 @@ ROUTES: Final = (
         answer=EndpointBody,
         answers=201,
         keyed="required",
-        codes=("not_found",),
+        codes=("not_found", "forbidden_transition"),
     ),
     Route(
         method="POST",

@@ -13,8 +13,7 @@ where e.shard = %(shard)s and e.seq > %(low)s and e.seq <= %(high)s and e.type l
         || case when i.book %% 2 = 1 then 'live' else 'test' end || '","type":"' || i.type || '","status":"'
         || case when e.type = 'instrument.deleted' then 'deleted' else 'active' end || '",', 'UTF8') in e.data) <> 1
     or position(convert_to(',"card":{"brand":"' || i.brand || '","bin":"' || i.bin || '","last4":"' || i.last4
-        || '","expiry_month":' || i.expiry_month || ',"expiry_year":' || i.expiry_year || ',"fingerprint":',
-        'UTF8') in e.data) = 0
+        || '","expiry_month":' || i.expiry_month || ',"expiry_year":' || i.expiry_year || '}', 'UTF8') in e.data) = 0
     or position(convert_to('","country":' || coalesce('"' || i.country || '"', 'null') || ',"card":', 'UTF8') in e.data) = 0
     or position(convert_to(',"created_at":"' || to_char(i.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
         || '","deleted_at":' || case when e.type = 'instrument.created' then 'null' else '"'

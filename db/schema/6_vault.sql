@@ -1,7 +1,7 @@
 -- The vault.
 
--- Cards. `sealed` (number and holder) and `code` (security code) are under a data key of the row's own; `wrapped` is
--- that key under the key-encryption key that `key_id` names. Deletion takes them all.
+-- Cards. `sealed` (the number), `holder` (the name on it) and `code` (security code) are each under a data key of the row's
+-- own; `wrapped` is that key under the key-encryption key that `key_id` names. Deletion takes them all.
 create table instrument (
     shard integer not null,
     id uuid not null,
@@ -14,7 +14,7 @@ create table instrument (
     expiry_month integer not null,
     expiry_year integer not null,
     country text,
-    fingerprint bytea,
+    holder bytea,
     key_id text,
     wrapped bytea,
     sealed bytea,
@@ -24,10 +24,10 @@ create table instrument (
     deleted_at timestamptz,
     primary key (shard, id),
     constraint instrument_type_known check (type in ('card')),
-    constraint instrument_shows_little_of_its_number check (length(bin) in (6, 8) and length(last4) = 4),
+    constraint instrument_shows_little_of_its_number check (length(bin) between 2 and 8 and length(last4) = 4),
     constraint instrument_month_is_one check (expiry_month between 1 and 12),
     constraint instrument_sealed_until_deleted check (
-        num_nulls(fingerprint, key_id, wrapped, sealed) = case when deleted_at is null then 0 else 4 end),
+        num_nulls(holder, key_id, wrapped, sealed) = case when deleted_at is null then 0 else 4 end),
     constraint instrument_code_has_an_end check ((code is null) = (code_until is null)),
     constraint instrument_deleted_has_no_code check (deleted_at is null or code is null)
 ) with (fillfactor = 85);

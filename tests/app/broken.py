@@ -252,7 +252,7 @@ UNWATCHED = {
     "nobody keeps what it was made of": "key.digest key.fingerprint payin_search.term",
     "sealed under the id of its row: AES-GCM does not open it any more": "payer.payin payer.sealed deposit.sealed"
     " deposit.destination"
-    " payin_operation.sealed instrument.sealed instrument.wrapped instrument.fingerprint instrument.key_id",
+    " payin_operation.sealed instrument.sealed instrument.wrapped instrument.holder instrument.key_id",
     "what was said beside it; its events have it": "payin_operation.detail",
     "its constraint leaves it no other value": "instrument.type",
     "a guard of the next change, which fails with another one": "key.version deposit.version merchant.version"

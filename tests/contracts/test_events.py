@@ -202,7 +202,7 @@ INSTRUMENT = InstrumentRecord(
     expiry_month=12,
     expiry_year=2030,
     country="BR",
-    fingerprint=bytes(16),
+    holder=bytes(16),
     key_id="0123456789abcdef",
     wrapped=b"",
     sealed=b"",
@@ -215,7 +215,7 @@ INSTRUMENT = InstrumentRecord(
 
 @pytest.mark.parametrize(
     "record",
-    [INSTRUMENT, msgspec.structs.replace(INSTRUMENT, book=3, country=None, fingerprint=None, deleted_at=AT)],
+    [INSTRUMENT, msgspec.structs.replace(INSTRUMENT, book=3, country=None, holder=None, deleted_at=AT)],
     ids=["kept", "erased"],
 )
 def test_an_instrument_is_emitted_in_the_published_language(record: InstrumentRecord) -> None:

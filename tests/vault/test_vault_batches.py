@@ -53,7 +53,7 @@ class CardStory(Story):
 
     def rewrap(self) -> None:
         number, slot = self._any()
-        fresh: dict[str, Any] = {"key_id": "new", "wrapped": b"w2", "fingerprint": b"f2"}
+        fresh: dict[str, Any] = {"key_id": "new", "wrapped": b"w2"}
         version = self.random.choice((1, 1, 2))
         self.commands.append(RewrapInstrument(id=id_of(9, number), book=slot * 2, version=version, **fresh))
 
@@ -73,7 +73,7 @@ def card(number: int, slot: int, code: bytes | None) -> InstrumentRecord:
         expiry_month=12,
         expiry_year=2040,
         country=None,
-        fingerprint=b"f",
+        holder=b"h",
         key_id="old",
         wrapped=b"w",
         sealed=b"s",

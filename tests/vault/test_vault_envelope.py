@@ -31,34 +31,47 @@ async def old() -> Envelopes:
 
 def opened(by: Envelopes, sealed: Envelope, place: bytes = PLACE) -> tuple[Secret, str | None]:
     code = None if sealed.code is None else by.open_code(sealed.key_id, sealed.wrapped, sealed.code, place)
-    return by.open(sealed.key_id, sealed.wrapped, sealed.sealed, place), code
+    number = by.open_number(sealed.key_id, sealed.wrapped, sealed.sealed, place)
+    holder = by.open_holder(sealed.key_id, sealed.wrapped, sealed.holder, place)
+    return Secret(number=number, holder_name=holder), code
 
 
 async def test_what_is_sealed_opens_again(old: Envelopes) -> None:
-    assert opened(old, old.seal(SECRET, "123", book=2, place=PLACE)) == (SECRET, "123")
-    assert opened(old, old.seal(SECRET, None, book=2, place=PLACE)) == (SECRET, None)
+    assert opened(old, old.seal(SECRET, "123", PLACE)) == (SECRET, "123")
+    assert opened(old, old.seal(SECRET, None, PLACE)) == (SECRET, None)
 
 
-async def test_nothing_sealed_is_the_same_twice_but_the_fingerprint(old: Envelopes) -> None:
-    one, two = (old.seal(SECRET, "123", book=2, place=PLACE) for _ in range(2))
-    assert one.fingerprint == two.fingerprint
+async def test_nothing_sealed_is_the_same_twice(old: Envelopes) -> None:
+    one, two = (old.seal(SECRET, "123", PLACE) for _ in range(2))
     assert one.wrapped != two.wrapped and one.sealed != two.sealed and one.code != two.code
-    assert one.fingerprint != old.seal(SECRET, "123", book=4, place=PLACE).fingerprint
+    assert one.holder != two.holder
+
+
+def flipped(value: bytes) -> bytes:
+    return value[:-1] + bytes([value[-1] ^ 1])
 
 
 WRONG: list[tuple[str, Callable[[Envelopes, Envelope], Any]]] = [
-    ("in another place", lambda by, e: by.open(e.key_id, e.wrapped, e.sealed, ELSEWHERE)),
-    ("in another book", lambda by, e: by.open(e.key_id, e.wrapped, e.sealed, place_of(4, UUID(int=1)))),
-    ("the code as a number", lambda by, e: by.open(e.key_id, e.wrapped, e.code or b"", PLACE)),
+    ("in another place", lambda by, e: by.open_number(e.key_id, e.wrapped, e.sealed, ELSEWHERE)),
+    ("in another book", lambda by, e: by.open_number(e.key_id, e.wrapped, e.sealed, place_of(4, UUID(int=1)))),
+    ("the code as a number", lambda by, e: by.open_number(e.key_id, e.wrapped, e.code or b"", PLACE)),
     ("the number as a code", lambda by, e: by.open_code(e.key_id, e.wrapped, e.sealed, PLACE)),
-    ("a byte changed", lambda by, e: by.open(e.key_id, e.wrapped, e.sealed[:-1] + bytes([e.sealed[-1] ^ 1]), PLACE)),
-    ("a key changed", lambda by, e: by.open(e.key_id, bytes([e.wrapped[0] ^ 1]) + e.wrapped[1:], e.sealed, PLACE)),
-    ("cut short", lambda by, e: by.open(e.key_id, e.wrapped, e.sealed[:12], PLACE)),
-    ("empty", lambda by, e: by.open(e.key_id, e.wrapped, b"", PLACE)),
-    ("under a key that nobody has", lambda by, e: by.open("0" * 16, e.wrapped, e.sealed, PLACE)),
+    ("the holder as a number", lambda by, e: by.open_number(e.key_id, e.wrapped, e.holder, PLACE)),
+    ("the number as a holder", lambda by, e: by.open_holder(e.key_id, e.wrapped, e.sealed, PLACE)),
+    (
+        "a byte changed",
+        lambda by, e: by.open_number(e.key_id, e.wrapped, e.sealed[:-1] + bytes([e.sealed[-1] ^ 1]), PLACE),
+    ),
+    (
+        "a key changed",
+        lambda by, e: by.open_number(e.key_id, bytes([e.wrapped[0] ^ 1]) + e.wrapped[1:], e.sealed, PLACE),
+    ),
+    ("cut short", lambda by, e: by.open_number(e.key_id, e.wrapped, e.sealed[:12], PLACE)),
+    ("empty", lambda by, e: by.open_number(e.key_id, e.wrapped, b"", PLACE)),
+    ("under a key that nobody has", lambda by, e: by.open_number("0" * 16, e.wrapped, e.sealed, PLACE)),
     (
         "under another card's key",
-        lambda by, e: by.open(e.key_id, by.seal(SECRET, None, book=2, place=PLACE).wrapped, e.sealed, PLACE),
+        lambda by, e: by.open_number(e.key_id, by.seal(SECRET, None, PLACE).wrapped, e.sealed, PLACE),
     ),
 ]
 
@@ -67,25 +80,24 @@ WRONG: list[tuple[str, Callable[[Envelopes, Envelope], Any]]] = [
 async def test_what_does_not_belong_together_does_not_open(
     old: Envelopes, how: str, open: Callable[[Envelopes, Envelope], Any]
 ) -> None:
-    sealed = old.seal(SECRET, "123", book=2, place=PLACE)
+    sealed = old.seal(SECRET, "123", PLACE)
     with pytest.raises(SealError):
         open(old, sealed)
 
 
 async def test_a_former_key_opens_and_a_forgotten_one_does_not(old: Envelopes) -> None:
-    sealed = old.seal(SECRET, "123", book=2, place=PLACE)
+    sealed = old.seal(SECRET, "123", PLACE)
     assert opened(envelopes(NEW, OLD), sealed) == (SECRET, "123")
     with pytest.raises(SealError, match="neither CAUDAL_KEK nor CAUDAL_KEK_FORMER"):
         opened(envelopes(NEW), sealed)
 
 
 async def test_a_rewrapped_envelope_needs_the_new_key_alone(old: Envelopes) -> None:
-    sealed = old.seal(SECRET, "123", book=2, place=PLACE)
+    sealed = old.seal(SECRET, "123", PLACE)
     new = envelopes(NEW, OLD)
-    wrapped, fingerprint = new.rewrap(sealed.key_id, sealed.wrapped, sealed.sealed, book=2, place=PLACE)
-    alone = envelopes(NEW)
-    assert alone.open(alone.key_id, wrapped, sealed.sealed, PLACE) == SECRET
-    assert fingerprint == alone.seal(SECRET, None, book=2, place=PLACE).fingerprint != sealed.fingerprint
+    wrapped, alone = new.rewrap(sealed.key_id, sealed.wrapped, PLACE), envelopes(NEW)
+    assert alone.open_number(alone.key_id, wrapped, sealed.sealed, PLACE) == SECRET.number
+    assert alone.open_holder(alone.key_id, wrapped, sealed.holder, PLACE) == SECRET.holder_name
 
 
 async def test_a_secret_does_not_show_itself() -> None:

@@ -114,8 +114,13 @@ def brand_of(digits: str) -> CardBrand | None:
 
 
 def bin_of(digits: str) -> str:
-    """What of a number's beginning may be shown beside its last four digits."""
+    """What of a number's beginning may be shown beside its last four digits.
+
+    PCI DSS 3.4.1 allows eight digits of 16 and more, else six; of less than 15 digits fewer, so that six stay hidden.
+    """
     brand = brand_of(digits)
+    if len(digits) < 15:
+        return digits[: len(digits) - 10]
     return digits[: brand.bin_digits if brand is not None and len(digits) >= 16 else 6]
 
 

@@ -17,14 +17,13 @@ class CardData(msgspec.Struct, frozen=True, kw_only=True):
     """What of a card may be shown."""
 
     brand: Annotated[str, Meta(description="whose network it is", examples=["visa"])]
-    bin: Annotated[str, Meta(description="the first six or eight digits", pattern=r"^\d{6}(\d{2})?$")]
+    bin: Annotated[
+        str,
+        Meta(description="the first digits: eight or six, fewer where a number has less than 15", pattern=r"^\d{2,8}$"),
+    ]
     last4: Annotated[str, Meta(description="the last four digits", pattern=r"^\d{4}$")]
     expiry_month: Annotated[int, Meta(description="1 to 12", ge=1, le=12)]
     expiry_year: Annotated[int, Meta(description="four digits", ge=2000)]
-    fingerprint: Annotated[
-        str | None,
-        Meta(description="the same for the same number, for this merchant and mode alone; null once it is deleted"),
-    ]
 
 
 class InstrumentData(msgspec.Struct, frozen=True, kw_only=True):

@@ -104,7 +104,6 @@ class RewrapInstrument(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     version: int
     key_id: str
     wrapped: bytes
-    fingerprint: bytes
     key: None = None
     lane: Lane = Lane.BULK
     recorded: bool = True
@@ -119,7 +118,6 @@ class RewrapInstrument(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             version=self.version,
             key_id=self.key_id,
             wrapped=self.wrapped,
-            fingerprint=self.fingerprint,
         )
 
     def render(self, outcome: Any) -> Answer:
@@ -136,18 +134,27 @@ def open_card(context: Context, record: InstrumentRecord) -> Card:
         raise refusal
     assert record.key_id is not None and record.wrapped is not None and record.sealed is not None, "what is not deleted"
     envelopes = context.once(Envelopes)
-    secret = envelopes.open(record.key_id, record.wrapped, record.sealed, record.place)
+    holder = holder_of(context, record)
+    assert holder is not None, "it comes and goes with the number"
+    number = envelopes.open_number(record.key_id, record.wrapped, record.sealed, record.place)
     code = None
     if record.code is not None and record.code_until is not None and record.code_until > wall_clock():
         code = envelopes.open_code(record.key_id, record.wrapped, record.code, record.place)
     return Card(
-        number=secret.number,
+        number=number,
         expiry_month=record.expiry_month,
         expiry_year=record.expiry_year,
-        holder_name=secret.holder_name,
+        holder_name=holder,
         brand=record.brand,
         security_code=code,
     )
+
+
+def holder_of(context: Context, record: InstrumentRecord) -> str | None:
+    """The name on a card, and nothing else of it; None once it is deleted. Raises SealError."""
+    if record.key_id is None or record.wrapped is None or record.holder is None:
+        return None
+    return context.once(Envelopes).open_holder(record.key_id, record.wrapped, record.holder, record.place)
 
 
 async def rewrap(context: Context) -> int:
@@ -169,17 +176,14 @@ async def _rewrap_one(context: Context, envelopes: Envelopes, shard: int, read: 
     """Again with what is there now, where somebody changed the row in between."""
     record: InstrumentRecord | None = read
     while record is not None and record.wrapped is not None and record.key_id != envelopes.key_id:
-        assert record.key_id is not None and record.sealed is not None, "they come and go together"
-        wrapped, fingerprint = envelopes.rewrap(
-            record.key_id, record.wrapped, record.sealed, book=record.book, place=record.place
-        )
+        assert record.key_id is not None, "they come and go together"
+        wrapped = envelopes.rewrap(record.key_id, record.wrapped, record.place)
         command = RewrapInstrument(
             id=record.id,
             book=record.book,
             version=record.version,
             key_id=envelopes.key_id,
             wrapped=wrapped,
-            fingerprint=fingerprint,
         )
         if (await context.commit(shard, command)).outcome:
             return True

@@ -37,7 +37,7 @@ def create(view: View, *, record: InstrumentRecord, key_digest: bytes) -> Decisi
 
 
 def delete(view: View, *, id: UUID, book: int, key_digest: bytes) -> Decision | Refused:
-    """The merchant gives an instrument up: everything sealed goes, and the fingerprint with it."""
+    """The merchant gives an instrument up: everything sealed goes."""
     refusal = refuse_ended(view, key_digest)
     if refusal is not None:
         return refusal
@@ -45,7 +45,7 @@ def delete(view: View, *, id: UUID, book: int, key_digest: bytes) -> Decision | 
     unusable = refuse_unusable(found, book)
     if unusable is not None or found is None:
         return unusable or _unknown()
-    erased = dict.fromkeys(("fingerprint", "key_id", "wrapped", "sealed", "code", "code_until"))
+    erased = dict.fromkeys(("holder", "key_id", "wrapped", "sealed", "code", "code_until"))
     record = msgspec.structs.replace(found, version=found.version + 1, deleted_at=view.at, **erased)
     return _shown(record, "instrument.deleted", done=_forgetting(found))
 
@@ -58,16 +58,12 @@ def forget(view: View, *, due: Due) -> Decision:
     return Decision(puts=(Put(INSTRUMENTS, _without_code(found)),), done=(due,))
 
 
-def rewrap(
-    view: View, *, id: UUID, version: int, key_id: str, wrapped: bytes, fingerprint: bytes
-) -> Decision | Refused:
+def rewrap(view: View, *, id: UUID, version: int, key_id: str, wrapped: bytes) -> Decision | Refused:
     """The data key under another key-encryption key, if the row is still what was read; the outcome says whether."""
     found = view.get(INSTRUMENTS, id)
     if found is None or found.version != version or found.wrapped is None:
         return Decision(outcome=False)
-    record = msgspec.structs.replace(
-        found, version=version + 1, key_id=key_id, wrapped=wrapped, fingerprint=fingerprint
-    )
+    record = msgspec.structs.replace(found, version=version + 1, key_id=key_id, wrapped=wrapped)
     return Decision(outcome=True, puts=(Put(INSTRUMENTS, record),))
 
 

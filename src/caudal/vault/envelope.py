@@ -1,15 +1,15 @@
 """Envelopes: AES-256-GCM under a random data key for each instrument, which is wrapped under the key-encryption key.
 
-What is bound as associated data is the purpose of a value (number, code, data key) and the instrument's place, so that
-none opens as another's. A wrapped key carries the name of what it was wrapped under: CAUDAL_KEK may change while
-CAUDAL_KEK_FORMER still names the keys before it, until `caudal vault rewrap` has been over every row. Rewrapping leaves
-the data key and the sealed number as they are. The fingerprint is an HMAC under the newest key, and so changes with it:
-with a lost key, the first digits and the last four it would soon give the number away.
+What is bound as associated data is the purpose of a value (number, holder, code, data key) and the instrument's place,
+so that none opens as another's, and each is opened alone. A wrapped key carries the name of what it was wrapped under:
+CAUDAL_KEK may change while CAUDAL_KEK_FORMER still names the keys before it, until `caudal vault rewrap` has been over
+every row. Rewrapping leaves the data key and what is sealed under it as they are, and opens nothing but the key.
+
+There is no digest of a number, keyed or not: whoever may keep cards could try out the few digits that are not shown.
 """
 
 from __future__ import annotations
 
-import hmac
 from typing import Final
 
 import msgspec
@@ -22,8 +22,8 @@ from caudal.kernel.seal import SealError, derive
 
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
-_FINGERPRINT_BYTES: Final = 16
 _NUMBER: Final = b"number "
+_HOLDER: Final = b"holder "
 _CODE: Final = b"code "
 _DATA_KEY: Final = b"data key "
 
@@ -41,7 +41,7 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """A card as it is stored."""
 
-    fingerprint: bytes
+    holder: bytes
     key_id: str
     wrapped: bytes
     sealed: bytes
@@ -55,45 +55,43 @@ class Envelopes:
         kek, former = context.settings.kek_bytes(), context.settings.former_keks()
         self.key_id = _key_id(kek)
         self._wrapping = {_key_id(key): AESGCM(derive(key, "vault keys")) for key in (*former, kek)}
-        self._fingerprints = derive(kek, "card fingerprints")
 
-    def seal(self, secret: Secret, code: str | None, *, book: int, place: bytes) -> Envelope:
+    def seal(self, secret: Secret, code: str | None, place: bytes) -> Envelope:
         """An envelope with a data key of its own."""
         data_key = random_bytes(_KEY_BYTES)
         cipher = AESGCM(data_key)
         return Envelope(
-            fingerprint=self._fingerprint(book, secret.number),
+            holder=_encrypt(cipher, secret.holder_name.encode(), _HOLDER + place),
             key_id=self.key_id,
             wrapped=_encrypt(self._wrapping[self.key_id], data_key, _DATA_KEY + place),
-            sealed=_encrypt(cipher, msgspec.json.encode(secret), _NUMBER + place),
+            sealed=_encrypt(cipher, secret.number.encode(), _NUMBER + place),
             code=None if code is None else _encrypt(cipher, code.encode(), _CODE + place),
         )
 
-    def open(self, key_id: str, wrapped: bytes, sealed: bytes, place: bytes) -> Secret:
-        """Number and holder again. Raises SealError."""
+    def open_number(self, key_id: str, wrapped: bytes, sealed: bytes, place: bytes) -> str:
+        """The number again. Raises SealError."""
         data_key = self._unwrap(key_id, wrapped, place)
-        return msgspec.json.decode(_decrypt(AESGCM(data_key), sealed, _NUMBER + place), type=Secret)
+        return _decrypt(AESGCM(data_key), sealed, _NUMBER + place).decode()
+
+    def open_holder(self, key_id: str, wrapped: bytes, holder: bytes, place: bytes) -> str:
+        """The holder's name again. Raises SealError."""
+        data_key = self._unwrap(key_id, wrapped, place)
+        return _decrypt(AESGCM(data_key), holder, _HOLDER + place).decode()
 
     def open_code(self, key_id: str, wrapped: bytes, code: bytes, place: bytes) -> str:
         """The security code again. Raises SealError."""
         data_key = self._unwrap(key_id, wrapped, place)
         return _decrypt(AESGCM(data_key), code, _CODE + place).decode()
 
-    def rewrap(self, key_id: str, wrapped: bytes, sealed: bytes, *, book: int, place: bytes) -> tuple[bytes, bytes]:
-        """The same data key under the newest key-encryption key, and the newest fingerprint. Raises SealError."""
-        data_key = self._unwrap(key_id, wrapped, place)
-        secret = self.open(key_id, wrapped, sealed, place)
-        fresh = _encrypt(self._wrapping[self.key_id], data_key, _DATA_KEY + place)
-        return fresh, self._fingerprint(book, secret.number)
+    def rewrap(self, key_id: str, wrapped: bytes, place: bytes) -> bytes:
+        """The same data key under the newest key-encryption key. Raises SealError."""
+        return _encrypt(self._wrapping[self.key_id], self._unwrap(key_id, wrapped, place), _DATA_KEY + place)
 
     def _unwrap(self, key_id: str, wrapped: bytes, place: bytes) -> bytes:
         wrapping = self._wrapping.get(key_id)
         if wrapping is None:
             raise SealError(f"sealed under the key {key_id}, which neither CAUDAL_KEK nor CAUDAL_KEK_FORMER is")
         return _decrypt(wrapping, wrapped, _DATA_KEY + place)
-
-    def _fingerprint(self, book: int, number: str) -> bytes:
-        return hmac.digest(self._fingerprints, f"{book}\n{number}".encode(), "sha256")[:_FINGERPRINT_BYTES]
 
 
 def _key_id(kek: bytes) -> str:

@@ -44,7 +44,7 @@ def _sealed(context: Context, caller: Caller, asked: CreateInstrumentBody) -> In
     assert brand is not None, "a right number has a brand"
     secret = Secret(number=number, holder_name=card.holder_name.strip())
     place = place_of(caller.book, id)
-    envelope = context.once(Envelopes).seal(secret, card.security_code, book=caller.book, place=place)
+    envelope = context.once(Envelopes).seal(secret, card.security_code, place)
     return InstrumentRecord(
         id=id,
         book=caller.book,
@@ -56,7 +56,7 @@ def _sealed(context: Context, caller: Caller, asked: CreateInstrumentBody) -> In
         expiry_month=card.expiry_month,
         expiry_year=card.expiry_year,
         country=asked.country,
-        fingerprint=envelope.fingerprint,
+        holder=envelope.holder,
         key_id=envelope.key_id,
         wrapped=envelope.wrapped,
         sealed=envelope.sealed,
@@ -73,8 +73,7 @@ async def get(context: Context, request: Request) -> Response:
     found = await store.instrument(context, caller.shard, _id(request), caller.book)
     if found is None:
         raise Refused("not_found", "there is no such instrument")
-    holder = None if found.deleted_at is not None else commands.open_card(context, found).holder_name
-    return ok(body_with_holder(found, holder))
+    return ok(body_with_holder(found, commands.holder_of(context, found)))
 
 
 async def delete(context: Context, request: Request) -> Response:

@@ -13,8 +13,8 @@ from caudal.kernel.clock import rfc3339
 
 
 class InstrumentRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A card. `sealed` (number and holder) and `code` (security code) are under a data key of its own, which `wrapped`
-    holds under the key-encryption key that `key_id` names; all are gone once it is deleted.
+    """A card. `sealed` (the number), `holder` (the name) and `code` (security code) are under a data key of its own, which
+    `wrapped` holds under the key-encryption key that `key_id` names; all are gone once it is deleted.
     """
 
     id: UUID
@@ -27,7 +27,7 @@ class InstrumentRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     expiry_month: int
     expiry_year: int
     country: str | None
-    fingerprint: bytes | None
+    holder: bytes | None
     key_id: str | None
     wrapped: bytes | None
     sealed: bytes | None
@@ -55,7 +55,6 @@ class CardBody(msgspec.Struct, frozen=True, kw_only=True):
     last4: str
     expiry_month: int
     expiry_year: int
-    fingerprint: str | None
 
 
 class CardWithHolder(CardBody, frozen=True, kw_only=True):
@@ -95,8 +94,7 @@ def body_with_holder(record: InstrumentRecord, holder_name: str | None) -> Instr
 
 
 def _card(record: InstrumentRecord) -> dict[str, Any]:
-    shown = {name: getattr(record, name) for name in CardBody.__struct_fields__}
-    return shown | {"fingerprint": None if record.fingerprint is None else record.fingerprint.hex()}
+    return {name: getattr(record, name) for name in CardBody.__struct_fields__}
 
 
 def _outside(record: InstrumentRecord) -> dict[str, Any]:

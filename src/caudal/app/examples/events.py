@@ -154,7 +154,6 @@ def _instrument(kind: type[Instrument], **more: Any) -> Instrument:
             last4="1111",
             expiry_month=12,
             expiry_year=2030,
-            fingerprint=fields.pop("fingerprint", "5d0f7c0e9bb24cf0a1f7d7a9e3b8c264"),
         ),
         created_at="2026-11-23T09:59:48.512038Z",
         **fields,
@@ -229,9 +228,7 @@ PAID: Final = _payin(payins.PayinPaid, "paid", amount_received=AMOUNT_MINOR, fee
 CANCELLED: Final = _payin(payins.PayinCancelled, "cancelled", status_reason="requested_by_merchant")
 UNAPPLIED: Final = _deposit(payins.DepositUnapplied, amount_unapplied=2_000)
 KEPT: Final = _instrument(instruments.InstrumentCreated)
-ERASED: Final = _instrument(
-    instruments.InstrumentDeleted, status="deleted", fingerprint=None, deleted_at="2026-12-01T08:15:00.264171Z"
-)
+ERASED: Final = _instrument(instruments.InstrumentDeleted, status="deleted", deleted_at="2026-12-01T08:15:00.264171Z")
 CAPTURED: Final = _capture(payins.CaptureSucceeded, status="succeeded")
 REFUNDING: Final = _refund(payins.RefundCreated, status="pending")
 DISCREPANCY: Final = _discrepancy(payins.DiscrepancyOpened)

@@ -126,7 +126,7 @@ _NOTES: Final = {
     "create_payin_cancellation": "Money that arrives afterwards is not lost: it is kept as unapplied for its payer.",
     "create_instrument": "The number is sealed before anything is written; no answer, event, log or error has it. "
     "Payins name the instrument's id. The security code serves the first payin within an hour and is gone with it.",
-    "create_instrument_deletion": "Number, holder and fingerprint are erased; payins that were made with it stay.",
+    "create_instrument_deletion": "Number and holder are erased; payins that were made with it stay.",
     "list_events": "Begin without `after`, then go on with `next`; nothing is skipped and nothing comes twice.",
     "list_balances": "A payment's amount less its fee is `pending` from the moment it is booked, and `available` from "
     "the beginning of the day that `pending_by_day` names.",

@@ -13,8 +13,8 @@ from caudal.kernel.clock import rfc3339
 
 
 class InstrumentRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A card. `sealed` (the number), `holder` (the name) and `code` (security code) are under a data key of its own, which
-    `wrapped` holds under the key-encryption key that `key_id` names; all are gone once it is deleted.
+    """A card. `sealed` (the number), `holder` (the name) and `code` (security code) are under a data key of its own,
+    which `wrapped` holds under the key-encryption key that `key_id` names; all are gone once it is deleted.
     """
 
     id: UUID

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from caudal.kernel.context import Context
-from caudal.settlement import line
+from caudal.settlement import line, store
 from caudal.settlement.statement import COLUMNS, accepts_csv, cells, decimal, text
 from tests.payins.cast import DAY_S, Merchant
 
@@ -90,6 +90,29 @@ async def test_filters_narrow(ana: Merchant, five: list[dict[str, Any]]) -> None
     since, until = (lines[place]["created_at"].replace("+", "%2B") for place in (3, 1))
     assert await listed(ana, f"created_from={since}&created_to={until}") == lines[2:4]
     assert await listed(ana, f"payin=payin_{uuid4().hex}") == []
+
+
+@pytest.mark.parametrize("looked_at", [1, 2, 5])
+async def test_a_rare_filter_looks_at_so_many_lines_a_page_and_loses_none(
+    ana: Merchant, five: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    monkeypatch.setattr(store, "LOOKED_AT", looked_at)
+    asked, made = f"{PATH}?payin={five[2]['id']}", five[2]["id"]
+    page = (await ana.get(asked)).json
+    assert looked_at == 5 or (page["data"], page["has_more"]) == ([], True)
+    seen = page["data"]
+    while page["next"] is not None:
+        page = (await ana.get(f"{asked}&after={page['next']}")).json
+        seen += page["data"]
+    assert [row["payin"] for row in seen] == [made]
+    assert [row["payin"] for row in await exported(ana, f"payin={made}")] == [made]
+    oldest = (await ana.get(f"{PATH}?limit=4")).json["next"]
+    page = (await ana.get(f"{asked}&before={oldest}")).json
+    seen = page["data"]
+    while page["previous"] is not None:
+        page = (await ana.get(f"{asked}&before={page['previous']}")).json
+        seen = page["data"] + seen
+    assert [row["payin"] for row in seen] == [made]
 
 
 async def test_everybody_sees_their_own_lines_only(ana: Merchant, caro: Merchant) -> None:

@@ -7,7 +7,7 @@ import binascii
 import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -29,6 +29,13 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     has_more: bool
     next: str | None
     previous: str | None
+
+
+class Looked(NamedTuple, Generic[T]):
+    """Rows of a page, and the last place that was looked at when there may be more behind it."""
+
+    rows: Sequence[T]
+    looked: Place | None
 
 
 def cursor(place: Place) -> str:

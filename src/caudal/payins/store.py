@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from caudal.contracts.pages import LOOKED_AT, Place
+from caudal.contracts.pages import LOOKED_AT, Looked, Place
 from caudal.kernel.commit import Key
 from caudal.kernel.context import Context
 from caudal.payins.model import Deposit, Discrepancy, Dispute, Evidence, Kind, Operation, Payer, Payin
 from caudal.payins.rows import SQL, deposit_of, discrepancy_of, dispute_of, evidence_of, operation_of, payin_of
 from caudal.vault import INSTRUMENTS, InstrumentRecord
-
-T = TypeVar("T")
 
 LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 FAR_OFF: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -42,13 +40,6 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def narrows(self) -> bool:
         """Whether it may leave few of many rows. A range of time does not: it is a range of the index."""
         return any(value is not None for value in self.columns().values())
-
-
-class Looked(NamedTuple, Generic[T]):
-    """Rows of a page, and the last place that was looked at when there may be more behind it."""
-
-    rows: Sequence[T]
-    looked: Place | None
 
 
 class Numbered(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from caudal import ledger
-from caudal.contracts.pages import Page, Place, cursor_of, page_of
+from caudal.contracts.pages import Looked, Page, Place, cursor_of, page_of
 from caudal.kernel import ids
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid
@@ -28,8 +28,6 @@ _SHOWN: Final = {
     ledger.Purpose.DISPUTED: "disputed",
     ledger.Purpose.UNAPPLIED: "unapplied",
 }
-_FIRST: Final = UUID(int=0)
-_LAST: Final = UUID(int=2**128 - 1)
 _EXPORT_PAGE: Final = 1000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOCKS_DIFFER: Final = timedelta(minutes=5)  # of the process that made the id, and of the database
@@ -114,7 +112,10 @@ _KNOWN: Final = {"currency": Known(values=CURRENCIES, code="unknown_currency")}
 
 
 class BalanceTransactionList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of the statement, newest first."""
+    """A page of the statement, newest first.
+
+    With filters a page may hold fewer than `limit`, or none, though `has_more`: so much was looked at.
+    """
 
     data: list[BalanceTransactionBody]
     has_more: bool
@@ -169,12 +170,12 @@ async def _page(
 ) -> Page[BalanceTransaction]:
     limit = asked.limit + 1
     if asked.before is not None:
-        after = cursor_of(asked.before, "before") or (store.LONG_AGO, _FIRST)
-        rows = await store.transactions_after(context, caller.shard, caller.book, after, narrow, limit)
-        return page_of(rows, asked.limit, _place, backwards=True)
-    before = cursor_of(asked.after) or (store.FAR_OFF, _LAST)
-    rows = await store.transactions_before(context, caller.shard, caller.book, before, narrow, limit)
-    return page_of(rows, asked.limit, _place, first=asked.after is None)
+        after = cursor_of(asked.before, "before") or (store.LONG_AGO, store.FIRST)
+        newer = await store.transactions_after(context, caller.shard, caller.book, after, narrow, limit)
+        return page_of(newer.rows, asked.limit, _place, backwards=True, looked=newer.looked)
+    before = cursor_of(asked.after) or (store.FAR_OFF, store.LAST)
+    found = await store.transactions_before(context, caller.shard, caller.book, before, narrow, limit)
+    return page_of(found.rows, asked.limit, _place, first=asked.after is None, looked=found.looked)
 
 
 def _place(line: BalanceTransaction) -> Place:
@@ -186,19 +187,19 @@ async def _export(context: Context, caller: Caller, asked: BalanceTransactionQue
     if asked.before is not None:
         raise _wrong("?before", "contradiction", "a CSV has every line; before does not go with it")
 
-    async def page_before(before: Place) -> list[BalanceTransaction]:
+    async def page_before(before: Place) -> Looked[BalanceTransaction]:
         return await store.transactions_before(context, caller.shard, caller.book, before, narrow, _EXPORT_PAGE)
 
-    async def more(page: list[BalanceTransaction]) -> AsyncIterator[list[BalanceTransaction]]:
-        while len(page) == _EXPORT_PAGE:
-            page = await page_before(_place(page[-1]))
-            yield page
+    async def more(page: Looked[BalanceTransaction]) -> AsyncIterator[Sequence[BalanceTransaction]]:
+        while (last := _place(page.rows[-1]) if len(page.rows) == _EXPORT_PAGE else page.looked) is not None:
+            page = await page_before(last)
+            yield page.rows
 
-    first = await page_before(cursor_of(asked.after) or (store.FAR_OFF, _LAST))
+    first = await page_before(cursor_of(asked.after) or (store.FAR_OFF, store.LAST))
     return Response(
         content_type=statement.CONTENT_TYPE,
         headers=((b"content-disposition", b'attachment; filename="balance_transactions.csv"'),),
-        stream=statement.pages(first, more(first)),
+        stream=statement.pages(first.rows, more(first)),
     )
 
 

@@ -46,18 +46,31 @@ select id, book, created_at, kind, currency, gross_minor, fee_minor, net_minor, 
     available_on
 from balance_transaction
 where shard = %(shard)s and book = %(book)s and (created_at, id) < (%(before_at)s, %(before_id)s::uuid)
-    and created_at >= %(since)s
+    and (created_at, id) >= (%(end_at)s, %(end_id)s::uuid)
     and (%(kind)s::text is null or kind = %(kind)s::text)
     and (%(currency)s::text is null or currency = %(currency)s::text)
     and (%(payin)s::uuid is null or payin = %(payin)s::uuid)
 order by created_at desc, id desc limit %(limit)s
+
+-- name: transactions_looked_before
+-- Where a page ends that looks at so many: the place, if there is more behind it.
+select created_at, id from balance_transaction
+where shard = %(shard)s and book = %(book)s and (created_at, id) < (%(before_at)s, %(before_id)s::uuid)
+    and (created_at, id) >= (%(end_at)s, %(end_id)s::uuid)
+order by created_at desc, id desc offset %(looked_at)s - 1 limit 1
+
+-- name: transactions_looked_after
+select created_at, id from balance_transaction
+where shard = %(shard)s and book = %(book)s and (created_at, id) > (%(after_at)s, %(after_id)s::uuid)
+    and (created_at, id) <= (%(end_at)s, %(end_id)s::uuid) and created_at >= %(since)s
+order by created_at, id offset %(looked_at)s - 1 limit 1
 
 -- name: transactions_after
 select id, book, created_at, kind, currency, gross_minor, fee_minor, net_minor, subject, subject_kind, payin,
     available_on
 from balance_transaction
 where shard = %(shard)s and book = %(book)s and (created_at, id) > (%(after_at)s, %(after_id)s::uuid)
-    and created_at >= %(since)s and created_at < %(until)s
+    and (created_at, id) <= (%(end_at)s, %(end_id)s::uuid) and created_at >= %(since)s
     and (%(kind)s::text is null or kind = %(kind)s::text)
     and (%(currency)s::text is null or currency = %(currency)s::text)
     and (%(payin)s::uuid is null or payin = %(payin)s::uuid)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
 from caudal.kernel.money import CURRENCIES
@@ -47,7 +47,9 @@ def _weighted(part: str) -> tuple[str, float]:
     return name, float(weight) if _WEIGHT.fullmatch(weight) else 0.0
 
 
-async def pages(first: list[BalanceTransaction], more: AsyncIterator[list[BalanceTransaction]]) -> AsyncIterator[bytes]:
+async def pages(
+    first: Sequence[BalanceTransaction], more: AsyncIterator[Sequence[BalanceTransaction]]
+) -> AsyncIterator[bytes]:
     """The header with the first page, then page after page."""
     yield _lines([COLUMNS]) + _lines(map(cells, first))
     async for page in more:

@@ -64,7 +64,7 @@ async def endpoints_for(context: Context, shard: int, book: int, type: str) -> l
 
 
 async def deliveries_before(
-    context: Context, shard: int, endpoint: UUID, before: Place, narrow: Filter, limit: int
+    context: Context, shard: int, endpoint: Endpoint, before: Place, narrow: Filter, limit: int
 ) -> list[Delivery]:
     """One page, newest event first."""
     parameters = _narrowed(shard, endpoint, before, narrow, limit)
@@ -72,17 +72,18 @@ async def deliveries_before(
 
 
 async def deliveries_after(
-    context: Context, shard: int, endpoint: UUID, after: Place, narrow: Filter, limit: int
+    context: Context, shard: int, endpoint: Endpoint, after: Place, narrow: Filter, limit: int
 ) -> list[Delivery]:
     """One page back towards the newest, in the same order."""
     rows = await context.named_rows(SQL["deliveries_after"], _narrowed(shard, endpoint, after, narrow, limit))
     return [delivery_of(row) for row in reversed(rows)]
 
 
-def _narrowed(shard: int, endpoint: UUID, place: Place, narrow: Filter, limit: int) -> dict[str, Any]:
+def _narrowed(shard: int, endpoint: Endpoint, place: Place, narrow: Filter, limit: int) -> dict[str, Any]:
     return {
         "shard": shard,
-        "endpoint": endpoint,
+        "book": endpoint.book,
+        "endpoint": endpoint.id,
         "place_at": place[0],
         "place_id": place[1],
         "limit": limit,

@@ -77,8 +77,8 @@ async def list_(context: Context, request: Request) -> Response:
         asked.after,
         asked.before,
         lambda delivery: (delivery.event_at, delivery.id),
-        lambda place, limit: store.deliveries_before(context, caller.shard, endpoint.id, place, narrow, limit),
-        lambda place, limit: store.deliveries_after(context, caller.shard, endpoint.id, place, narrow, limit),
+        lambda place, limit: store.deliveries_before(context, caller.shard, endpoint, place, narrow, limit),
+        lambda place, limit: store.deliveries_after(context, caller.shard, endpoint, place, narrow, limit),
     )
     data = [delivery_body(delivery) for delivery in found.rows]
     return ok(DeliveryList(data=data, has_more=found.has_more, next=found.next, previous=found.previous))

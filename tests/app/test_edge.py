@@ -36,6 +36,7 @@ NOT_HTTP = [
     b"POST /v1/payins HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     b"POST /v1/payins HTTP/1.1\r\nHost: x\r\nContent-Length: \r\n\r\n",
     b"POST /v1/payins HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999999\r\n\r\n",
+    b"POST /v1/payins HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
     b"POST /v1/payins HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
     b"POST /v1/payins HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     b"POST /v1/payins HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -108,6 +109,35 @@ async def test_a_head_that_is_too_large_is_refused(edge: Edge) -> None:
             assert (answer.headers["connection"], await caller.rest()) == ("close", b"")
             caller.leave()
             await asyncio.gather(sending, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization",
+        "Idempotency-Key",
+        "Content-Type",
+        "Caudal-Signature",
+        "Request-Timeout-Ms",
+        "Host",
+        "Request-Id",
+    ],
+)
+async def test_a_header_that_is_one_thing_comes_once(edge: Edge, ana: Api, name: str) -> None:
+    twice = b"%b: 1\r\n%b: 1" % (name.lower().encode(), name.upper().encode())
+    answer, rest = await edge.ask(creating(ana, twice) + BODY)
+    assert (answer.status, answer.json["code"], rest) == (400, "malformed_http", b"")
+    assert [(error["field"], error["code"]) for error in answer.json["errors"]] == [(name, "repeated")]
+
+
+async def test_lines_of_one_name_are_one_list_and_all_are_counted(edge: Edge, ana: Api) -> None:
+    key = b"Authorization: Bearer " + ana.key.encode()
+    head = b"GET /v1/balance_transactions HTTP/1.1\r\n%b\r\nAccept: text/csv\r\nAccept: image/png\r\n" % key
+    answer, _ = await edge.ask(head + b"Connection: close\r\n\r\n")
+    assert (answer.status, answer.headers["content-type"].split(";")[0]) == (200, "text/csv")
+    for many, status in ((96, 200), (99, 431)):
+        answer, _ = await edge.ask(head + b"X: y\r\n" * many + b"Connection: close\r\n\r\n")
+        assert answer.status == status
 
 
 async def test_a_head_that_is_just_not_too_large_is_read(edge: Edge) -> None:

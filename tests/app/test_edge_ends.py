@@ -209,6 +209,17 @@ async def test_who_never_reads_its_answer_loses_its_connection(
     assert parts
 
 
+async def test_an_answer_that_breaks_off_for_who_does_not_read_ends_its_connection(
+    edge: Edge, parts: list[bytes]
+) -> None:
+    parts += [b"x" * 100_000] * 500
+    await edge.call(LIVE)
+    await until(lambda: len(parts) < 500)
+    parts[:] = [b"broken"]
+    edge.only.resume_writing()  # a little was taken up, and then nothing more is
+    await until(lambda: not edge.state.connections and not edge.state.tasks)
+
+
 # The end of the process
 
 

@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 
 from caudal.app.edge.exchange import Exchange, bytes_of, head_of, size_of, target_of
 from caudal.app.web import Opened, Web, named, refused
-from caudal.kernel.errors import CaudalError, Fault, Invalid, Refused, Retry
+from caudal.kernel.errors import CaudalError, Fault, FieldError, Invalid, Refused, Retry
 from caudal.kernel.http import Response
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,19 @@ LOOK_S: Final = 1.0  # how exactly these times are kept
 _FRAMES: Final = 8  # bytes on the wire for one of a chunked body, at most
 _MALFORMED: Final = "the request cannot be read; the connection ends"
 _TOO_LARGE: Final = f"at most {HEADERS_MAX} headers and {HEAD_MAX} bytes"
+_SINGLE: Final = {
+    name.lower().encode(): name
+    for name in (
+        "Authorization",
+        "Caudal-Signature",
+        "Caudal-Version",
+        "Content-Type",
+        "Host",
+        "Idempotency-Key",
+        "Request-Id",
+        "Request-Timeout-Ms",
+    )
+}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -67,6 +80,8 @@ class EdgeProtocol(asyncio.Protocol):
         self._taken_up: asyncio.Future[None] | None = None
         self._receiving = self._deaf = self._gone = self._paused = False
         self._url, self._headers = b"", dict[bytes, bytes]()
+        self._repeated: str | None = None  # a header of which only one means anything
+        self._more = 0  # lines of headers beyond the first of each name
         self._chunk = self._came = self._before = self._came_max = 0
 
     # The connection
@@ -176,20 +191,38 @@ class EdgeProtocol(asyncio.Protocol):
             raise _Deaf
         self._receiving = True
         self._url, self._headers = b"", {}
+        self._more, self._repeated = 0, None
         self._came, self._before, self._came_max = 0, self._chunk, HEAD_MAX
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+        name, headers = name.lower(), self._headers
+        if name in headers:
+            value = self._again(name, value)
+        headers[name] = value
+
+    def _again(self, name: bytes, value: bytes) -> bytes:
+        """Lines of one name are one list (RFC 9110, 5.3), unless their meaning is a single thing."""
+        self._more += 1
+        if self._more > HEADERS_MAX:
+            self._refuse(Refused("head_too_large", _TOO_LARGE))
+            raise _Deaf
+        if name in _SINGLE:
+            self._repeated = self._repeated or _SINGLE[name]
+        return self._headers[name] + b", " + value
 
     def on_headers_complete(self) -> None:
         headers, self._headers = self._headers, {}  # trailers are nobody's
-        if len(headers) > HEADERS_MAX or (
+        if len(headers) + self._more > HEADERS_MAX or (
             self._came + self._chunk > HEAD_MAX and size_of(self._url, headers) > HEAD_MAX
         ):
             self._refuse(Refused("head_too_large", _TOO_LARGE))
+            raise _Deaf
+        if self._repeated is not None:
+            error = FieldError(field=self._repeated, code="repeated", detail="this header comes once")
+            self._refuse(Invalid("malformed_http", f"the header {self._repeated} comes twice", errors=(error,)))
             raise _Deaf
         try:
             path, query = target_of(self._url)
@@ -284,7 +317,7 @@ class EdgeProtocol(asyncio.Protocol):
                 self._transport.write(bytes_of(exchange, response))
         except Exception:
             log.exception("an answer broke off", extra=named(exchange.opened.request))
-            self._transport.close()
+            self._transport.abort()  # who does not read would never let it be closed
             return
         self._task = None
         if not self._gone:

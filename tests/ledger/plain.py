@@ -157,7 +157,9 @@ def _beyond(m: Plain, t: Transfer, side: int, limit: int) -> bool:
 
 def _closed(m: Plain, t: Transfer, side: int) -> bool:
     sums = m.sides(t)[side]
-    return bool(sums and sums.flags & CLOSED and not t.flags & FACT and t.kind not in (Kind.VOID, Kind.EXPIRE))
+    closes = t.kind is Kind.POST and (m.pending(t) or t).flags >= CLOSING_DEBIT
+    asks = closes or not t.flags & FACT
+    return bool(sums and sums.flags & CLOSED and asks and t.kind not in (Kind.VOID, Kind.EXPIRE))
 
 
 _RUNGS: dict[Refusal, Callable[[Plain, Transfer, datetime], bool]] = {
@@ -170,12 +172,14 @@ _RUNGS: dict[Refusal, Callable[[Plain, Transfer, datetime], bool]] = {
     Refusal.EXISTS_WITH_DIFFERENT_AMOUNT: _other_amount,
     Refusal.EXISTS_WITH_DIFFERENT_CODE: _differs("code", ""),
     Refusal.EXISTS: lambda m, t, at: _old(m, t) is not None,
-    Refusal.FLAGS_ARE_MUTUALLY_EXCLUSIVE: lambda m, t, at: t.kind not in NEW and bool(t.flags & ~FACT),
-    Refusal.PENDING_ID_MUST_BE_ABSENT: lambda m, t, at: t.kind in NEW and t.pending_id is not None,
-    Refusal.PENDING_ID_MUST_BE_DIFFERENT: lambda m, t, at: t.pending_id == t.id,
+    Refusal.FLAGS_ARE_MUTUALLY_EXCLUSIVE: lambda m, t, at: (
+        bool(t.flags & ~FACT) if t.kind not in NEW else t.flags & FACT > 0 and t.flags >= CLOSING_DEBIT
+    ),
     Refusal.DEBIT_ACCOUNT_MUST_NOT_BE_ZERO: lambda m, t, at: t.kind in NEW and not t.debit_account,
     Refusal.CREDIT_ACCOUNT_MUST_NOT_BE_ZERO: lambda m, t, at: t.kind in NEW and not t.credit_account,
     Refusal.ACCOUNTS_MUST_BE_DIFFERENT: lambda m, t, at: t.kind in NEW and t.debit_account == t.credit_account,
+    Refusal.PENDING_ID_MUST_BE_ABSENT: lambda m, t, at: t.kind in NEW and t.pending_id is not None,
+    Refusal.PENDING_ID_MUST_BE_DIFFERENT: lambda m, t, at: t.pending_id == t.id,
     Refusal.TIMEOUT_RESERVED_FOR_PENDING_TRANSFER: lambda m, t, at: t.timeout_s > 0 and t.kind is not Kind.PENDING,
     Refusal.CLOSING_TRANSFER_MUST_BE_PENDING: lambda m, t, at: t.kind is Kind.DIRECT and t.flags >= CLOSING_DEBIT,
     Refusal.PENDING_TRANSFER_NOT_FOUND: lambda m, t, at: (
@@ -192,7 +196,9 @@ _RUNGS: dict[Refusal, Callable[[Plain, Transfer, datetime], bool]] = {
         t.kind not in NEW and t.code not in ("", (m.pending(t) or t).code)
     ),
     Refusal.EXCEEDS_PENDING_TRANSFER_AMOUNT: lambda m, t, at: (
-        t.kind is Kind.POST and m.amount(t) > (m.pending(t) or t).amount_minor
+        t.kind not in NEW
+        and not (t.kind is Kind.POST and t.amount_minor == AMOUNT_MAX)
+        and t.amount_minor > (m.pending(t) or t).amount_minor
     ),
     Refusal.PENDING_TRANSFER_HAS_DIFFERENT_AMOUNT: lambda m, t, at: (
         t.kind in (Kind.VOID, Kind.EXPIRE) and t.amount_minor not in (0, (m.pending(t) or t).amount_minor)

@@ -35,9 +35,9 @@ BEFORE = """
 """
 RUNGS = """
   linked   T90  A      B 1   direct  -   -          -               pay   linked_event_failed
+  transfer T90  A      B 1   direct  -   -          reserved        pay   reserved_flag
   transfer T0   A      B 1   direct  -   -          -               pay   id_must_not_be_zero
   transfer Tmax A      B 1   direct  -   -          -               pay   id_must_not_be_max
-  transfer T90  A      B 1   direct  -   -          reserved        pay   reserved_flag
   transfer T90  A      B -1  direct  -   -          -               pay   amount_out_of_range
   transfer T90  A      B 1   pending -   -1         -               pay   timeout_out_of_range
   transfer T1   A      B 10  pending -   -          -               pay   exists_with_different_kind
@@ -51,12 +51,12 @@ RUNGS = """
   transfer T1   A      B 10  direct  -   -          -               paid  exists_with_different_code
   transfer T1   A      B 10  direct  -   -          -               pay   exists
   transfer T90  -      - max post    T2  -          balancing_debit -     flags_are_mutually_exclusive
-  transfer T90  A      B 1   direct  T2  -          -               pay   pending_id_must_be_absent
-  transfer T90  -      - max post    -   -          -               -     pending_id_must_be_present
-  transfer T90  -      - max post    T90 -          -               -     pending_id_must_be_different
   transfer T90  -      B 1   direct  -   -          -               pay   debit_account_must_not_be_zero
   transfer T90  A      - 1   direct  -   -          -               pay   credit_account_must_not_be_zero
   transfer T90  A      A 1   direct  -   -          -               pay   accounts_must_be_different
+  transfer T90  A      B 1   direct  T2  -          -               pay   pending_id_must_be_absent
+  transfer T90  -      - max post    -   -          -               -     pending_id_must_be_present
+  transfer T90  -      - max post    T90 -          -               -     pending_id_must_be_different
   transfer T90  A      B 1   direct  -   9          -               pay   timeout_reserved_for_pending_transfer
   transfer T90  A      B 0   direct  -   -          closing_debit   pay   closing_transfer_must_be_pending
   transfer T90  A      B 1   direct  -   -          -               -     code_must_not_be_empty
@@ -111,3 +111,19 @@ def test_every_refusal_has_its_row_in_the_order_of_the_ladder() -> None:
 def test_the_page_about_money_tells_the_ladder_in_its_order() -> None:
     page = MONEY_PAGE.read_text("utf-8").partition("## Refusals")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE) == [refusal.value for refusal in Refusal]
+
+
+# More than one applies
+BOTH = """
+  transfer T0   A      B 1   direct  -   -          reserved             pay   reserved_flag
+  transfer T90  -      B 1   direct  T2  -          -                    pay   debit_account_must_not_be_zero
+  transfer T90  A      A 1   direct  T2  -          -                    pay   accounts_must_be_different
+  transfer T90  -      - 21  void    T2  -          -                    -     exceeds_pending_transfer_amount
+  transfer T90  -      B 1   pending -   -          fact+closing_debit   pay   flags_are_mutually_exclusive
+  transfer T90  A      B 1   pending -   -          fact+closing_credit  pay   flags_are_mutually_exclusive
+"""
+
+
+@pytest.mark.parametrize("line", BOTH.strip().splitlines(), ids=lambda line: line.split()[-1])
+def test_the_first_of_several_is_the_answer(line: str) -> None:
+    assert line.split()[-1] in _played(line)

@@ -153,6 +153,7 @@ def test_a_closed_account_takes_no_request_until_its_closing_is_voided() -> None
         transfer T6 - -  max  post    T1 - -                -      debit_account_already_closed
         transfer T7 - -  0    void    T1 - -                -      ok
         transfer T8 - -  max  post    T3 - -                -      debit_account_already_closed
+        transfer T8 - -  max  post    T3 - fact             -      debit_account_already_closed
         transfer T9 - -  0    void    T3 - -                -      ok
         balance  A  0/70   0/100  debits<=credits
         transfer T5 B A  5    direct  -  - -                pay    ok

@@ -15,10 +15,12 @@ from uuid import UUID
 from caudal.ledger.ladder import find_pending, refuse_form, refuse_repeated, refuse_resolution, refuse_shape
 from caudal.ledger.model import (
     AMOUNT_MAX,
+    BALANCING,
     BALANCING_CREDIT,
     BALANCING_DEBIT,
     BIGINT_MAX,
     CLOSED,
+    CLOSING,
     CLOSING_CREDIT,
     CLOSING_DEBIT,
     CREDIT,
@@ -40,8 +42,6 @@ from caudal.ledger.model import (
 
 # A working account: the counters change while the group is decided, and become an `Account` once, at its end.
 VERSION, DEBITS_PENDING, DEBITS_POSTED, CREDITS_PENDING, CREDITS_POSTED, FLAGS = range(6)
-_BALANCING: Final = BALANCING_DEBIT | BALANCING_CREDIT
-_CLOSING: Final = CLOSING_DEBIT | CLOSING_CREDIT
 _CURRENCY_BITS: Final = 0x3FF << 6
 _MODE_BIT: Final = 1 << 16
 _STATE_AFTER: Final = {
@@ -133,7 +133,7 @@ class _Group:
         if not flags & FACT and (debit[FLAGS] | credit[FLAGS]) & CLOSED:
             return _closed(debit)
         pending = transfer.kind is Kind.PENDING
-        amount = _balanced(transfer, debit, credit) if flags & _BALANCING else transfer.amount_minor
+        amount = _balanced(transfer, debit, credit) if flags & BALANCING else transfer.amount_minor
         refusal = _refuse_overflow(amount, debit, credit, pending=pending)
         if refusal is not None:
             return refusal
@@ -202,10 +202,12 @@ class _Group:
         assert debit is not None and credit is not None
         kind, posted = transfer.kind, 0
         if kind is Kind.POST:
-            if not transfer.flags & FACT and (debit[FLAGS] | credit[FLAGS]) & CLOSED:
+            # Posting what closes would leave nothing whose voiding could open again, for a fact as well.
+            asks = not transfer.flags & FACT or found.flags & CLOSING
+            if asks and (debit[FLAGS] | credit[FLAGS]) & CLOSED:
                 return _closed(debit)
             posted = found.amount_minor if transfer.amount_minor == AMOUNT_MAX else transfer.amount_minor
-        elif found.flags & _CLOSING:
+        elif found.flags & CLOSING:
             debit[FLAGS] &= ~(CLOSED if found.flags & CLOSING_DEBIT else 0)
             credit[FLAGS] &= ~(CLOSED if found.flags & CLOSING_CREDIT else 0)
         debit[DEBITS_PENDING] -= found.amount_minor

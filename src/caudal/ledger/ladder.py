@@ -12,11 +12,9 @@ from uuid import UUID
 
 from caudal.ledger.model import (
     AMOUNT_MAX,
-    BALANCING_CREDIT,
-    BALANCING_DEBIT,
+    BALANCING,
     BIGINT_MAX,
-    CLOSING_CREDIT,
-    CLOSING_DEBIT,
+    CLOSING,
     FACT,
     Kind,
     PendingState,
@@ -27,9 +25,7 @@ from caudal.ledger.model import (
 
 _ID_MAX: Final = 2**128 - 1
 _TIMEOUT_MAX_S: Final = 2**31 - 1
-_BALANCING: Final = BALANCING_DEBIT | BALANCING_CREDIT
-_CLOSING: Final = CLOSING_DEBIT | CLOSING_CREDIT
-_ALL_FLAGS: Final = FACT | _BALANCING | _CLOSING
+_ALL_FLAGS: Final = FACT | BALANCING | CLOSING
 _RESOLVED: Final = {
     PendingState.POSTED: Refusal.PENDING_TRANSFER_ALREADY_POSTED,
     PendingState.VOIDED: Refusal.PENDING_TRANSFER_ALREADY_VOIDED,
@@ -59,10 +55,10 @@ def resolves(kind: Kind) -> bool:
 
 def refuse_shape(transfer: Transfer) -> Refusal | None:
     """What no state of the ledger could make right and no repetition excuses."""
-    if not 0 < transfer.id.int < _ID_MAX:
-        return Refusal.ID_MUST_NOT_BE_MAX if transfer.id.int else Refusal.ID_MUST_NOT_BE_ZERO
     if transfer.flags & ~_ALL_FLAGS:
         return Refusal.RESERVED_FLAG
+    if not 0 < transfer.id.int < _ID_MAX:
+        return Refusal.ID_MUST_NOT_BE_MAX if transfer.id.int else Refusal.ID_MUST_NOT_BE_ZERO
     if not 0 <= transfer.amount_minor <= BIGINT_MAX:
         return Refusal.AMOUNT_OUT_OF_RANGE
     if not 0 <= transfer.timeout_s <= _TIMEOUT_MAX_S:
@@ -89,7 +85,7 @@ def _allowed(asked: Transfer, placeholder: int, old: int) -> tuple[int, ...]:
 
 
 def _amount_differs(asked: Transfer, old: Transfer, pending: PendingTransfer | None) -> bool:
-    if asked.flags & _BALANCING:  # asked for at most this much
+    if asked.flags & BALANCING:  # asked for at most this much
         return old.amount_minor > asked.amount_minor
     if asked.kind is Kind.POST and asked.amount_minor == AMOUNT_MAX:
         return pending is not None and old.amount_minor != pending.amount_minor
@@ -102,20 +98,22 @@ def refuse_form(transfer: Transfer) -> Refusal | None:
     """Fields that contradict each other."""
     kind = transfer.kind
     if kind is Kind.DIRECT or kind is Kind.PENDING:
-        if transfer.pending_id is not None:
-            return Refusal.PENDING_ID_MUST_BE_ABSENT
+        if transfer.flags & CLOSING and transfer.flags & FACT:
+            return Refusal.FLAGS_ARE_MUTUALLY_EXCLUSIVE  # who closes asks: a fact would meet no closed account
         if transfer.debit_account == 0:
             return Refusal.DEBIT_ACCOUNT_MUST_NOT_BE_ZERO
         if transfer.credit_account == 0:
             return Refusal.CREDIT_ACCOUNT_MUST_NOT_BE_ZERO
         if transfer.debit_account == transfer.credit_account:
             return Refusal.ACCOUNTS_MUST_BE_DIFFERENT
+        if transfer.pending_id is not None:
+            return Refusal.PENDING_ID_MUST_BE_ABSENT
         if transfer.timeout_s and kind is Kind.DIRECT:
             return Refusal.TIMEOUT_RESERVED_FOR_PENDING_TRANSFER
-        if transfer.flags & _CLOSING and kind is Kind.DIRECT:
+        if transfer.flags & CLOSING and kind is Kind.DIRECT:
             return Refusal.CLOSING_TRANSFER_MUST_BE_PENDING
         return None if transfer.code else Refusal.CODE_MUST_NOT_BE_EMPTY
-    if transfer.flags & (_BALANCING | _CLOSING):
+    if transfer.flags & (BALANCING | CLOSING):
         return Refusal.FLAGS_ARE_MUTUALLY_EXCLUSIVE
     if transfer.pending_id is None:
         return Refusal.PENDING_ID_MUST_BE_PRESENT
@@ -132,10 +130,10 @@ def refuse_resolution(transfer: Transfer, pending: PendingTransfer, at: datetime
         return Refusal.PENDING_TRANSFER_HAS_DIFFERENT_CREDIT_ACCOUNT
     if transfer.code not in ("", pending.code):
         return Refusal.PENDING_TRANSFER_HAS_DIFFERENT_CODE
-    if transfer.kind is Kind.POST:
-        if pending.amount_minor < transfer.amount_minor != AMOUNT_MAX:
-            return Refusal.EXCEEDS_PENDING_TRANSFER_AMOUNT
-    elif transfer.amount_minor not in (0, pending.amount_minor):
+    posts_all = transfer.kind is Kind.POST and transfer.amount_minor == AMOUNT_MAX
+    if transfer.amount_minor > pending.amount_minor and not posts_all:
+        return Refusal.EXCEEDS_PENDING_TRANSFER_AMOUNT
+    if transfer.kind is not Kind.POST and transfer.amount_minor not in (0, pending.amount_minor):
         return Refusal.PENDING_TRANSFER_HAS_DIFFERENT_AMOUNT
     if pending.state is not PendingState.OPEN:
         return _RESOLVED[pending.state]

@@ -28,6 +28,8 @@ BALANCING_DEBIT: Final = 2
 BALANCING_CREDIT: Final = 4
 CLOSING_DEBIT: Final = 8
 CLOSING_CREDIT: Final = 16
+BALANCING: Final = BALANCING_DEBIT | BALANCING_CREDIT
+CLOSING: Final = CLOSING_DEBIT | CLOSING_CREDIT
 
 DEBIT: Final = 1
 CREDIT: Final = -1
@@ -141,9 +143,9 @@ class Refusal(Enum):
     """Why a transfer is not booked, in the order in which it is checked: the first that applies is the answer."""
 
     LINKED_EVENT_FAILED = "linked_event_failed"
+    RESERVED_FLAG = "reserved_flag"
     ID_MUST_NOT_BE_ZERO = "id_must_not_be_zero"
     ID_MUST_NOT_BE_MAX = "id_must_not_be_max"
-    RESERVED_FLAG = "reserved_flag"
     AMOUNT_OUT_OF_RANGE = "amount_out_of_range"
     TIMEOUT_OUT_OF_RANGE = "timeout_out_of_range"
     EXISTS_WITH_DIFFERENT_KIND = "exists_with_different_kind"
@@ -157,12 +159,12 @@ class Refusal(Enum):
     EXISTS_WITH_DIFFERENT_CODE = "exists_with_different_code"
     EXISTS = "exists"
     FLAGS_ARE_MUTUALLY_EXCLUSIVE = "flags_are_mutually_exclusive"
-    PENDING_ID_MUST_BE_ABSENT = "pending_id_must_be_absent"
-    PENDING_ID_MUST_BE_PRESENT = "pending_id_must_be_present"
-    PENDING_ID_MUST_BE_DIFFERENT = "pending_id_must_be_different"
     DEBIT_ACCOUNT_MUST_NOT_BE_ZERO = "debit_account_must_not_be_zero"
     CREDIT_ACCOUNT_MUST_NOT_BE_ZERO = "credit_account_must_not_be_zero"
     ACCOUNTS_MUST_BE_DIFFERENT = "accounts_must_be_different"
+    PENDING_ID_MUST_BE_ABSENT = "pending_id_must_be_absent"
+    PENDING_ID_MUST_BE_PRESENT = "pending_id_must_be_present"
+    PENDING_ID_MUST_BE_DIFFERENT = "pending_id_must_be_different"
     TIMEOUT_RESERVED_FOR_PENDING_TRANSFER = "timeout_reserved_for_pending_transfer"
     CLOSING_TRANSFER_MUST_BE_PENDING = "closing_transfer_must_be_pending"
     CODE_MUST_NOT_BE_EMPTY = "code_must_not_be_empty"

@@ -192,9 +192,11 @@ async def _against_sandbox(connection: Connection, settings: Settings, console: 
     payments = {row[0]: list(row[1:]) for row in await _rows(connection, SQL["payins_for_provider"], {})}
     said: dict[str, list[Any]] = {}
     async for entry in _statement(settings, "/v1/provider/statement"):
-        said[entry["key"]] = [entry[name] for name in ("account", "currency", "captured", "refunded", "disputed")]
-    # What never came to be there, and took nothing here, is no difference.
-    mine = {key: row for key, row in payments.items() if key in said or row[2]}
+        said[entry["key"]] = [
+            entry[name] for name in ("account", "currency", "held", "captured", "refunded", "disputed")
+        ]
+    # What never came to be there, and neither holds nor took anything here, is no difference.
+    mine = {key: row for key, row in payments.items() if key in said or row[2] or row[3]}
     return wrong + _compared(console, "provider", mine, said)
 
 

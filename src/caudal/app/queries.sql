@@ -118,9 +118,12 @@ from payin_operation o join payin p on p.shard = o.shard and p.id = o.payin
 where o.kind = 'refund' and o.status = 'succeeded' and p.deposit_number is not null and o.book %% 2 = 0
 
 -- name: payins_for_provider
--- What a provider has taken and given back for each payin, money for a payin that had ended included, and what of it is
--- disputed or was lost to its payer.
+-- What a provider holds, has taken and has given back for each payin, money for a payin that had ended included, and what
+-- of it is disputed or was lost to its payer. A payin that ended holds nothing, and after its final capture none does.
 select replace(p.id::text, '-', ''), (p.book / 2)::text, p.currency,
+    case when p.status not in ('authorized', 'paid') or p.authorized_minor <= p.captured_minor then 0
+        when coalesce((convert_from(p.detail, 'UTF8')::jsonb -> 'closed')::boolean, false) then 0
+        else p.authorized_minor - p.captured_minor end,
     p.received_minor + coalesce(d.amount_minor, 0),
     coalesce(o.refunded, 0) + coalesce(d.returned_minor, 0), p.disputed_minor
 from payin p

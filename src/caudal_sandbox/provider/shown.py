@@ -80,7 +80,7 @@ def dispute(shown: Dispute) -> dict[str, Any]:
 
 
 def statement_line(shown: Payment) -> dict[str, Any]:
-    """Show a payment in the statement."""
+    """Show a payment in the statement. `held` is what of the authorization still holds the payer's money."""
     return {
         "key": shown.key,
         "method": shown.method,
@@ -88,6 +88,7 @@ def statement_line(shown: Payment) -> dict[str, Any]:
         "currency": shown.currency,
         "status": shown.status,
         "authorized": shown.authorized_minor,
+        "held": 0 if shown.released else max(shown.authorized_minor - shown.captured_minor, 0),
         "captured": shown.captured_minor,
         "refunded": shown.refunded_minor,
         "disputed": shown.disputed_minor,

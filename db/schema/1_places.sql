@@ -8,7 +8,7 @@ create table placement (
     constraint placement_merchant_once unique (merchant)
 );
 
--- What arrives without saying whose it is: API keys, prefixes of CLABEs. Written before use.
+-- What arrives without saying whose it is: kinds `api_key` and `operator`. Written before use.
 create table directory (
     kind text not null,
     digest bytea not null,

@@ -46,6 +46,7 @@ class Loop:
         self._acknowledged = requests.scenario.acknowledged
         self._id_prefix = requests.scenario.id_prefix.encode()
         self._outcomes = requests.scenario.outcomes
+        self._counted = requests.scenario.counted
         self.promised: Callable[[int, bytes], None] | None = None
         """Who else hears of an acknowledgement: the request's number, and its answer."""
         self._opened_ns = self._closed_ns = _NEVER_NS
@@ -112,12 +113,15 @@ class Loop:
         if found < 0 or len(digits) != ID_DIGITS:
             tally.malformed += 1
             return
-        if self._outcomes is not None and not self._hoped_for(buffer, response, digits_start):
+        outcome = _outcome(buffer, digits_start) if self._outcomes is not None else None
+        if self._outcomes is not None and outcome not in self._outcomes:
+            tally.refuse(response.status, buffer[response.body_start : response.end])
             return
+        tally.submitting += outcome == b"submitting"
         tally.acknowledge(connection.number, digits)
         if self.promised is not None:
             self.promised(connection.number, buffer)
-        if in_window:
+        if in_window and (self._counted is None or outcome in self._counted):
             tally.window_acknowledged += 1
             connection.acknowledged += 1
         if not self.by_schedule:
@@ -125,16 +129,6 @@ class Loop:
                 connection.histogram.record(now_ns - connection.since_ns)
         elif self._opened_ns <= connection.since_ns < self._closed_ns:
             connection.histogram.record(now_ns - connection.since_ns)
-
-    def _hoped_for(self, buffer: bytes, response: Response, id_start: int) -> bool:
-        """Whether the object's `status`, which stands behind its id, is as hoped for; counted as refused if not."""
-        start = buffer.find(_STATUS, id_start) + len(_STATUS)
-        outcome = buffer[start : buffer.find(b'"', start)]
-        if self._outcomes is not None and outcome not in self._outcomes:
-            self.tally.refuse(response.status, buffer[response.body_start : response.end])
-            return False
-        self.tally.submitting += outcome == b"submitting"
-        return True
 
     def broken(self, connection: Connection, malformed: bool) -> None:
         """Count what was in flight as unknown, and take the seat again."""
@@ -177,6 +171,12 @@ class Loop:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _outcome(buffer: bytes, id_start: int) -> bytes:
+    """The object's `status`, which stands behind its id."""
+    start = buffer.find(_STATUS, id_start) + len(_STATUS)
+    return buffer[start : buffer.find(b'"', start)]
 
 
 class ClosedLoop(Loop):

@@ -34,6 +34,8 @@ class Scenario:
     """What the id of the promised object begins with, up to its 32 hexadecimal digits."""
     outcomes: frozenset[bytes] | None = None
     """The object's own `status` in answers that are as hoped for; None: it is not looked at."""
+    counted: frozenset[bytes] | None = None
+    """Those of them that `rate` counts; None: all. The others are acknowledged, and looked for, all the same."""
     through_provider: bool = False
     """What is acknowledged stands in the sandbox's books too, and is looked for there."""
     whole_flows: bool = False
@@ -61,6 +63,7 @@ CARD_CAPTURED = Scenario(
     acknowledged=frozenset({201}),
     id_prefix="payin_",
     outcomes=frozenset({b"paid", b"submitting"}),
+    counted=frozenset({b"paid"}),
     through_provider=True,
 )
 MIXED = Scenario(

@@ -1,6 +1,7 @@
 """Both loops against a server that stalls, refuses, hangs up and talks nonsense."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -91,6 +92,22 @@ async def test_a_payment_that_was_declined_is_no_acknowledgement_and_one_under_w
         await drive(loop, 1, 0.1)
     assert (loop.tally.refused_by_status, loop.tally.submitting) == ({201: 1}, 1)
     assert loop.tally.acknowledged == len(fake.payins) - 1
+
+
+async def test_what_is_captured_is_the_rate_and_what_is_under_way_is_only_acknowledged() -> None:
+    outcomes = itertools.cycle(["submitting", "paid", "paid"])
+
+    async def answer(fake: FakeCaudal, asked: Asked) -> bytes:
+        return http(CREATED, {"id": f"payin_{fake.book(asked).hex}", "object": "payin", "status": next(outcomes)})
+
+    async with running(FakeCaudal(answer)) as fake:
+        target = Target.of(fake.url)
+        loop = ClosedLoop(target, Requests(CARD_CAPTURED, target, ["sk_test_ana"], instruments=[["instr_1"]]))
+        await drive(loop, 1, 0.1)
+    assert loop.tally.acknowledged == len(fake.payins) > 10
+    assert loop.tally.submitting == -(-loop.tally.acknowledged // 3)
+    # The last answer may have come when the window was over.
+    assert loop.tally.window_acknowledged in (paid := loop.tally.acknowledged - loop.tally.submitting, paid - 1)
 
 
 async def test_a_starved_connection_shows() -> None:

@@ -1,4 +1,4 @@
-"""What a provider says of a payment, for every status of its payin: the table of docs/money.md, executed.
+"""What a provider says of a payment, for every status of its payin: one table, executed.
 
 =        nothing new
 status   what the payin becomes

@@ -7,6 +7,7 @@ as it is.
 
 from collections import defaultdict
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 from uuid import UUID
@@ -258,6 +259,7 @@ def release_id(book: int, day: date) -> bytes:
     return (book << 80 | 0x8 << 76 | MXN << 64 | 0b10 << 62 | (day - _EPOCH.date()).days).to_bytes(16, "big")
 
 
+@lru_cache(maxsize=1 << 14)  # a moment's time is that of many payins, and days later of their ends
 def instant(at: datetime) -> str:
     """RFC 3339 in UTC with microseconds, which PostgreSQL reads too."""
     return at.isoformat(timespec="microseconds")[:-6] + "Z"

@@ -60,6 +60,7 @@ async def check(settings: Settings, *, replay: bool, against_sandbox: bool) -> i
     """Checks everything and prints what is wrong; the exit status."""
     console, wrong = Console(highlight=False), 0
     connection: Connection = await psycopg.AsyncConnection.connect(settings.database_url or "", autocommit=True)
+    connection.prepare_threshold = None  # a plan for any range might read a whole table for each
     async with connection:
         await connection.execute("set timezone = 'UTC'")
         for (shard,) in await _rows(connection, SQL["shards"], {}):

@@ -17,7 +17,10 @@ MX  BOXW310820HXXRXN09    wrong   CURP, a state that there is not
 MX  BOXW310820HNERXN0     wrong   CURP, too short
 MX  GODE561231GR8         right   RFC of a person
 MX  MAB9307148T4          right   RFC of a company
-MX  COMG600703MD2         wrong   RFC, check digit
+MX  COMG600703MD2         right   RFC, as the SAT gave it out, with a wrong check digit
+MX  XAXX010101000         right   RFC of the general public
+MX  XEXX010101000         right   RFC of foreigners
+MX  GODE561231!R8         wrong   RFC, a character that there is not
 MX  GODE561331GR8         wrong   RFC, month 13
 MX  GODE561231            wrong   RFC without homoclave
 MX  X                     wrong   neither

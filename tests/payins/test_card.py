@@ -144,6 +144,13 @@ async def test_what_is_wrong_is_refused_with_its_field_and_nothing_is_written(
     assert desk.orders == [] and await rows(context, "select count(*) from payin") == [(0,)]
 
 
+async def test_a_number_does_not_say_whether_its_card_is_a_debit_card(ana: Merchant, desk: Desk) -> None:
+    payin = await ana.card(instrument={"id": await ana.instrument(), "brand": "visa_debit"})
+    assert (payin["status"], payin["instrument"]["brand"]) == ("paid", "visa")
+    other = await ana.ask("card", instrument={"id": await ana.instrument(), "brand": "mastercard_debit"})
+    assert other.fields == {"/instrument/brand": "contradiction"}
+
+
 async def test_near_names_of_brands_are_told(ana: Merchant, desk: Desk) -> None:
     answered = await ana.ask("card", instrument={"id": await ana.instrument(), "brand": "viza"})
     assert "did you mean visa?" in answered.json["errors"][0]["detail"]
@@ -153,10 +160,13 @@ async def test_an_expired_card_is_refused_by_the_books_own_clock(ana: Merchant, 
     today = datetime.now(UTC)
     instrument = {"id": await ana.instrument(expiry_month=today.month, expiry_year=today.year)}
     assert (await ana.ask("card", instrument=instrument)).status == 201, "to the end of its month"
-    await ana.advance(32 * DAY_S)
+    begins = datetime(today.year + today.month // 12, today.month % 12 + 1, 1, tzinfo=UTC)
+    await ana.advance(int((begins - today).total_seconds()) + 11 * 3600)
+    assert (await ana.ask("card", instrument=instrument)).status == 201, "it is still that month, far in the west"
+    await ana.advance(2 * 3600)
     answered = await ana.ask("card", instrument=instrument)
     assert (answered.status, answered.fields) == (422, {"/instrument/id": "expired_card"})
-    assert len(desk.orders) == 1
+    assert len(desk.orders) == 2
 
 
 async def test_a_brand_that_the_country_does_not_take_is_refused(

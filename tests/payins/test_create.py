@@ -9,6 +9,7 @@ from typing import Any
 
 from caudal.connectors import spei
 from caudal.kernel.context import Context
+from tests.conftest import settings_of
 from tests.payins.books import assert_in_order, rows
 from tests.payins.cast import DAY_S, Merchant
 
@@ -79,7 +80,7 @@ payer={"email":"a@b@c.mx"}                  /payer/email:invalid_email
 payer={"phone":"5512345678"}                /payer/phone:invalid_phone
 payer={"phone":"+0123456789"}               /payer/phone:invalid_phone
 payer={"document":"BOXW310820HNERXN08"}     /payer/document:invalid_document
-payer={"document":"GODE561231GR9"}          /payer/document:invalid_document
+payer={"document":"GODE561331GR8"}          /payer/document:invalid_document
 payer={"document":"GODE561231"}             /payer/document:invalid_document
 payer={"document":"x"}                      /payer/document:invalid_document
 payer={"address":{"street":"{251}"}}        /payer/address:invalid_length
@@ -347,6 +348,19 @@ async def test_a_merchant_without_a_price_for_the_method_is_told_so(ana: Merchan
     key = await ana.post(path, {"mode": "test", "name": "first"}, key=ana.olga)
     answered = await ana.post("/v1/payins", body(), key=key.json["secret"])
     assert (answered.status, answered.fields) == (422, {"/method": "no_fee_plan"})
+
+
+async def test_a_repetition_finds_its_answer_though_the_price_is_gone(ana: Merchant, database_url: str) -> None:
+    first = await ana.create("k")
+    priced = {"family": "card", "currency": "BRL", "fixed_minor": 0, "basis_points": 0}
+    changed = await ana.post(ana.path + "/fee_plans", {"fee_plan": [priced]}, key=ana.olga)
+    assert changed.status == 201, changed.body
+    async with Context(settings_of(database_url), name="another") as context:  # it remembers no price of before
+        again = Merchant(context, ana.merchant, ana.key, ana.olga)
+        assert (await again.create("other")).fields == {"/method": "no_fee_plan"}
+        repeated = await again.create("k")
+        assert (repeated.status, repeated.body) == (201, first.body)
+        assert (await again.create("k", amount=10_001)).code == "key_reused"
 
 
 async def test_an_expiry_that_the_batch_finds_past_is_refused_and_not_stored(ana: Merchant, context: Context) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -53,6 +54,18 @@ async def test_a_repeated_request_keeps_one_card(ana: Keeper) -> None:
     reused = await ana.keep("k1", security_code="321")
     assert (reused.status, reused.code) == (422, "key_reused")
     assert (await ana.context.rows("select count(*) from instrument")) == [(1,)]
+
+
+async def test_a_repetition_finds_its_answer_though_the_card_has_expired(
+    ana: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await ana.keep("k1")
+    monkeypatch.setattr("caudal.vault.http.wall_clock", lambda: datetime(2041, 2, 1, tzinfo=UTC))
+    repeated = await ana.keep("k1")
+    assert (repeated.status, repeated.body) == (201, first.body)
+    for key in (None, "k2"):
+        assert (await ana.keep(key)).fields == {"/card/expiry_year": "expired_card"}
+    assert (await ana.keep("k1", expiry_month=13)).fields == {"/card/expiry_month": "invalid_expiry"}
 
 
 async def test_without_a_key_each_request_keeps_a_card(ana: Keeper) -> None:

@@ -13,7 +13,9 @@ from caudal.catalogue.cards import (
     card_expiry_error,
     card_number_error,
     digits_of,
+    has_expired,
     holder_name_error,
+    is_of_brand,
     security_code_error,
 )
 from caudal.catalogue.documents import DOCUMENT_KINDS, document_error
@@ -39,7 +41,9 @@ __all__ = [
     "clabe_error",
     "digits_of",
     "document_error",
+    "has_expired",
     "holder_name_error",
+    "is_of_brand",
     "near_method",
     "phone_error",
     "security_code_error",

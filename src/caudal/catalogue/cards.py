@@ -140,14 +140,24 @@ def card_number_error(number: str) -> str | None:
     return None
 
 
+def has_expired(month: int, year: int, at: datetime) -> bool:
+    """Whether a card's month has ended everywhere on earth."""
+    now = at - _WESTMOST
+    return (year, month) < (now.year, now.month)
+
+
+def is_of_brand(brand: str, asked: str) -> bool:
+    """Whether a card of this brand may be what a payer calls so: a number does not say whether it is a debit card."""
+    return asked in (brand, f"{brand}_debit")
+
+
 def card_expiry_error(month: int, year: int, at: datetime) -> str | None:
     """Why a card does not count any more, or None; it counts until its month has ended everywhere on earth."""
     if not 1 <= month <= 12:
         return "a month is 1 to 12"
-    now = at - _WESTMOST
-    if (year, month) < (now.year, now.month):
+    if has_expired(month, year, at):
         return "the card has expired"
-    if year > now.year + YEARS_AHEAD_MAX:
+    if year > (at - _WESTMOST).year + YEARS_AHEAD_MAX:
         return f"a year of four digits, at most {YEARS_AHEAD_MAX} ahead"
     return None
 

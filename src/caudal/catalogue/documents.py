@@ -4,7 +4,9 @@ Brazil: CPF (people, 11 digits) and CNPJ (companies, 14 places; letters in the f
 Normativa RFB 2.229/2024). Colombia: NIT (DIAN, with its check digit) and CC (cédula de ciudadanía, 6 to 10 digits
 without a check digit: dLocal's country reference). Kenya: national ID, a serial number without a check digit (6 to 9
 digits: Smile ID's and dLocal's country references). Mexico: CURP (18 characters, RENAPO, with birth date, state and
-check digit) and RFC (12 for companies, 13 for people, SAT, with its check digit).
+check digit) and RFC (12 for companies, 13 for people, SAT). An RFC's check digit is not held against it: the SAT has
+given out wrong ones, which are in use. So XAXX010101000 (the general public) and XEXX010101000 (foreigners) pass, as
+they do on invoices.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ def _curp(text: str) -> None:
 
 def _rfc(text: str) -> None:
     # The library also takes the ten characters without homoclave and check digit, which anybody can make up.
-    if len(rfc.validate(text, validate_check_digits=True)) < _RFC_LEAST:
+    if len(rfc.validate(text)) < _RFC_LEAST:
         raise InvalidLength
 
 

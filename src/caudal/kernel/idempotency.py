@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from caudal.kernel.commit import Key
+from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.http import Request
 
 _HEADER: Final = b"idempotency-key"
 LENGTH_MAX: Final = 255
 _DIGEST_BYTES: Final = 16
+_IS_KNOWN: Final = "select 1 from key where shard = %s and book = %s and digest = %s limit 1"
 
 
 def digest(scope: str, text: str) -> bytes:
@@ -63,6 +65,11 @@ def optional_key_of(request: Request, book: int, secrets: Sequence[bytes], prefi
         return None
     newest, *former = (fingerprint(secret, request.method, request.path, request.body) for secret in secrets)
     return Key(book=book, digest=digest("api", text), fingerprint=newest, former=tuple(former), prefix=prefix)
+
+
+async def is_known(context: Context, shard: int, key: Key) -> bool:
+    """Whether this key was used before: what a request would be refused for now does not refuse its repetition."""
+    return await context.row(_IS_KNOWN, (shard, key.book, key.digest)) is not None
 
 
 def following(key: Key, step: str) -> Key:

@@ -18,10 +18,6 @@ select merchant, shard from placement where slot = %s
 -- Where a digest leads, written before use. Parameters: kind, digest, slot, shard.
 insert into directory (kind, digest, slot, shard) values (%s, %s, %s, %s) on conflict (kind, digest) do nothing
 
--- name: key_is_known
--- Whether an idempotency key was used before. Parameters: shard, book, digest.
-select 1 from key where shard = %s and book = %s and digest = %s limit 1
-
 -- ── Who calls ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- name: caller

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from caudal.kernel.commit import Key, Row
+from caudal.kernel.commit import Row
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
 from caudal.kernel.ids import SLOT_MAX, slot_of, uuid7
@@ -147,11 +147,6 @@ async def enter_digest(context: Context, kind: str, digest: bytes, slot: int, sh
     """Says where a digest leads. Until the row that it leads to is committed, it leads nowhere."""
     async with context.pool.connection() as connection:
         await connection.execute(SQL["enter_digest"], (kind, digest, slot, shard))
-
-
-async def key_is_known(context: Context, shard: int, key: Key) -> bool:
-    """Whether an idempotency key was used before, so that nothing new has to be prepared for it."""
-    return await context.row(SQL["key_is_known"], (shard, key.book, key.digest)) is not None
 
 
 # Lists: newest first, and one row more than the page has, the oldest or (before a place) the newest, if there are more

@@ -38,6 +38,11 @@ _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
 _URL: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
 
 
+_NO_PRICE: Final = FieldError(
+    field="/method", code="no_fee_plan", detail="this merchant has no fee for the method and currency"
+)
+
+
 class PayerAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who is going to pay. `document` is one of the country's: CURP or RFC in Mexico."""
 
@@ -122,7 +127,6 @@ def method_of(asked: CreatePayinBody, caller: Caller, told: Iterable[FieldError]
         _method(asked, method),
         _currency(asked, method),
         _money(asked, method),
-        _fee(caller, method),
         _texts(asked),
         _payer(asked),
         _document(asked),
@@ -134,7 +138,7 @@ def method_of(asked: CreatePayinBody, caller: Caller, told: Iterable[FieldError]
     )
     errors = all_errors(told, rules)
     if errors or method is None:
-        errors = all_errors(errors, (_past(asked, caller),))
+        errors = all_errors(errors, (_fee(caller, method), _past(asked, caller)))
         raise Invalid("invalid_request", "the request has errors", errors=tuple(errors))
     return method
 
@@ -184,9 +188,19 @@ def _money(asked: CreatePayinBody, method: Method | None) -> Iterator[FieldError
         yield _error("/amount", "amount_out_of_range", detail)
 
 
+def has_price(caller: Caller, method: Method) -> bool:
+    """Whether the merchant's plan has a fee for it. Plans change, and a repetition finds the answer of its request."""
+    return (method.family, method.currency) in caller.fees
+
+
+def no_price() -> Invalid:
+    """The refusal of a method without one."""
+    return Invalid("invalid_request", "the request has errors", errors=(_NO_PRICE,))
+
+
 def _fee(caller: Caller, method: Method | None) -> Iterator[FieldError]:
-    if method is not None and (method.family, method.currency) not in caller.fees:
-        yield _error("/method", "no_fee_plan", "this merchant has no fee for the method and currency")
+    if method is not None and not has_price(caller, method):
+        yield _NO_PRICE
 
 
 def _texts(asked: CreatePayinBody) -> Iterator[FieldError]:

@@ -358,9 +358,6 @@ limit %(limit)s
 -- name: payer_seal
 select sealed from payer where shard = %s and payin = %s
 
--- name: key_is_known
-select 1 from key where shard = %s and book = %s and digest = %s limit 1
-
 -- name: read_disputes
 select id, book, payin, version, provider, reference, status, reason, currency, amount_minor, fee_minor,
     from_pending_minor, day, evidence, respond_by, opened_at, closed_at

@@ -10,7 +10,6 @@ from uuid import UUID
 import msgspec
 
 from caudal.contracts.pages import LOOKED_AT, Looked, Place
-from caudal.kernel.commit import Key
 from caudal.kernel.context import Context
 from caudal.payins.model import Deposit, Discrepancy, Dispute, Evidence, Kind, Operation, Payer, Payin
 from caudal.payins.rows import SQL, deposit_of, discrepancy_of, dispute_of, evidence_of, operation_of, payin_of
@@ -172,11 +171,6 @@ async def now(context: Context) -> datetime:
     assert row is not None
     at: datetime = row[0]
     return at
-
-
-async def key_is_known(context: Context, shard: int, key: Key) -> bool:
-    """Whether an idempotency key was used before."""
-    return await context.row(SQL["key_is_known"], (shard, key.book, key.digest)) is not None
 
 
 async def payin_row(context: Context, shard: int, id: UUID) -> Payin | None:

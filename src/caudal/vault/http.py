@@ -12,9 +12,9 @@ from caudal.kernel import ids
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.commit import Key
 from caudal.kernel.context import Context
-from caudal.kernel.errors import Refused
+from caudal.kernel.errors import Invalid, Refused
 from caudal.kernel.http import Request, Response, Route, no_body, ok
-from caudal.kernel.idempotency import header_of, key_of
+from caudal.kernel.idempotency import header_of, is_known, key_of
 from caudal.merchants import Caller, authenticate
 from caudal.vault import commands, store
 from caudal.vault.asked import CreateInstrumentBody, instrument_asked
@@ -30,11 +30,22 @@ async def create(context: Context, request: Request) -> Response:
     """Keep a card in the vault."""
     caller = await authenticate(context, request, WRITE)
     key = _key(context, request, caller)
-    asked = instrument_asked(request.body, wall_clock() + timedelta(seconds=caller.clock_offset_s))
+    asked = await _asked(context, request, caller, key)
     command = commands.CreateInstrument(
         record=_sealed(context, caller, asked), key_digest=caller.key_digest, key=key, request_id=request.id
     )
     return await _committed(context, caller.shard, command, request)
+
+
+async def _asked(context: Context, request: Request, caller: Caller, key: Key | None) -> CreateInstrumentBody:
+    """What is asked for; a repetition finds its answer though the card has expired meanwhile. Raises Invalid."""
+    try:
+        return instrument_asked(request.body, wall_clock() + timedelta(seconds=caller.clock_offset_s))
+    except Invalid as refused:
+        alone = [error.code for error in refused.errors] == ["expired_card"]
+        if key is None or not alone or not await is_known(context, caller.shard, key):
+            raise
+        return instrument_asked(request.body, None)
 
 
 def _sealed(context: Context, caller: Caller, asked: CreateInstrumentBody) -> InstrumentRecord:

@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from caudal.contracts.merchants import FeeLine, LatePayments, Mode, RefundsBeyondBalance
+from caudal.kernel import idempotency
 from caudal.kernel.commit import Key, Result
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
@@ -250,7 +251,7 @@ async def _is_replay(context: Context, asking: Asking, shard: int) -> bool:
     """Whether the idempotency key is going to answer, so that nothing is written before the batch for nothing."""
     if asking.key is None:
         return False
-    return await store.answered(store.key_is_known(context, shard, asking.key), asking.deadline)
+    return await store.answered(idempotency.is_known(context, shard, asking.key), asking.deadline)
 
 
 async def _enter(context: Context, asking: Asking, kind: str, digest: bytes, slot: int, shard: int) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from caudal.catalogue import has_expired, is_of_brand
 from caudal.connectors import spei
 from caudal.kernel.commit import Decision, Due, Event, Put, View
 from caudal.kernel.errors import FieldError, Invalid, Refused
@@ -135,12 +136,12 @@ def _chosen(
     instrument = view.get(INSTRUMENTS, chosen.instrument)
     if refuse_unusable(instrument, payin.book) is not None or instrument is None:
         return _invalid("/instrument/id", "not_found", "there is no such instrument, or it was deleted")
-    if (instrument.expiry_year, instrument.expiry_month) < (now.year, now.month):
+    if has_expired(instrument.expiry_month, instrument.expiry_year, now):
         return _invalid("/instrument/id", "expired_card", "the card has expired")
     if instrument.brand not in brands:
         accepted = ", ".join(sorted(brands))
         return _invalid("/instrument/id", "brand_not_accepted", f"{payin.country} takes {accepted}")
-    if chosen.brand not in (None, instrument.brand):
+    if chosen.brand is not None and not is_of_brand(instrument.brand, chosen.brand):
         return _invalid("/instrument/brand", "contradiction", f"the instrument is of {instrument.brand}")
     return instrument, msgspec.structs.replace(chosen, brand=instrument.brand, last_four=instrument.last4)
 

@@ -14,7 +14,7 @@ from caudal.catalogue import BRANDS, COUNTRIES, METHODS
 from caudal.connectors import CAPABILITIES, spei
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
-from caudal.kernel import ids
+from caudal.kernel import idempotency, ids
 from caudal.kernel.commit import Answer, Key
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid, Refused, Retry
@@ -23,7 +23,7 @@ from caudal.kernel.idempotency import key_of
 from caudal.kernel.money import CURRENCIES
 from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, store
-from caudal.payins.asked import CreatePayinBody, asked_of
+from caudal.payins.asked import CreatePayinBody, asked_of, has_price, no_price
 from caudal.payins.http.answering import committed, id_of, place_of, provider_is_asked
 from caudal.payins.model import Chosen, Detail, Payer, Payin, PayinBody, PayinWithPayer, body_of, body_with_payer
 from caudal.payins.states import FIRST, FIRST_WITH_PROVIDER, Status
@@ -41,6 +41,8 @@ async def create(context: Context, request: Request) -> Response:
     caller = await authenticate(context, request, WRITE)
     key = key_of(request, caller.book, context.sealer.fingerprint_keys, "payin")
     asked, method = asked_of(request.body, caller)
+    if not has_price(caller, method) and not await idempotency.is_known(context, caller.shard, key):
+        raise no_price()
     id = ids.uuid7(caller.slot)
     payer = None if asked.payer is None else asked.payer.as_payer()
     sealed = None if payer is None else context.sealer.seal(encode(payer), id.bytes)
@@ -48,7 +50,7 @@ async def create(context: Context, request: Request) -> Response:
     if method.method in CAPABILITIES:
         return await _through_provider(context, request, caller, key, asked, id, payer, sealed, expires_in)
     nobody = caller.live and spei.bank_of(context.settings, live=True) is None
-    if nobody and not await store.key_is_known(context, caller.shard, key):
+    if nobody and not await idempotency.is_known(context, caller.shard, key):
         raise _not_available("no live bank is connected")
     command = commands.CreatePayin(
         payin=_new(id, caller, asked, FIRST),
@@ -118,7 +120,7 @@ async def _refuse_unavailable(context: Context, method: str, caller: Caller, key
     """
     if caller.live:
         raise _not_available(f"no live provider of {method} is connected")
-    if not connectors.available(context, method, "test") and not await store.key_is_known(context, caller.shard, key):
+    if not connectors.available(context, method, "test") and not await idempotency.is_known(context, caller.shard, key):
         raise Retry("provider_unavailable", f"the provider of {method} does not answer at the moment", after_s=5.0)
 
 

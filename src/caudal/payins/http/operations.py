@@ -13,7 +13,7 @@ from caudal.catalogue import BankAccount, bank_account_errors
 from caudal.connectors import CAPABILITIES, Destination, spei
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
-from caudal.kernel import ids
+from caudal.kernel import idempotency, ids
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.http import Request, Response, Route, encode, no_body, ok, query_of
@@ -130,7 +130,7 @@ async def _refuse_without_bank(context: Context, request: Request, caller: Calle
     if not payin.live or payin.method in CAPABILITIES or spei.bank_of(context.settings, live=True) is not None:
         return
     key = key_of(request, caller.book, context.sealer.fingerprint_keys, "refund")
-    if not await store.key_is_known(context, caller.shard, key):
+    if not await idempotency.is_known(context, caller.shard, key):
         raise Refused("not_refundable", "no live bank is connected: nobody could send the money")
 
 

@@ -10,7 +10,7 @@ import msgspec
 from caudal import connectors
 from caudal.connectors import CONNECTORS, ProviderHealth, spei
 from caudal.contracts.pages import cursor_of, page_of
-from caudal.kernel import ids
+from caudal.kernel import idempotency, ids
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.http import Request, Response, Route, ok, query_of
@@ -94,7 +94,7 @@ async def return_deposit(context: Context, request: Request) -> Response:
     if deposit is None:
         raise Refused("not_found", "there is no such deposit")
     nobody = deposit.book & 1 and deposit.provider not in CONNECTORS and not spei.bank_of(context.settings, live=True)
-    if nobody and not await store.key_is_known(context, shard, key):
+    if nobody and not await idempotency.is_known(context, shard, key):
         raise Refused("forbidden_transition", "no live bank is connected: nobody could send the money back")
     command = commands.RequestReturn(
         id=id,

@@ -2,7 +2,7 @@
 
     KEY=sk_test_… python3 examples/shop/shop.py [http://127.0.0.1:8700]
 
-Python's own library is enough. A real shop goes on, and remembers the `webhook-id`s that it has seen.
+Python's own library is enough. A real shop goes on, keeps its secret, and remembers the `webhook-id`s it has seen.
 """
 
 import base64
@@ -15,17 +15,27 @@ import time
 import urllib.request
 import uuid
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 API = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8700"
 ORDERS: dict[str, str] = {}  # payin → order
 
 
-def ask(path: str, body: dict[str, object]) -> dict[str, object]:
+def ask(path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {os.environ['KEY']}", "Content-Type": "application/json"}
     headers["Idempotency-Key"] = str(uuid.uuid4())
-    asked = urllib.request.Request(API + path, json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(API + path, data, headers), timeout=10) as answer:
         return json.load(answer)  # type: ignore[no-any-return]
+
+
+def endpoint(url: str) -> dict[str, Any]:
+    """Our endpoint with its secret: a new one, or the one that we made the last time with another secret."""
+    for mine in ask("/v1/webhook_endpoints?limit=100")["data"]:
+        if mine["url"] == url:
+            ask(f"/v1/webhook_endpoints/{mine['id']}", {"status": "enabled"})
+            return ask(f"/v1/webhook_endpoints/{mine['id']}/secret_rotations", {"overlap_s": 0})
+    return ask("/v1/webhook_endpoints", {"url": url, "types": ["payin.paid"]})
 
 
 def is_caudals(secret: str, headers: dict[str, str], body: bytes) -> bool:
@@ -55,13 +65,12 @@ class Hook(BaseHTTPRequestHandler):
         pass
 
 
-with HTTPServer(("127.0.0.1", 0), Hook) as server:
-    endpoint = ask("/v1/webhook_endpoints", {"url": f"http://127.0.0.1:{server.server_port}/", "types": ["payin.paid"]})
-    Hook.secret = str(endpoint["secret"])
-    order = {"amount": 4500, "currency": "MXN", "country": "MX", "method": "spei", "reference": "order-7"}
-    payin = ask("/v1/payins", order)
-    ORDERS[str(payin["id"])] = "order-7"
-    print(f"pay MXN 45.00 to {payin['next_action']['clabe']}", flush=True)  # type: ignore[index]
+with HTTPServer(("127.0.0.1", int(os.environ.get("PORT", "8790"))), Hook) as server:
+    hook = endpoint(f"http://127.0.0.1:{server.server_port}/")
+    Hook.secret = hook["secret"]
+    payin = ask("/v1/payins", {"amount": 4500, "currency": "MXN", "country": "MX", "method": "spei"})
+    ORDERS[payin["id"]] = "order-7"
+    print(f"pay MXN 45.00 to {payin['next_action']['clabe']}", flush=True)
     while ORDERS:
         server.handle_request()
-    ask(f"/v1/webhook_endpoints/{endpoint['id']}", {"status": "disabled"})
+    ask(f"/v1/webhook_endpoints/{hook['id']}", {"status": "disabled"})

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -30,9 +31,9 @@ def ask(running: Whole, path: str, body: Any = None) -> Any:
         return json.load(answer)
 
 
-def started(running: Whole, *command: str) -> subprocess.Popen[str]:
+def started(running: Whole, *command: str, **settings: str) -> subprocess.Popen[str]:
     outside = {name: value for name, value in os.environ.items() if not name.startswith("CAUDAL_")}
-    environment = {**outside, "CAUDAL_VAR": str(running.var), "KEY": running.key, "PYTHONUNBUFFERED": "1"}
+    environment = {**outside, "CAUDAL_VAR": str(running.var), "KEY": running.key, "PYTHONUNBUFFERED": "1", **settings}
     return subprocess.Popen(
         [sys.executable, *command],
         env=environment,
@@ -63,8 +64,28 @@ def test_listen_prints_what_happens_and_cleans_up(running: Whole) -> None:
         assert "payin.created" in seen and re.search(r"evt_[0-9a-f]{32}  ok$", seen.rstrip()), seen
         listening.send_signal(signal.SIGINT)
         rest, _ = listening.communicate(timeout=30)
-    assert listening.returncode == 0 and f"{endpoint} is disabled" in rest
-    assert ask(running, f"/v1/webhook_endpoints/{endpoint}")["status_reason"] == "requested"
+    assert listening.returncode == 0 and f"{endpoint} is deleted" in rest
+    assert ask(running, f"/v1/webhook_endpoints/{endpoint}")["status"] == "deleted"
+
+
+def test_listen_deletes_what_a_listener_left_that_was_killed_and_no_other(running: Whole) -> None:
+    with started(running, "-m", "caudal", "listen", "--type", "payin.created") as killed:
+        dead = re.findall(r"endpoint_[0-9a-f]{32}", line(killed))[0]
+        killed.kill()
+    with started(running, "-m", "caudal", "listen", "--type", "payin.created") as first:
+        said = line(first)
+        while not said.startswith("listening"):
+            assert said == f"{dead} is deleted\n"
+            said = line(first)
+        alive = re.findall(r"endpoint_[0-9a-f]{32}", said)[0]
+        with started(running, "-m", "caudal", "listen", "--type", "payin.created") as second:
+            assert line(second).startswith("listening"), "the first one is alive"
+            second.send_signal(signal.SIGINT)
+            second.communicate(timeout=30)
+        assert ask(running, f"/v1/webhook_endpoints/{alive}")["status"] == "enabled"
+        first.send_signal(signal.SIGINT)
+        first.communicate(timeout=30)
+    assert ask(running, f"/v1/webhook_endpoints/{dead}")["status"] == "deleted"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +104,17 @@ def test_listen_says_what_is_wrong(running: Whole, options: list[str], said: str
 
 
 def test_the_shop_sells_and_hears_that_it_is_paid(running: Whole) -> None:
-    with started(running, "examples/shop/shop.py", running.api_url) as shop:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for _ in range(2):
+        sold(running, port)
+    found = ask(running, "/v1/webhook_endpoints?limit=100")["data"]
+    assert len([one for one in found if one["url"] == f"http://127.0.0.1:{port}/"]) == 1, "the second finds the first's"
+
+
+def sold(running: Whole, port: int) -> None:
+    with started(running, "examples/shop/shop.py", running.api_url, PORT=str(port)) as shop:
         told = line(shop)
         clabe = re.findall(r"pay MXN 45\.00 to (\d{18})", told)
         assert clabe, told

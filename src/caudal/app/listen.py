@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 from time import time
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -18,7 +19,10 @@ from caudal.kernel.settings import SettingError, Settings
 from caudal.webhooks import BadSignature, verify
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=15)
+_CONNECT_S: Final = 1.0
 _BODY_MAX_BYTES: Final = 1_000_000
+_ENDPOINTS: Final = "/v1/webhook_endpoints"
+_DESCRIPTION: Final = "caudal listen"
 
 
 class Listener:
@@ -73,6 +77,7 @@ async def listen(
         url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
         headers = {"Authorization": f"Bearer {key}"}
         async with aiohttp.ClientSession(api_url, headers=headers, timeout=_TIMEOUT) as session:
+            await _delete_left_behind(session, url)
             await _with_endpoint(session, listener, url, types)
     except aiohttp.ClientError as error:
         raise SettingError(f"caudal does not answer at {api_url}: {error}") from error
@@ -83,8 +88,37 @@ async def listen(
     return 1 if listener.bad else 0
 
 
+async def _delete_left_behind(session: aiohttp.ClientSession, url: str) -> None:
+    """Endpoints of listeners that died: nobody takes their messages, and they count."""
+    after = ""
+    while True:
+        page = await _ask(session, f"{_ENDPOINTS}?limit=100{after}")
+        for endpoint in page["data"]:
+            if endpoint["description"] == _DESCRIPTION and (
+                endpoint["url"] == url or not await _takes(endpoint["url"])
+            ):
+                await _delete(session, endpoint["id"])
+        if not page["has_more"]:
+            return
+        after = f"&after={page['next']}"
+
+
+async def _takes(url: str) -> bool:
+    """Whether somebody listens there."""
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    except TimeoutError:
+        return True  # who hangs is there
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 async def _with_endpoint(session: aiohttp.ClientSession, listener: Listener, url: str, types: tuple[str, ...]) -> None:
-    made = await _post(session, "/v1/webhook_endpoints", {"url": url, "types": types, "description": "caudal listen"})
+    made = await _ask(session, _ENDPOINTS, {"url": url, "types": types, "description": _DESCRIPTION})
     listener.secret = str(made["secret"])
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -93,13 +127,21 @@ async def _with_endpoint(session: aiohttp.ClientSession, listener: Listener, url
     try:
         await listener.ended.wait()
     finally:
-        await _post(session, f"/v1/webhook_endpoints/{made['id']}", {"status": "disabled"})
-        print(f"{made['id']} is disabled", flush=True)
+        await _delete(session, made["id"])
 
 
-async def _post(session: aiohttp.ClientSession, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The answer's body. Raises SettingError with what the API says when it refuses."""
-    async with session.post(path, json=body, headers={"Idempotency-Key": str(uuid.uuid4())}) as response:
+async def _delete(session: aiohttp.ClientSession, id: str) -> None:
+    await _ask(session, f"{_ENDPOINTS}/{id}/deletions", None, method="POST")
+    print(f"{id} is deleted", flush=True)
+
+
+async def _ask(
+    session: aiohttp.ClientSession, path: str, body: dict[str, Any] | None = None, *, method: str | None = None
+) -> dict[str, Any]:
+    """The answer's body; with a body it is a POST. Raises SettingError with what the API says when it refuses."""
+    method = method or ("GET" if body is None else "POST")
+    headers = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
+    async with session.request(method, path, json=body, headers=headers) as response:
         answer: dict[str, Any] = await response.json(content_type=None)
         if response.status >= 400:
             fields = "; ".join(f"{error['field']}: {error['detail']}" for error in answer.get("errors", ()))

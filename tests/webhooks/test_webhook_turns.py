@@ -21,14 +21,18 @@ def test_merchants_take_turns_and_so_do_their_endpoints() -> None:
     assert [turn[1] for turn in iter(turns.next, None)] == [lanes[0], lanes[3], lanes[1], lanes[2]]
 
 
-def test_no_merchant_gets_more_than_its_share_of_the_places() -> None:
-    turns = Turns(places=8)
-    for number in range(20):
-        turns.wait(2, lane(number))
-    assert len(list(iter(turns.next, None))) == 2
-    turns.wait(4, other := lane(20))
-    assert turns.next() == (4, other) and turns.next() is None
+def test_no_merchant_gets_more_than_half_of_what_is_free() -> None:
+    turns, books = Turns(places=60), (2, 4, 6, 8)
+    for book in books:
+        for number in range(100):
+            turns.wait(book, lane(number))
+    got = [book for book, _ in iter(turns.next, None)]
+    assert [got.count(book) for book in books] == [10, 10, 10, 10], "a third is left for others"
+    turns.wait(10, other := lane(20))
+    assert turns.next() == (10, other) and turns.next() is None
     turns.back(2)
+    turns.back(2)
+    turns.back(4)
     assert turns.next() is not None
 
 

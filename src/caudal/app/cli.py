@@ -215,7 +215,10 @@ def listen(
     key: Annotated[
         str | None,
         typer.Option(
-            "--key", envvar="KEY", metavar="SK_TEST", help="a test key with webhooks:write; unset: the demo merchant's"
+            "--key",
+            envvar="KEY",
+            metavar="SK_TEST",
+            help="a test key with webhooks:read and webhooks:write; unset: the demo merchant's",
         ),
     ] = None,
     api: Annotated[
@@ -230,8 +233,9 @@ def listen(
     """Receive webhooks here, verify and print them: one line an event.
 
     Needs a key and an address (--key, --api), or a caudal up that runs in this directory (CAUDAL_VAR).
-    It makes a test endpoint for this machine and disables it at the end. caudal must allow that
-    (CAUDAL_WEBHOOK_LOOPBACK=1). A line has time, type, subject and id, and whether the signature verifies.
+    It makes a test endpoint for this machine and deletes it at the end, and those of listeners that
+    were killed. caudal must allow that (CAUDAL_WEBHOOK_LOOPBACK=1). A line has time, type, subject and id,
+    and whether the signature verifies.
     Exits 0, or 1 if a signature did not verify.
     """
     from caudal.app.listen import listen as run

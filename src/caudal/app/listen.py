@@ -94,9 +94,8 @@ async def _delete_left_behind(session: aiohttp.ClientSession, url: str) -> None:
     while True:
         page = await _ask(session, f"{_ENDPOINTS}?limit=100{after}")
         for endpoint in page["data"]:
-            if endpoint["description"] == _DESCRIPTION and (
-                endpoint["url"] == url or not await _takes(endpoint["url"])
-            ):
+            ours = endpoint["description"] == _DESCRIPTION and endpoint["url"].startswith("http://127.0.0.1:")
+            if ours and (endpoint["url"] == url or not await _takes(endpoint["url"])):
                 await _delete(session, endpoint["id"])
         if not page["has_more"]:
             return

@@ -1,7 +1,8 @@
 """Places of attempts in the air, and who gets the next: merchants in turns, each one's endpoints in turns. Pure.
 
 There are three sets of places, one for each pace: who hangs or takes its time waits among its like, and holds no place
-of those that answer at once or that have to show it first. A merchant's book has a share of a set and no more of it.
+of those that answer at once or that have to show it first. A merchant's book may hold half as many as are free, so that
+however many hold what they may, whoever comes next finds some.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ from typing import Final
 from caudal.webhooks.lane import Lane, Pace
 
 PLACES: Final = {Pace.QUICK: 1_000, Pace.NEW: 500, Pace.SLOW: 500}
-_SHARES: Final = 4
 
 
 class Turns:
     """One set of places, and the lanes that wait for one."""
 
     def __init__(self, places: int) -> None:
-        self._free, self._share = places, max(1, places // _SHARES)
+        self._free = places
         self._held: Counter[int] = Counter()
         self._waiting: dict[int, deque[Lane]] = {}  # in the order of the books' turns
 
@@ -31,7 +31,8 @@ class Turns:
         """Gives a place away, and says to whom. None where nobody may have one."""
         if not self._free:
             return None
-        book = next((book for book in self._waiting if self._held[book] < self._share), None)
+        most = max(1, self._free // 2)
+        book = next((book for book in self._waiting if self._held[book] < most), None)
         if book is None:
             return None
         lanes = self._waiting.pop(book)

@@ -68,4 +68,5 @@ left join event e on e.shard = d.shard and e.seq = d.event_seq and e.at = d.even
 left join webhook_endpoint w on w.shard = d.shard and w.id = d.endpoint
 where d.shard = %(shard)s and d.id > %(low)s and d.id <= %(high)s and (
     w.book is distinct from d.book
-    or (e.seq is not null and (e.book, e.type, e.subject) is distinct from (d.book, d.type, d.subject)))
+    or (e.seq is not null and (e.book, e.type, e.subject) is distinct from (d.book, d.type, d.subject))
+    or (e.seq is null and d.event_seq >= (select seq from event where shard = %(shard)s order by seq limit 1)))

@@ -64,6 +64,9 @@ event               book = book + 2                                       event_
 event               subject = gen_random_uuid()                           event_of_payin
 event               type = 'payin.expired'                                event_of_payin event_of_change
 event               data = set_byte(data, 10, 0)                          event_of_payin
+event               data = set_byte(data, position('"fees":'::bytea in data) + 6, 57)   event_of_payin
+event               data = set_byte(data, position('"available_on":'::bytea in data) + 17, 57)   event_of_payin
+event(created)      data = set_byte(data, position('"fees":'::bytea in data) + 6, 57)   event_of_payin
 event(deposit)      data = set_byte(data, 10, 0)                          event_of_deposit
 event(house)        data = set_byte(data, 60, 0)                          event_of_house audit_of_event
 key                 book = book + 2                                       key_of_payin
@@ -228,6 +231,7 @@ ABOUT = {
     "entry(request)": "not fact and kind = 2 and side = -1",
     "pending_transfer": "state = 3",
     "event": "type = 'payin.paid'",
+    "event(created)": "type = 'payin.created'",
     "event(deposit)": "type = 'deposit.unapplied'",
     "event(house)": "type = 'merchant.created'",
     "key": "status = 201 and subject in (select id from payin where deposit_number is not null)",

@@ -1,7 +1,7 @@
 -- Disputes: money that payers want back through their banks, and the files that merchants answer with.
 
 alter table payin
-    add constraint payin_disputed_within_received check (refunded_minor + disputed_minor <= received_minor);
+    add constraint payin_disputed_within_received check (disputed_minor <= received_minor);
 
 -- The payer's account that a return goes to, sealed; where money cannot go back the way it came.
 alter table deposit add column destination bytea;

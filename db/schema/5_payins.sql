@@ -35,7 +35,7 @@ create table payin (
     constraint payin_refunded_within_received check (refunded_minor between 0 and received_minor),
     constraint payin_disputed_not_negative check (disputed_minor >= 0),
     constraint payin_paid_has_time check ((status = 'paid') = (paid_at is not null)),
-    constraint payin_disputed_within_received check (refunded_minor + disputed_minor <= received_minor)
+    constraint payin_disputed_within_received check (disputed_minor <= received_minor)
 ) with (fillfactor = 85);
 create index payin_of_book on payin (shard, book, created_at, id);
 

@@ -316,15 +316,37 @@ async def test_a_dispute_waits_while_nobody_knows_what_became_of_the_payment(
     assert await odd(context) == []
 
 
-async def test_a_dispute_waits_for_a_refund_that_may_still_fail(
-    ana: Seller, context: Context, provider: Provider
-) -> None:
+async def test_a_dispute_does_not_wait_for_a_refund(ana: Seller, context: Context, provider: Provider) -> None:
     payin = await ana.sold()
     provider.faults = ["error"] * 3
     refund = await ana.post(f"/v1/payins/{payin['id']}/refunds", {"amount": 9_000})
     assert refund.json["status"] == "pending"
-    assert (await ana.hears(payin)).status == 503
     assert (await ana.disputed(payin, amount=1_000))["amount"] == 1_000
+    assert await odd(context) == []
+    assert (await ana.disputed(payin, reference="dp_2", amount=9_000))["amount"] == 9_000
+    assert await odd(context) == ["other_amount"]
+    await assert_in_order(context)
+
+
+@pytest.mark.parametrize("end", ["won", "lost"])
+async def test_a_dispute_of_what_was_refunded_is_booked_answered_and_told_to_a_person(
+    ana: Seller, context: Context, end: str
+) -> None:
+    payin = await ana.sold()
+    refund = await ana.post(f"/v1/payins/{payin['id']}/refunds", {"amount": 9_900})
+    assert refund.status == 201, refund.body
+    dispute = await ana.disputed(payin)
+    assert (dispute["status"], dispute["amount"], dispute["fees"]) == ("needs_response", 10_000, 1_500)
+    assert await balances(ana) == {"BRL": {"available": -11_500, "disputed": 11_500}}
+    assert await odd(context) == ["other_amount"]
+    seen = await ana.seen(payin)
+    assert (seen["amount_refunded"], seen["amount_disputed"]) == (9_900, 10_000)
+    assert (await ana.answers(dispute)).status == 201
+    refused = await ana.post(f"/v1/payins/{payin['id']}/refunds", {"amount": 1})
+    assert (refused.code, "0 of the payin" in refused.json["detail"]) == ("amount_too_large", True)
+    assert (await ana.hears(payin, "opened")).status == 200 and await odd(context) == ["other_amount"]
+    assert (await ana.disputed(payin, end))["status"] == end
+    assert await balances(ana) == {"BRL": {} if end == "won" else {"available": -11_500}}
     await assert_in_order(context)
 
 

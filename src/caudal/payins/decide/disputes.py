@@ -7,11 +7,12 @@ What a provider says is judged in this order, so that repetitions and reordering
     known: forbidden by the table of states         a discrepancy
     known: nothing new                              nothing
     new: the payin has no money                     a discrepancy
-    new: more than is left of the payin             a discrepancy
+    new: more than received, less what is disputed  a discrepancy
+    new: more than refunds have left of it          booked, and a discrepancy
     otherwise                                       booked
 
-A dispute is a fact: amount and fee are held whatever the balance. One whose end is told first is opened and closed in
-one decision; where it was won, nothing moves.
+A dispute is a fact: amount and fee are held whatever the balance, and whatever was refunded before. One whose end is
+told first is opened and closed in one decision; where it was won, nothing moves.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _new(
     respond_by: datetime,
 ) -> Decision:
     """The first that is heard of it, mostly that it was opened."""
-    left = payin.received_minor - payin.refunded_minor - payin.disputed_minor
+    left = payin.received_minor - payin.disputed_minor
     if after(payin.status, Happening.DISPUTE_OPENED) is None:
         return odd(view, payin.book, payin.method, "contradicts_final_state", payin.id, state, (), outcome=None)
     if state.currency != payin.currency or not 0 < state.amount_minor <= left:
@@ -114,7 +115,12 @@ def _new(
     )
     if happening is DisputeHappening.WON:
         return _won_unopened(view, new, payin)
-    return _opened(view, new, payin, lost=happening is DisputeHappening.LOST)
+    opened = _opened(view, new, payin, lost=happening is DisputeHappening.LOST)
+    if new.amount_minor <= left - payin.refunded_minor:
+        return opened
+    # The payer is about to have some of the money twice, which somebody may still keep from happening.
+    told = odd(view, payin.book, payin.method, "other_amount", payin.id, state, (), outcome=None)
+    return msgspec.structs.replace(opened, puts=(*opened.puts, *told.puts), events=(*opened.events, *told.events))
 
 
 def _opened(view: View, new: Dispute, payin: Payin, *, lost: bool) -> Decision:

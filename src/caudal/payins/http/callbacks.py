@@ -150,8 +150,8 @@ async def _dispute(context: Context, request: Request, provider: str, notice: No
 
 
 async def _refuse_early(context: Context, shard: int, payin: Payin, state: DisputeState) -> None:
-    """What is more than is left now may fit when what is under way has come to something."""
-    left = payin.received_minor - payin.refunded_minor - payin.disputed_minor
+    """What is more than was received may fit when what is under way has come to something."""
+    left = payin.received_minor - payin.disputed_minor
     open = payin.status is Status.SUBMITTING or after(payin.status, Happening.TIME_PASSED) is not None
     if state.amount_minor > left and (open or await store.under_way(context, shard, payin.id)):
         known = await store.dispute(context, shard, decide.dispute_id(payin.method, state.reference))

@@ -60,6 +60,7 @@ class Desk:
         self.payments: dict[str, PaymentState] = {}
         self.methods: dict[str, str] = {}
         self.manual: set[str] = set()
+        self.released: set[str] = set()
         self.operations: dict[str, OperationState] = {}
         self.says: defaultdict[str, list[Any]] = defaultdict(list)
         self.asked: list[tuple[str, str]] = []
@@ -97,11 +98,20 @@ class Desk:
             self.moved(state.kind, self.payments[state.payment_key], state.amount_minor)
         return state
 
-    def moved(self, kind: str, payment: PaymentState, amount: int) -> None:
+    def held(self, key: str) -> int:
+        """What of a payment is authorized, not captured, and not given back."""
+        payment = self.payments[key]
+        holds = payment.status == "authorized" or (payment.status == "paid" and key in self.manual)
+        return payment.authorized_minor - payment.captured_minor if holds and key not in self.released else 0
+
+    def moved(self, kind: str, payment: PaymentState, amount: int, *, final: bool = False) -> None:
         """What an operation does with its payment."""
+        self.released |= {payment.key} if final or kind == "void" else set()
         match kind:
             case "capture":
                 self.change(payment.key, status="paid", captured_minor=payment.captured_minor + amount)
+            case "void" if payment.status == "paid":
+                pass
             case "void":
                 self.change(payment.key, status="cancelled", action=None)
             case "refund":
@@ -239,14 +249,15 @@ class Counter:
         desk, payment = self._desk, self._desk.payments[order.payment_key]
         if order.key in desk.operations:
             return desk.operations[order.key]
-        amount = payment.authorized_minor if isinstance(order, VoidOrder) else order.amount_minor
+        held = desk.held(payment.key)
+        amount = held if isinstance(order, VoidOrder) else order.amount_minor
         fields: dict[str, Any] = {"status": "succeeded", "reason": None, **changed}
-        if kind == "void" and payment.status not in ("pending", "authorized"):
+        if kind == "void" and payment.status != "pending" and not held:
             return Declined(reason="not_permitted", detail="not_cancellable")
-        if kind == "capture" and payment.status not in ("authorized", "paid"):
+        if kind == "capture" and amount > held:
             return Declined(reason="not_permitted", detail="not_capturable")
         if fields["status"] == "succeeded":
-            desk.moved(kind, payment, amount)
+            desk.moved(kind, payment, amount, final=isinstance(order, CaptureOrder) and order.final)
         desk.operations[order.key] = OperationState(
             key=order.key,
             payment_key=order.payment_key,

@@ -40,18 +40,18 @@ failed      =        =+void!late  =+back!late  =         =        =          =+k
 expired     =        =+void!late  paid         =         =        =          =+kept!other        =+kept!other
 cancelled   =        =            =+back!late  =         =        =          =+kept!other        =+kept!other
 """
-# What is captured is booked by the capture itself, so that `paid` says no more than `authorized`; unless nobody could
-# have captured it.
+# What is captured is booked by the capture itself, so that `paid` says no more than `authorized`, but for money that
+# nobody has asked for; unless nobody could have captured it.
 MANUAL = """
             pending  authorized   paid         declined  expired  cancelled
-submitting  pending  authorized   authorized   declined  failed   failed
-pending     =        authorized   authorized   declined  expired  cancelled
-authorized  =        =            =            =!final   expired  cancelled
-paid        =        =            =            =!final   =!final  =!final
-declined    =        =+void!late  =+back!late  =         =        =
-failed      =        =+void!late  =+back!late  =         =        =
-expired     =        =+void!late  paid         =         =        =
-cancelled   =        =            =+back!late  =         =        =
+submitting  pending  authorized   authorized!other  declined  failed   failed
+pending     =        authorized   authorized!other  declined  expired  cancelled
+authorized  =        =            =!other           =!final   expired  cancelled
+paid        =        =            =                 =!final   =!final  =!final
+declined    =        =+void!late  =+back!late       =         =        =
+failed      =        =+void!late  =+back!late       =         =        =
+expired     =        =+void!late  paid              =         =        =
+cancelled   =        =            =+back!late       =         =        =
 """
 KINDS = {"final": "contradicts_final_state", "late": "late_success", "other": "other_amount"}
 MONEY = {"more": 10_001, "less": 9_999}

@@ -10,7 +10,7 @@ import pytest
 from caudal import vault
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Fault, Overloaded, Retry
-from caudal.payins import calls
+from caudal.payins import calls, commands
 from tests.payins.books import assert_in_order, rows
 from tests.payins.cast import ASKED, Merchant, key_of
 from tests.payins.desk import Desk
@@ -183,7 +183,7 @@ async def test_behind_the_intent_no_failure_says_that_nothing_happened(
         failing.setattr(calls.payments, "record", fails)
         asked = await ana.ask("card", "k", instrument={"id": card})
     with monkeypatch.context() as failing:
-        failing.setattr(calls.operations.commands, "SettleOperation", fails)
+        failing.setattr(commands, "SettleOperation", fails)
         refunded = await ana.refund(paid, 1_000, idempotency="r")
     for answered in (asked, refunded):
         assert (answered.status, answered.code, answered.json["retry"]) == (500, "unknown_outcome", "same_key")

@@ -1,12 +1,15 @@
 """Random lives of payins at a provider that loses answers, repeats itself and changes its mind about nothing.
 
-In the end everybody knows the same: what the provider has taken and given back is what the payins say, and the books
-are right. One database for all lives; each has a merchant of its own.
+In the end everybody knows the same: what the provider has taken and given back is what the payins say, what its payers
+dispute too, nothing stays held that nobody looks after, and the books are right. One database for all lives; each has
+a merchant of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, TypeVar
@@ -27,6 +30,9 @@ from tests.payins.desk import Desk
 T = TypeVar("T")
 PICK = st.sampled_from(range(12))
 WORD = st.sampled_from(["", "", "", "lost", "nothing", "busy", "failed"])
+NUMBERS = itertools.count(1)
+# A moment for evidence that the moved clock passes now and then.
+SOON = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2 * DAY_S))
 WORK = ("payin.submit", "payin.operate", "deposit.return")
 
 
@@ -48,9 +54,11 @@ class ProviderLives(RuleBasedStateMachine):
     def a_merchant(self) -> None:
         self.ana = Merchant(self.context, *self.run(first_merchant(self.context, "Ana", "MX")), self.olga)
         self.payins: list[dict[str, Any]] = []
+        self.disputes: list[dict[str, Any]] = []
         self.card = self.run(self.ana.instrument())
-        for method, capture in (("pix", "automatic"), ("card", "automatic"), ("card", "manual")):
+        for method, capture in (("pix", "automatic"), ("card", "automatic"), *[("card", "manual")] * 2):
             self.buy(method, capture, "", "if_required")
+        self.capture(3, 3_000, False, "")
 
     def _word(self, verb: str, word: str) -> None:
         failed: Any = Declined(reason="do_not_honor", detail="no")
@@ -119,8 +127,45 @@ class ProviderLives(RuleBasedStateMachine):
     @rule(word=WORD)
     def work(self, word: str) -> None:
         for verb in ("submit", "capture", "void", "refund"):
-            self._word(verb, "" if word == "failed" else word)
+            self._word(verb, "" if word == "failed" and verb != "void" else word)
         self.run(self.ana.work(*WORK))
+
+    @rule(
+        pick=PICK, amount=st.sampled_from([None, 1, 3_000]), status=st.sampled_from(["opened", "opened", "won", "lost"])
+    )
+    def dispute(self, pick: int, amount: int | None, status: str) -> None:
+        key = key_of(self._any(pick))
+        taken = self.desk.payments[key].captured_minor if key in self.desk.payments else 0
+        left = taken - sum(one["amount"] for one in self.disputes if one["payment_key"] == key)
+        if self.desk.methods.get(key) == "card" and left > 0:
+            disputed = {"reference": f"dp_{next(NUMBERS)}", "payment_key": key, "amount": min(amount or left, left)}
+            account = self.desk.payments[key].account
+            self.disputes.append(
+                {
+                    **disputed,
+                    "account": account,
+                    "status": status,
+                    "currency": "BRL",
+                    "code": "10.4",
+                    "respond_by": SOON,
+                }
+            )
+            self.run(self._hears(self.disputes[-1]))
+
+    @rule(pick=PICK, status=st.sampled_from(["won", "lost"]))
+    def decide(self, pick: int, status: str) -> None:
+        opened = [one for one in self.disputes if one["status"] == "opened"]
+        if opened:
+            opened[pick % len(opened)]["status"] = status
+            self.run(self._hears(opened[pick % len(opened)]))
+
+    @rule(pick=PICK)
+    def hear_again(self, pick: int) -> None:
+        if self.disputes:
+            self.run(self._hears(self.disputes[pick % len(self.disputes)]))
+
+    async def _hears(self, dispute: dict[str, Any]) -> None:
+        assert (await self.ana.told("card", "dispute", dispute)).status in (200, 503), "or once more later"
 
     # What ought to be
 
@@ -137,6 +182,8 @@ class ProviderLives(RuleBasedStateMachine):
                 await self.ana.told(payin["method"], "payment", self.desk.told(key_of(payin)))
         for _ in range(3):
             await self.ana.work(*WORK)
+        for dispute in self.disputes:
+            assert (await self.ana.told("card", "dispute", dispute)).status == 200
         query = """select coalesce(d.amount_minor, 0), coalesce(d.returned_minor, 0) from payin p
             left join deposit d on d.shard = p.shard and d.payin = p.id where p.id = %s::uuid"""
         for payin in self.payins:
@@ -146,10 +193,22 @@ class ProviderLives(RuleBasedStateMachine):
             taken = (0, 0) if there is None else (there.captured_minor, there.refunded_minor)
             assert (seen["amount_received"] + late, seen["amount_refunded"] + returned) == taken, (seen, there)
             assert seen["status"] != "submitting"
-            held = there is not None and there.status == "authorized"
-            assert not held or seen["status"] == "authorized", "nobody lets go of the payer's money"
+            disputes = [one for one in self.disputes if one["payment_key"] == key_of(payin)]
+            self.reached["disputed"] += len(disputes)
+            disputed = sum(one["amount"] for one in disputes if one["status"] != "won")
+            assert seen["amount_disputed"] == disputed, (seen, disputes)
+            if there is not None and self.desk.held(key_of(payin)):
+                self.reached["held"] += 1
+                assert await self._is_looked_after(payin), ("nobody lets go of the payer's money", seen, there)
         waits = "select count(*) from payin_operation where status = 'pending' and book = (select max(book) from payin)"
         assert await rows(self.context, waits) == [(0,)]
+
+    async def _is_looked_after(self, payin: dict[str, Any]) -> bool:
+        """Whether what is held is going to be let go of, or a person knows that it is not."""
+        query = "select count(*) from due where kind = 'payin.expire' and subject = %s::uuid"
+        expires = await rows(self.context, query, key_of(payin)) == [(1,)]
+        known = "select count(*) from discrepancy where kind = 'contradicts_final_state' and payin = %s::uuid"
+        return expires or await rows(self.context, known, key_of(payin)) != [(0,)]
 
 
 def test_payins_at_a_provider_live_as_they_ought_to(

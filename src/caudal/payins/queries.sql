@@ -227,10 +227,11 @@ select p.created_at, p.id from (
 join payin p on p.shard = %(shard)s and p.id = last_one.payin
 
 -- name: payins_to_expire
--- Open payins of one test book that a moved clock has passed, oldest first.
+-- Payins of one test book that a moved clock may have passed, oldest first: open ones, and those of which a part is
+-- captured.
 select id, expires_at, created_at from payin
 where shard = %s and book = %s and (created_at, id) > (%s::timestamptz, %s::uuid)
-    and status in ('pending', 'authorized')
+    and (status in ('pending', 'authorized') or (status = 'paid' and captured_minor < authorized_minor))
 order by created_at, id limit %s
 
 -- name: deposits_before

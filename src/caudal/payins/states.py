@@ -39,6 +39,7 @@ class Happening(StrEnum):
     CANCEL_REQUESTED = "cancel_requested"
     CANCEL_FAILED = "cancel_failed"
     CANCELLED = "cancelled"
+    REST_RELEASED = "rest_released"
     PART_RETURNED = "part_returned"
     REFUND_REQUESTED = "refund_requested"
     REFUND_FAILED = "refund_failed"
@@ -71,6 +72,9 @@ TABLE: Final[dict[tuple[Status, Happening], Status]] = {
     (Status.PAID, Happening.CAPTURE_REQUESTED): Status.PAID,
     (Status.PAID, Happening.CAPTURED): Status.PAID,
     (Status.PAID, Happening.CAPTURE_FAILED): Status.PAID,
+    (Status.PAID, Happening.CANCEL_REQUESTED): Status.PAID,
+    (Status.PAID, Happening.CANCEL_FAILED): Status.PAID,
+    (Status.PAID, Happening.REST_RELEASED): Status.PAID,
     (Status.PAID, Happening.REFUND_REQUESTED): Status.PAID,
     (Status.PAID, Happening.REFUND_FAILED): Status.PAID,
     (Status.PAID, Happening.DISPUTE_OPENED): Status.PAID,

@@ -169,16 +169,18 @@ def expire(view: View, *, due: Due) -> Decision:
     """Time passed. The clock of a test book may have been moved. What is authorized is given back to the payer."""
     payin = view.get(PAYINS, due.subject)
     assert payin is not None, "due work names what there is"
-    offset = offset_of(view, due.book)
-    if after(payin.status, Happening.TIME_PASSED) is None:
+    offset, rest = offset_of(view, due.book), payin.holds_rest(payin.details())
+    if after(payin.status, Happening.TIME_PASSED) is None and not rest:
         return Decision(outcome=payin, done=(due,))
     if payin.expires_at > view.at + offset:
         later = msgspec.structs.replace(due, at=payin.expires_at - offset, attempt=0)
         # Somebody else may have moved it there: the same work at the same time is one piece.
         return Decision(outcome=payin, done=(due, later), due=(later,))
-    if payin.status is Status.AUTHORIZED and _is_asked_for(payin):
+    if (rest or payin.status is Status.AUTHORIZED) and _is_asked_for(payin):
         later = msgspec.structs.replace(due, at=view.clock + _PATIENCE, attempt=0)
         return Decision(outcome=payin, done=(due, later), due=(later,))
+    if rest:
+        return _rest_expired(view, payin, due, offset)
     reason = "underpaid" if payin.received_minor else None
     new = changed(view, payin, Happening.TIME_PASSED, "payin.expired", reason=reason)
     puts, void = new.puts, tuple[Due, ...]()
@@ -188,6 +190,21 @@ def expire(view: View, *, due: Due) -> Decision:
         void = (Due(at=view.clock, kind=OPERATE, subject=operation.id, book=payin.book),)
     return Decision(
         outcome=Created(new.payin, new.body), puts=puts, events=new.events, done=(due,), due=void, subject=payin.id
+    )
+
+
+def _rest_expired(view: View, payin: Payin, due: Due, offset: timedelta) -> Decision:
+    """What was not captured in time is given back, asked for once."""
+    operation = void_of(payin, payin.authorized_minor - payin.captured_minor, view.at + offset)
+    if view.get(OPERATIONS, operation.id) is not None:
+        return Decision(outcome=payin, done=(due,))
+    detail = msgspec.structs.replace(payin.details(), voiding=True)
+    new = changed(view, payin, Happening.CANCEL_REQUESTED, detail=detail)
+    return Decision(
+        outcome=payin,
+        puts=(*new.puts, Put(OPERATIONS, operation)),
+        done=(due,),
+        due=(Due(at=view.at, kind=OPERATE, subject=operation.id, book=payin.book),),
     )
 
 

@@ -37,6 +37,7 @@ from caudal.payins.model import (
     Operation,
     OperationDetail,
     Payin,
+    RefusedOperation,
     Waiting,
     body_of,
     capture_body,
@@ -78,6 +79,8 @@ def begin_capture(view: View, asked: Intent, *, amount_minor: int | None, final:
     closed = detail.closed or detail.voiding or not left
     if after(payin.status, Happening.CAPTURE_REQUESTED) is None or detail.capture != "manual" or closed:
         return Refused("forbidden_transition", f"nothing of this payin waits to be captured (it is {payin.status})")
+    if payin.expires_at <= view.at + offset_of(view, payin.book):
+        return Refused("forbidden_transition", "the time for captures is over; what is left is being given back")
     amount = left if amount_minor is None else amount_minor
     if amount > left:
         return _too_large(f"{left} of the authorization is left to capture")
@@ -88,16 +91,21 @@ def begin_capture(view: View, asked: Intent, *, amount_minor: int | None, final:
 
 
 def begin_void(view: View, asked: Intent) -> Decision | Refused:
-    """Give up a payin at its provider. Refuses: not_found, forbidden_transition."""
+    """Give up a payin at its provider, or the rest of an authorization of which a part was captured.
+
+    Refuses: not_found, forbidden_transition.
+    """
     payin = _payin_of(view, asked)
     if isinstance(payin, Refused):
         return payin
     detail = payin.details()
-    if after(payin.status, Happening.CANCEL_REQUESTED) is None or detail.capturing_minor:
+    taken = payin.status is Status.PAID and not payin.holds_rest(detail)
+    if after(payin.status, Happening.CANCEL_REQUESTED) is None or detail.capturing_minor or taken:
         return Refused("forbidden_transition", f"a payin that is {payin.status} cannot be cancelled")
     if detail.voiding:
         return Refused("forbidden_transition", "the payin is being cancelled")
-    operation = _operation(view, asked, payin, "void", payin.authorized_minor, OperationDetail(waiting=asked.waiting))
+    rest_minor = payin.authorized_minor - payin.captured_minor
+    operation = _operation(view, asked, payin, "void", rest_minor, OperationDetail(waiting=asked.waiting))
     new = msgspec.structs.replace(detail, voiding=True)
     # Nobody captures what is being given up, and the other way round.
     return _begun(view, asked, operation, changed(view, payin, Happening.CANCEL_REQUESTED, detail=new))
@@ -124,8 +132,8 @@ def begin_refund(view: View, asked: Intent, wanted: RefundAsked) -> Decision | R
         return Refused("not_refundable", f"{payin.method} has no refunds")
     left = payin.received_minor - payin.refunded_minor - payin.disputed_minor
     amount = left if wanted.amount_minor is None else wanted.amount_minor
-    if amount > left or not left:
-        return _too_large(f"{left} of the payin is left to refund")
+    if amount > left or left <= 0:
+        return _too_large(f"{max(left, 0)} of the payin is left to refund")
     fee = line_of(view, payin).refund_fixed_minor
     day = payin.available_on or (view.at + offset_of(view, payin.book)).date()
     taken = _taken(view, asked, payin, amount, fee, day)
@@ -186,7 +194,8 @@ def _taken(
 
 def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | None = None) -> Decision:
     """What came of an operation. One that is settled, or still pending at the provider, stays as it is, and whoever
-    asked for it is answered so; where the provider says now that it ended otherwise, that is a discrepancy.
+    asked for it is answered so; where the provider says now that it ended otherwise, that is a discrepancy. A void
+    whose end contradicts the payin's money is one, too, and is settled all the same.
     """
     operation = view.get(OPERATIONS, id)
     assert operation is not None, "the caller has looked"
@@ -210,14 +219,26 @@ def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | 
         settled_at=view.at + offset_of(view, operation.book),
     )
     outcome = _SETTLE[operation.kind](view, new, payin, succeeded)
+    told = Decision()
+    if outcome.contradicts:
+        evidence = said if isinstance(said, OperationState) else _refusal(operation, said)
+        told = odd(view, payin.book, payin.method, "contradicts_final_state", payin.id, evidence, (), outcome=None)
     return Decision(
         outcome=Begun(new, outcome.payin, _body(new, outcome.payin)),
-        puts=(Put(OPERATIONS, new), *outcome.puts),
-        events=outcome.events,
+        puts=(Put(OPERATIONS, new), *outcome.puts, *told.puts),
+        events=(*outcome.events, *told.events),
         done=(*outcome.done, *(() if due is None else (due,))),
         due=outcome.due,
         subject=operation.id,
         finishes=_finishes(view, operation),
+    )
+
+
+def _refusal(operation: Operation, said: Declined) -> RefusedOperation:
+    """A refusal that says of what it is one."""
+    key, payment_key = operation.id.hex, operation.payin.hex
+    return RefusedOperation(
+        key=key, payment_key=payment_key, kind=operation.kind, reason=said.reason, detail=said.detail
     )
 
 
@@ -243,6 +264,7 @@ class _Settled(NamedTuple):
     events: tuple[Event, ...] = ()
     due: tuple[Due, ...] = ()
     done: tuple[Due, ...] = ()
+    contradicts: bool = False
 
 
 def _capture_settled(view: View, operation: Operation, payin: Payin, succeeded: bool) -> _Settled:
@@ -258,7 +280,8 @@ def _capture_settled(view: View, operation: Operation, payin: Payin, succeeded: 
         # What was not taken may be asked for again.
         detail = msgspec.structs.replace(detail, closed=detail.closed and not operation.details().final)
         again = changed(view, payin, Happening.CAPTURE_FAILED, detail=detail)
-        return _Settled(again.payin, again.puts, (event,))
+        done, due = _rest_expiry(view, payin, again.payin) if payin.status is Status.PAID else ((), ())
+        return _Settled(again.payin, again.puts, (event,), due, done)
     offset = offset_of(view, payin.book)
     total = payin.captured_minor + operation.amount_minor
     money = earned(
@@ -283,21 +306,46 @@ def _capture_settled(view: View, operation: Operation, payin: Payin, succeeded: 
         paid_at=payin.paid_at or view.at + offset,
         available_on=money.day,
     )
-    done = (expiry_of(payin, offset),) if first else ()
-    return _Settled(new.payin, (*new.puts, *money.puts), (event, *new.events, *money.events), due=money.due, done=done)
+    done, due = _rest_expiry(view, payin, new.payin)
+    events = (event, *new.events, *money.events)
+    return _Settled(new.payin, (*new.puts, *money.puts), events, (*money.due, *due), done)
+
+
+def _rest_expiry(view: View, before: Payin, paid: Payin) -> tuple[tuple[Due, ...], tuple[Due, ...]]:
+    """Work that goes, and work that comes, so that what is left of an authorization is given back in time."""
+    expiry = (expiry_of(paid, offset_of(view, paid.book)),)
+    if not paid.holds_rest(paid.details()):
+        return expiry, ()
+    stands = before.status is Status.AUTHORIZED or before.holds_rest(before.details())
+    return ((), ()) if stands else (expiry, expiry)
 
 
 def _void_settled(view: View, operation: Operation, payin: Payin, succeeded: bool) -> _Settled:
-    """A void that failed changes nothing: whatever the provider did instead, it will say."""
+    """What was given up is over. A void that failed changes nothing, and may be asked for again while the payin lasts;
+    after that the payer's money stays held, which a person has to hear of."""
+    if succeeded and payin.status is Status.PAID:
+        return _rest_released(view, payin)
     happening = Happening.CANCELLED if succeeded else Happening.CANCEL_FAILED
     if after(payin.status, happening) is None:
-        return _Settled(payin)
+        held = not succeeded and operation.amount_minor > 0 and payin.status is not Status.CANCELLED
+        return _Settled(payin, contradicts=held)
     if not succeeded:
         detail = msgspec.structs.replace(payin.details(), voiding=False)
         stays = changed(view, payin, happening, detail=detail)
-        return _Settled(stays.payin, stays.puts)
+        over = payin.expires_at <= view.at + offset_of(view, payin.book)
+        return _Settled(stays.payin, stays.puts, contradicts=over and payin.holds_rest(detail))
     new = changed(view, payin, Happening.CANCELLED, "payin.cancelled", reason="requested_by_merchant")
     return _Settled(new.payin, new.puts, new.events, done=(expiry_of(payin, offset_of(view, payin.book)),))
+
+
+def _rest_released(view: View, payin: Payin) -> _Settled:
+    """The rest of an authorization is its payer's again; where none was left, the provider gave up what is paid."""
+    detail = payin.details()
+    if not payin.holds_rest(detail):
+        return _Settled(payin, contradicts=True)
+    detail = msgspec.structs.replace(detail, closed=True, voiding=False)
+    new = changed(view, payin, Happening.REST_RELEASED, detail=detail)
+    return _Settled(new.payin, new.puts, done=(expiry_of(payin, offset_of(view, payin.book)),))
 
 
 def _refund_settled(view: View, operation: Operation, payin: Payin, succeeded: bool) -> _Settled:

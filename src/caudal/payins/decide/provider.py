@@ -9,6 +9,7 @@ Its amounts are what has happened so far, so repetitions and reorderings change 
     paid, and the payin has ended without money        booked as unapplied, sent back, a discrepancy
     authorized, and the payin has ended unauthorized   given back at the provider, a discrepancy
     allowed by the table of states                     the payin moves on
+    more is captured than captures took or ask for     a discrepancy besides
     ended without money, and the payin has its money   a discrepancy
     nothing new, or older than what we know            nothing
 """
@@ -101,6 +102,17 @@ def note(
         return _odd(view, payin.book, provider, "other_amount", payin, state, ended)
     if not confirmed and contradicts_end(payin, state) and not _is_booked(view, provider, state):
         return _unconfirmed(view, payin, provider, state, done)
+    decision = _judged(view, payin, provider, state, sealed, done)
+    if not _takes_more(payin, state):
+        return decision
+    told = _odd(view, payin.book, provider, "other_amount", payin, state, ())
+    return msgspec.structs.replace(decision, puts=(*decision.puts, *told.puts), events=(*decision.events, *told.events))
+
+
+def _judged(
+    view: View, payin: Payin, provider: str, state: PaymentState, sealed: bytes, done: tuple[Due, ...]
+) -> Decision:
+    """What is about this payin and its amount."""
     happening = _happening(payin, state)
     if happening is None:
         if state.status in ("declined", "expired", "cancelled") and payin.status in _HAS_MONEY:
@@ -156,8 +168,7 @@ def _happening(payin: Payin, state: PaymentState) -> Happening | None:
     """What this state means for the payin as it is; None when it is nothing new."""
     happening = _OF_STATE[state.status]
     ended = payin.status in _ENDED_WITHOUT_MONEY
-    by_capture = payin.details().capture == "manual" and not (ended and not payin.authorized_minor)
-    if happening is Happening.ALL_RECEIVED and by_capture:
+    if happening is Happening.ALL_RECEIVED and _is_by_capture(payin):
         happening = Happening.AUTHORIZED  # what was captured is booked by the capture itself
     if happening is Happening.ALL_RECEIVED and payin.status is Status.AUTHORIZED:
         happening = Happening.CAPTURED
@@ -166,6 +177,17 @@ def _happening(payin: Payin, state: PaymentState) -> Happening | None:
     if happening is Happening.ALL_RECEIVED and ended:
         return happening
     return happening if after(payin.status, happening) is not None else None
+
+
+def _is_by_capture(payin: Payin) -> bool:
+    """Whether money is booked by captures alone: not where it ended before there was anything to capture."""
+    never = payin.status in _ENDED_WITHOUT_MONEY and not payin.authorized_minor
+    return payin.details().capture == "manual" and not never
+
+
+def _takes_more(payin: Payin, state: PaymentState) -> bool:
+    """Whether the provider has captured what nobody has asked for."""
+    return _is_by_capture(payin) and state.captured_minor > payin.captured_minor + payin.details().capturing_minor
 
 
 def contradicts_end(payin: Payin, state: PaymentState) -> bool:

@@ -80,7 +80,7 @@ async def capture(context: Context, request: Request) -> Response:
 
 
 async def cancel(context: Context, request: Request) -> Response:
-    """Give a payin up: while it is pending, or what it has authorized."""
+    """Give a payin up: while it is pending, or what of its authorization is not captured."""
     caller = await authenticate(context, request, WRITE)
     no_body(request)
     id = id_of("payin", request.parameters[0])
@@ -286,7 +286,7 @@ ROUTES: Final = (
         method="POST",
         path="/v1/payins/{id}/cancellations",
         handler=cancel,
-        summary="Cancel a payin that is pending or authorized",
+        summary="Cancel a payin, or the rest of what it has authorized",
         who="merchant",
         scope=WRITE,
         answer=PayinBody,

@@ -28,6 +28,16 @@ class OperationDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     waiting: Waiting | None = None
 
 
+class RefusedOperation(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider's refusal of an operation, as a discrepancy keeps it."""
+
+    key: str
+    payment_key: str
+    kind: Kind
+    reason: str
+    detail: str
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A capture, a void or a refund. Its id is the key by which the provider knows it.
 

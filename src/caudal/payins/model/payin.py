@@ -44,7 +44,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What of a payin nobody filters by. `deposits` count towards it; until it is paid their money is held.
 
     `capturing_minor` is asked for and not settled; `closed` says that nothing more may be captured, `voiding` that the
-    provider is asked to give it up; `waiting` is there while the first request has no answer; `dispute` is the latest.
+    provider is asked to give up the payin or the rest of it; `waiting` is there while the first request has no answer;
+    `dispute` is the latest.
     """
 
     description: str | None = None
@@ -97,6 +98,11 @@ class Payin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def live(self) -> bool:
         """Which of the merchant's two sets of books it stands in."""
         return bool(self.book & 1)
+
+    def holds_rest(self, detail: Detail) -> bool:
+        """Whether a part of it was captured and the rest of the authorization is held still, taken or not."""
+        rest = self.authorized_minor - self.captured_minor
+        return self.status is Status.PAID and detail.capture == "manual" and not detail.closed and rest > 0
 
     def details(self) -> Detail:
         """The part that is kept as JSON."""

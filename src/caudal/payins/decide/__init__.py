@@ -15,8 +15,9 @@ from caudal.payins.decide.disputes import (
     note_dispute,
     settle_evidence,
 )
-from caudal.payins.decide.operations import Begun, Intent, RefundAsked, begin_capture, begin_refund, begin_void, settle
-from caudal.payins.decide.operations import leave as leave_operation
+from caudal.payins.decide.operations import Begun, Intent, RefundAsked, begin_capture, begin_refund, begin_void
+from caudal.payins.decide.outcomes import leave as leave_operation
+from caudal.payins.decide.outcomes import settle
 from caudal.payins.decide.provider import contradicts_end, late_deposit, leave, note, refuse, submit_again
 from caudal.payins.decide.returns import RETURN, advance_clock, request_return, settle_return
 

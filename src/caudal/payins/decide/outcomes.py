@@ -1,0 +1,219 @@
+"""What comes of captures, voids and refunds: settled once, or left when a request can wait no longer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from caudal import ledger, settlement
+from caudal.connectors import CAPABILITIES, Declined, OperationState
+from caudal.kernel.commit import Decision, Due, Event, Key, Put, View
+from caudal.kernel.http import encode
+from caudal.payins import postings
+from caudal.payins.decide.changing import changed, expiry_of, offset_of, waiting_key
+from caudal.payins.decide.discrepancies import odd
+from caudal.payins.decide.money import earned, posted
+from caudal.payins.decide.operations import Begun, body_of_begun
+from caudal.payins.model import Operation, Payin, RefusedOperation, capture_body, refund_body
+from caudal.payins.rows import OPERATIONS, PAYINS
+from caudal.payins.states import Happening, Status, after
+
+
+def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | None = None) -> Decision:
+    """What came of an operation. One that is settled, or still pending at the provider, stays as it is, and whoever
+    asked for it is answered so; where the provider says now that it ended otherwise, that is a discrepancy. A void
+    whose end contradicts the payin's money is one, too, and is settled all the same.
+    """
+    operation = view.get(OPERATIONS, id)
+    assert operation is not None, "the caller has looked"
+    payin = view.get(PAYINS, operation.payin)
+    assert payin is not None, "an operation is of a payin"
+    pending = isinstance(said, OperationState) and said.status == "pending"
+    if operation.status != "pending" or pending:
+        done = (due,) if due is not None and operation.status != "pending" else ()
+        stands = Begun(operation, payin, body_of_begun(operation, payin))
+        if isinstance(said, OperationState) and said.status not in ("pending", operation.status):
+            return odd(view, payin.book, payin.method, "contradicts_final_state", payin.id, said, done, outcome=stands)
+        return Decision(outcome=stands, done=done, finishes=_finishes(view, operation))
+    succeeded = isinstance(said, OperationState) and said.status == "succeeded"
+    detail = operation.details()
+    new = msgspec.structs.replace(
+        operation,
+        version=operation.version + 1,
+        status="succeeded" if succeeded else "failed",
+        reason=None if succeeded else said.reason,
+        detail=encode(msgspec.structs.replace(detail, waiting=None)),
+        settled_at=view.at + offset_of(view, operation.book),
+    )
+    outcome = _SETTLE[operation.kind](view, new, payin, succeeded)
+    told = Decision()
+    if outcome.contradicts:
+        evidence = said if isinstance(said, OperationState) else _refusal(operation, said)
+        told = odd(view, payin.book, payin.method, "contradicts_final_state", payin.id, evidence, (), outcome=None)
+    return Decision(
+        outcome=Begun(new, outcome.payin, body_of_begun(new, outcome.payin)),
+        puts=(Put(OPERATIONS, new), *outcome.puts, *told.puts),
+        events=(*outcome.events, *told.events),
+        done=(*outcome.done, *(() if due is None else (due,))),
+        due=outcome.due,
+        subject=operation.id,
+        finishes=_finishes(view, operation),
+    )
+
+
+def _refusal(operation: Operation, said: Declined) -> RefusedOperation:
+    """A refusal that says of what it is one."""
+    key, payment_key = operation.id.hex, operation.payin.hex
+    return RefusedOperation(
+        key=key, payment_key=payment_key, kind=operation.kind, reason=said.reason, detail=said.detail
+    )
+
+
+def leave(view: View, *, id: UUID) -> Decision:
+    """The request's deadline has come first: its key gets the operation as it is, pending most likely."""
+    operation = view.get(OPERATIONS, id)
+    assert operation is not None, "only what was begun is left"
+    payin = view.get(PAYINS, operation.payin)
+    assert payin is not None, "an operation is of a payin"
+    stands = Begun(operation, payin, body_of_begun(operation, payin))
+    return Decision(outcome=stands, finishes=_finishes(view, operation))
+
+
+def _finishes(view: View, operation: Operation) -> Key | None:
+    """The key of the request that waits for it, if one does."""
+    waiting = operation.details().waiting
+    return None if waiting is None else waiting_key(view, operation.book, waiting.key)
+
+
+class _Settled(NamedTuple):
+    payin: Payin
+    puts: tuple[Put, ...] = ()
+    events: tuple[Event, ...] = ()
+    due: tuple[Due, ...] = ()
+    done: tuple[Due, ...] = ()
+    contradicts: bool = False
+
+
+def _capture_settled(view: View, operation: Operation, payin: Payin, succeeded: bool) -> _Settled:
+    detail = payin.details()
+    detail = msgspec.structs.replace(detail, capturing_minor=detail.capturing_minor - operation.amount_minor)
+    event = Event(
+        type="capture.succeeded" if succeeded else "capture.failed",
+        subject=operation.id,
+        book=payin.book,
+        data=encode(capture_body(operation)),
+    )
+    if not succeeded:
+        # What was not taken may be asked for again.
+        detail = msgspec.structs.replace(detail, closed=detail.closed and not operation.details().final)
+        again = changed(view, payin, Happening.CAPTURE_FAILED, detail=detail)
+        done, due = _rest_expiry(view, payin, again.payin) if payin.status is Status.PAID else ((), ())
+        return _Settled(again.payin, again.puts, (event,), due, done)
+    offset = offset_of(view, payin.book)
+    total = payin.captured_minor + operation.amount_minor
+    money = earned(
+        view,
+        payin,
+        amount_minor=operation.amount_minor,
+        total_minor=total,
+        kind="capture",
+        subject=operation.id,
+        now=view.at + offset,
+    )
+    first = payin.status is not Status.PAID
+    new = changed(
+        view,
+        payin,
+        Happening.CAPTURED,
+        "payin.paid" if first else "payin.captured",
+        detail=detail,
+        captured_minor=total,
+        received_minor=payin.received_minor + operation.amount_minor,
+        fee_minor=payin.fee_minor + money.fee_minor,
+        paid_at=payin.paid_at or view.at + offset,
+        available_on=money.day,
+    )
+    done, due = _rest_expiry(view, payin, new.payin)
+    events = (event, *new.events, *money.events)
+    return _Settled(new.payin, (*new.puts, *money.puts), events, (*money.due, *due), done)
+
+
+def _rest_expiry(view: View, before: Payin, paid: Payin) -> tuple[tuple[Due, ...], tuple[Due, ...]]:
+    """Work that goes, and work that comes, so that what is left of an authorization is given back in time."""
+    expiry = (expiry_of(paid, offset_of(view, paid.book)),)
+    if not paid.holds_rest(paid.details()):
+        return expiry, ()
+    stands = before.status is Status.AUTHORIZED or before.holds_rest(before.details())
+    return ((), ()) if stands else (expiry, expiry)
+
+
+def _void_settled(view: View, operation: Operation, payin: Payin, succeeded: bool) -> _Settled:
+    """What was given up is over. A void that failed changes nothing, and may be asked for again while the payin lasts;
+    after that the payer's money stays held, which a person has to hear of."""
+    if succeeded and payin.status is Status.PAID:
+        return _rest_released(view, payin)
+    happening = Happening.CANCELLED if succeeded else Happening.CANCEL_FAILED
+    if after(payin.status, happening) is None:
+        held = not succeeded and operation.amount_minor > 0 and payin.status is not Status.CANCELLED
+        return _Settled(payin, contradicts=held)
+    if not succeeded:
+        detail = msgspec.structs.replace(payin.details(), voiding=False)
+        stays = changed(view, payin, happening, detail=detail)
+        over = payin.expires_at <= view.at + offset_of(view, payin.book)
+        return _Settled(stays.payin, stays.puts, contradicts=over and payin.holds_rest(detail))
+    new = changed(view, payin, Happening.CANCELLED, "payin.cancelled", reason="requested_by_merchant")
+    return _Settled(new.payin, new.puts, new.events, done=(expiry_of(payin, offset_of(view, payin.book)),))
+
+
+def _rest_released(view: View, payin: Payin) -> _Settled:
+    """The rest of an authorization is its payer's again; where none was left, the provider gave up what is paid."""
+    detail = payin.details()
+    if not payin.holds_rest(detail):
+        return _Settled(payin, contradicts=True)
+    detail = msgspec.structs.replace(detail, closed=True, voiding=False)
+    new = changed(view, payin, Happening.REST_RELEASED, detail=detail)
+    return _Settled(new.payin, new.puts, done=(expiry_of(payin, offset_of(view, payin.book)),))
+
+
+def _refund_settled(view: View, operation: Operation, payin: Payin, succeeded: bool) -> _Settled:
+    event = Event(
+        type="refund.succeeded" if succeeded else "refund.failed",
+        subject=operation.id,
+        book=payin.book,
+        data=encode(refund_body(operation)),
+    )
+    if succeeded:
+        from_bank = payin.method not in CAPABILITIES
+        group = postings.refund_confirmed(
+            payin.book, payin.currency, operation.id, operation.amount_minor, from_bank=from_bank
+        )
+        return _Settled(payin, ledger.puts(posted(view, group)), (event,))
+    now = view.at + offset_of(view, payin.book)
+    back = settlement.given_back(
+        view,
+        id=ledger.transfer_id(operation.id, "statement.refund_failure"),
+        book=payin.book,
+        currency=payin.currency,
+        kind="refund_failure",
+        amount_minor=operation.amount_minor,
+        fee_minor=operation.fee_minor,
+        from_pending_minor=operation.from_pending_minor,
+        subject=operation.id,
+        subject_kind="refund",
+        payin=payin.id,
+        day=operation.details().day or now.date(),
+        at=now,
+    )
+    group = postings.refund_failed(payin.book, payin.currency, operation.id, back)
+    new = changed(
+        view,
+        payin,
+        Happening.REFUND_FAILED,
+        refunded_minor=payin.refunded_minor - operation.amount_minor,
+    )
+    return _Settled(new.payin, (*new.puts, *ledger.puts(posted(view, group)), *back.puts), (event,), due=back.due)
+
+
+_SETTLE = {"capture": _capture_settled, "void": _void_settled, "refund": _refund_settled}

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg.conninfo import make_conninfo
 
 from caudal.kernel import db
 
@@ -106,3 +107,11 @@ async def test_a_writer_goes_to_a_primary_only_and_notices_a_dead_peer(server_ur
 def test_ids_are_packed_as_their_sixteen_bytes() -> None:
     id = UUID(int=7)
     assert db.uuids([id]).data.endswith(b"\x00\x00\x00\x10" + id.bytes)
+
+
+async def test_options_of_the_address_stay_and_ours_come_last(server_url: str) -> None:
+    address = make_conninfo(server_url, options="-c search_path=elsewhere -c lock_timeout=9s")
+    async with await db.connect(address, statement_timeout="7s") as opened:
+        names = ("search_path", "lock_timeout", "statement_timeout")
+        shown = [await (await opened.execute(f"show {name}".encode())).fetchone() for name in names]
+    assert shown == [("elsewhere",), ("2s",), ("7s",)]

@@ -34,3 +34,10 @@ def test_this_machine_has_memory_and_a_core() -> None:
     machine = this_machine()
     assert machine.memory_bytes > 0
     assert machine.cores >= 1
+
+
+def test_many_api_processes_find_room_for_their_connections() -> None:
+    machine = Machine(memory_bytes=4 * 1024**3, cores=2)
+    for processes in (1, 5, 16, 64):
+        connections = int(settings_for(machine, web_processes=processes)["max_connections"])
+        assert connections >= max(100, 60 + 8 * processes)

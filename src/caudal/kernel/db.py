@@ -16,7 +16,7 @@ import psycopg
 from psycopg import pq
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 T = TypeVar("T")
 
@@ -215,9 +215,13 @@ for _kind in (Bigints, Integers, Booleans, Uuids, Byteas, Texts, Timestamps, Dat
 
 
 def conninfo(database_url: str, **settings: str) -> str:
-    """What a writer's connection is opened with: sessions that end themselves, sockets that notice a dead peer."""
-    options = " ".join(f"-c {name}={value}" for name, value in {**SESSION_SETTINGS, **settings}.items())
-    return make_conninfo(database_url, options=options, **KEEPALIVES)
+    """What a writer's connection is opened with: sessions that end themselves, sockets that notice a dead peer.
+
+    The address's own `options` stay, and come first: of two that contradict each other the last one counts.
+    """
+    given = conninfo_to_dict(database_url).get("options")
+    ours = [f"-c {name}={value}" for name, value in {**SESSION_SETTINGS, **settings}.items()]
+    return make_conninfo(database_url, options=" ".join([str(given), *ours] if given else ours), **KEEPALIVES)
 
 
 async def connect(database_url: str, **settings: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:

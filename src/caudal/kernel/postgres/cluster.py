@@ -61,11 +61,12 @@ class Cluster:
         log: Path | None = None,
         say: Callable[[str], None] = _say,
         machine: Machine | None = None,
+        web_processes: int = 1,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.home = Path(os.path.abspath(home))  # noqa: PTH100 (the link at its end stays a link)
         self._asked_log, self._say = log, say
-        self._settings = {**settings_for(machine or this_machine()), **(settings or {})}
+        self._settings = {**settings_for(machine or this_machine(), web_processes=web_processes), **(settings or {})}
         self._child: Child | None = None
         self._lock: int | None = None
         self._stopping = False

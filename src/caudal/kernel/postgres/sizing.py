@@ -64,7 +64,7 @@ class Machine:
     cores: int
 
 
-def settings_for(machine: Machine) -> dict[str, str]:
+def settings_for(machine: Machine, *, web_processes: int = 1) -> dict[str, str]:
     """Every setting of the server that is not a path."""
     memory, cores = machine.memory_bytes, machine.cores
     # An eighth: web, worker and the kernel's page cache live on the same machine, and what is hot (the tail of
@@ -82,8 +82,8 @@ def settings_for(machine: Machine) -> dict[str, str]:
     return {
         **CONSTANT,
         **{name: f"{size // MB}MB" for name, size in sized.items()},
-        # A web process needs its shard's connection and a few to read with.
-        "max_connections": str(_between(100, 40 + 30 * cores, 400)),
+        # A web process needs its shard's connection, another while one is replaced, and four to read with.
+        "max_connections": str(max(_between(100, 40 + 30 * cores, 400), 60 + 8 * web_processes)),
         "autovacuum_max_workers": str(_between(1, cores, 3)),
         **DURABLE,
     }

@@ -98,8 +98,10 @@ def test_up_prints_a_line_that_creates_a_payin_and_addresses_that_answer(home: P
     with caudal(home, "up") as running:
         running.until(lambda: "Ctrl-C stops it" in running.said)
         [line] = CURL.findall(running.said)
-        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=True)
-        payin = json.loads(done.stdout)
+        twice = f"{line}; echo; sleep 1.1; {line}"
+        done = subprocess.run(["bash", "-c", twice], capture_output=True, text=True, timeout=30, check=True)
+        payin, another = map(json.loads, done.stdout.splitlines())
+        assert payin["id"] != another["id"], "each copy is a payin of its own"
         assert (payin["status"], payin["amount"], payin["reference"]) == ("pending", 12050, "order-1")
         assert payin["next_action"]["type"] == "show_bank_details"
         addresses = dict(ADDRESS.findall(running.said))

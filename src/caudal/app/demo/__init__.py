@@ -75,7 +75,7 @@ def _say_next(console: Console, ready: Ready) -> None:
         "",
         "Create a payin:",
         f"  curl -s {ready.api_url}/v1/payins -H 'Authorization: Bearer {ready.demo_key}' \\",
-        f"    -H 'Idempotency-Key: order-1' -H 'Content-Type: application/json' -d '{body}'",
+        f"    -H \"Idempotency-Key: order-$(date +%s)\" -H 'Content-Type: application/json' -d '{body}'",
         "",
         f"API reference   {ready.reference_url}",
         f"Payer's page    {ready.payer_url}",

@@ -24,6 +24,7 @@ CAUDAL_SPEI_PREFIX=12345          CAUDAL_SPEI_PREFIX
 CAUDAL_SPEI_PREFIX=64618a         CAUDAL_SPEI_PREFIX
 CAUDAL_LOG_LEVEL=loud             CAUDAL_LOG_LEVEL
 CAUDAL_LOG_JSON=perhaps           CAUDAL_LOG_JSON
+CAUDAL_SHARD=1                    there is one shard, 0
 """
 
 

@@ -18,7 +18,8 @@ from caudal.kernel.postgres import Child, reason
 
 BACKOFF_S: Final = (0.2, 5.0)  # first and longest pause before a restart, doubled each time
 STEADY_S: Final = 10.0  # a process that lived this long begins with the first pause again
-PATIENCE_S: Final = 10.0  # from SIGTERM to SIGKILL
+# From SIGTERM to SIGKILL: an API process answers for 10 s, ends its queue within 8, and a batch that hangs within 8.
+PATIENCE_S: Final = 30.0
 READY_S: Final = 60.0  # until every process answers
 DEATHS: Final = 5  # before it was ready once: it will not be
 

@@ -68,15 +68,16 @@ def up(
     """Start everything here and stay until Ctrl-C.
 
     An embedded PostgreSQL (unless CAUDAL_DATABASE_URL names one), the sandbox, the API and the worker. Data lives in
-    ./var (CAUDAL_VAR) and is used again by the next start. It ends its start with a first payment of every flow, and
-    says what to do next.
+    ./var (CAUDAL_VAR) and is used again by the next start, of the same user. It ends its start with a first payment of
+    every flow, and says what to do next.
 
-    The API listens on CAUDAL_PORT (8700) and the sandbox on CAUDAL_SANDBOX_PORT (8701) of CAUDAL_HOST; a port that is
-    in use is passed over for the next free one. With CAUDAL_SANDBOX_URL no sandbox is started. Logs are in
-    ./var/log.
+    The API listens on CAUDAL_PORT (8700) of CAUDAL_HOST, and the sandbox on CAUDAL_SANDBOX_PORT (8701) of this machine
+    alone; a port that is in use is passed over for the next free one. With CAUDAL_SANDBOX_URL no sandbox is started.
+    Logs are in ./var/log.
 
     Ctrl-C, SIGTERM and a closed terminal answer what was accepted and stop everything, PostgreSQL last. Exits 0 then;
-    1 when something cannot be started or kept running, with the reason on standard error; 2 for a wrong setting.
+    1 when something cannot be started or kept running, with the reason on standard error; 2 for a wrong
+    setting, or a CAUDAL_VAR that cannot be used.
     """
     from caudal.app import demo, first
     from caudal.app.up import up as run
@@ -101,7 +102,7 @@ def demo_command() -> None:
 def down() -> None:
     """Stop the `caudal up` that runs in this directory (CAUDAL_VAR), and wait for its end.
 
-    Sends it SIGTERM. Exits 0 when nothing runs any more, also when nothing ran; 1 when it has not ended within 90
+    Sends it SIGTERM. Exits 0 when nothing runs any more, also when nothing ran; 1 when it has not ended within 110
     seconds.
     """
     from caudal.app.up import down as stop
@@ -124,14 +125,16 @@ def reset() -> None:
 
 @app.command(epilog="Example: CAUDAL_DATABASE_URL=postgresql://db/caudal CAUDAL_KEK=… caudal web")
 def web() -> None:
-    """Serve the API on CAUDAL_HOST and CAUDAL_PORT. Any number of processes may share a port and a database.
+    """Serve the API on CAUDAL_HOST and CAUDAL_PORT. Any number of processes may share a database.
+
+    Those that have CAUDAL_SHARE_PORT=1 may share the port, too.
 
     Needs CAUDAL_DATABASE_URL (migrated) and CAUDAL_KEK; CAUDAL_SPEI_SECRET_TEST and CAUDAL_SPEI_SECRET_LIVE for the
     banks' callbacks. `/livez` and `/readyz` say how it is.
 
     SIGTERM and Ctrl-C answer what was accepted within 10 seconds, then it exits 0. Exits 2 for a wrong setting; 3
-    when it cannot begin: the port is taken, or the database may lose what it acknowledges or is sealed under another
-    key. A database that does not answer is waited for, with 503.
+    when it cannot begin: the port is taken or not allowed, or the database may lose what it acknowledges or is sealed
+    under another key. A database that does not answer is waited for, with 503.
     """
     from caudal.app.edge import serve
 
@@ -171,14 +174,14 @@ def migrate(
 ) -> None:
     """Bring the database to today's schema. Safe to run again, and from several places at once.
 
-    Needs CAUDAL_DATABASE_URL, or a `caudal up` that runs here (which migrates by itself). CAUDAL_SHARD is the highest
-    shard to make. Exits 0 when there is nothing left to do; 2 when the database is newer than this caudal or a release
-    was skipped, and nothing has been changed then.
+    Needs CAUDAL_DATABASE_URL, or a `caudal up` that runs here (which migrates by itself). Exits 0 when there is nothing
+    left to do; 2 when the database is newer than this caudal or a release was skipped, and nothing has been changed
+    then.
     """
     from caudal.app.migrate import migrate as run
 
     settings = running.settings()
-    ran = asyncio.run(run(settings.database_url or "", shards=settings.shard + 1, phase=phase.value))
+    ran = asyncio.run(run(settings.database_url or "", phase=phase.value))
     print("\n".join(f"applied {name}" for name in ran) or "the schema is up to date")
 
 

@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 
 from caudal.kernel.postgres import private_file
+from caudal.kernel.settings import SettingError
 
 FILES: Final = ("up.json", "up.json.unfinished", "secrets.json", "secrets.json.unfinished", "up.lock")
 FOLDERS: Final = ("sandbox", "log")
@@ -127,11 +128,26 @@ def holder(var: Path) -> int | None:
     return None
 
 
+def unusable(var: Path, error: OSError) -> SettingError | OSError:
+    """What to say of a directory that cannot be used; an error that is about something else stays itself."""
+    if error.filename is None or not Path(str(error.filename)).is_relative_to(var):
+        return error
+    return SettingError(f"CAUDAL_VAR={var}: {error.strerror} ({error.filename})")
+
+
 @contextmanager
-def held(var: Path) -> Iterator[None]:
-    """Be the only one here. Raises UpError when another is."""
-    var.mkdir(parents=True, exist_ok=True)
-    descriptor = _lock(var / "up.lock")
+def held(var: Path, *, only_its_owner: bool = False) -> Iterator[None]:
+    """Be the only one here. Raises UpError when another is, SettingError for a directory that cannot be used.
+
+    `only_its_owner`: refuses whoever is not the user who was here before, to whom what is made would be closed.
+    """
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+        if only_its_owner and (var / "up.lock").exists():
+            _refuse_others(var, (var / "up.lock").stat().st_uid)
+        descriptor = _lock(var / "up.lock")
+    except OSError as error:
+        raise unusable(var, error) from error
     if descriptor is None:
         raise UpError(f"caudal is already up in {var} (process {holder(var)}); `caudal down` stops it")
     try:
@@ -140,6 +156,11 @@ def held(var: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _refuse_others(var: Path, owner: int) -> None:
+    if owner != os.geteuid():
+        raise SettingError(f"CAUDAL_VAR={var} belongs to user {owner}: run caudal as that user or elsewhere")
 
 
 def _lock(path: Path) -> int | None:

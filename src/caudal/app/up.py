@@ -26,7 +26,8 @@ from caudal.app.state import Ready, Secrets, UpError
 from caudal.kernel.postgres import Cluster, ClusterError, verify_durable
 from caudal.kernel.settings import PREFIX, Settings
 
-DOWN_S: Final = 90.0  # web and worker, then PostgreSQL's own patience
+SANDBOX_HOST: Final = "127.0.0.1"  # whoever reaches it makes payments succeed: it is for this machine alone
+DOWN_S: Final = 110.0  # web and worker, the sandbox, then PostgreSQL's own patience
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,9 +58,10 @@ def tell(text: str) -> None:
 def own_services(settings: Settings) -> list[Service]:
     """The sandbox, the API processes and the worker, in the order of their start."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    own = outside | environment(settings)
+    shared = msgspec.structs.replace(settings, share_port=settings.web_processes > 1)
+    own = outside | environment(shared)
     api_url, python = address(settings.host, settings.port), (sys.executable, "-m")
-    listen = ("--host", settings.host, "--port", str(settings.sandbox_port))
+    listen = ("--host", SANDBOX_HOST, "--port", str(settings.sandbox_port))
     keep = ("--data", str(Path(settings.var) / "sandbox"), "--caudal-url", api_url)
     services = [
         Service(
@@ -102,7 +104,7 @@ async def up(
     var = _var(settings)
     settings = msgspec.structs.replace(settings, var=str(var))
     try:
-        with state.held(var):
+        with state.held(var, only_its_owner=True):
             async with _signalled() as asked, AsyncExitStack() as endings:
                 running = asyncio.create_task(_run(settings, prepare, show, demo_only, say, services, endings))
                 try:
@@ -117,6 +119,8 @@ async def up(
     except (UpError, ClusterError) as error:
         say(f"caudal: {error}")
         return 1
+    except OSError as error:
+        raise state.unusable(var, error) from error
 
 
 def _var(settings: Settings) -> Path:
@@ -220,8 +224,10 @@ def _with_ports(settings: Settings, endings: AsyncExitStack) -> Settings:
     port = ports.take(settings.port)
     if settings.sandbox_url is not None:
         return msgspec.structs.replace(settings, port=port)
-    sandbox_port = ports.take(settings.sandbox_port)
-    sandbox_url = address(settings.host, sandbox_port)
+    near = Ports(SANDBOX_HOST)
+    endings.callback(near.release)
+    sandbox_port = near.take(settings.sandbox_port)
+    sandbox_url = address(SANDBOX_HOST, sandbox_port)
     return msgspec.structs.replace(settings, port=port, sandbox_port=sandbox_port, sandbox_url=sandbox_url)
 
 
@@ -240,7 +246,7 @@ async def _database(
             raise UpError(f"the database of CAUDAL_DATABASE_URL does not answer: {error}") from error
         return asyncio.get_running_loop().create_future(), settings.database_url
     var = Path(settings.var)
-    cluster = Cluster(var / "postgres", log=var / "log" / "postgres.log", say=say)
+    cluster = Cluster(var / "postgres", log=var / "log" / "postgres.log", say=say, web_processes=settings.web_processes)
     endings.push_async_callback(cluster.stop)
     await cluster.start()
     assert cluster.pid is not None

@@ -195,11 +195,12 @@ class Worker:
 
 
 async def _serve(settings: Settings) -> None:
-    async with Context(settings, name="worker") as context:
-        worker = Worker(context)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, worker.stop)
+    context = Context(settings, name="worker")
+    worker = Worker(context)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, worker.stop)
+    async with context:
         log.info("worker runs")
         await worker.run()
 

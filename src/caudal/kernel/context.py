@@ -78,8 +78,7 @@ class Context:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for shard in self._shards.values():
-            await shard.stop()
+        await asyncio.gather(*(shard.stop() for shard in self._shards.values()))
         for close in self.closing:
             await close()
         await self._close_pools()

@@ -47,7 +47,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None, Meta(description="the sandbox's address: test providers, bank, payer's page; unset: no sandbox")
     ] = None
     web_processes: Annotated[int, Meta(ge=1, le=64, description="API processes that `caudal up` starts")] = 1
-    shard: Annotated[int, Meta(ge=0, description="shard on which new merchants are placed")] = 0
+    shard: Annotated[
+        int,
+        Meta(ge=0, description="shard of all merchants and their money: 0, the only one for now"),
+    ] = 0
+    share_port: Annotated[
+        bool, Meta(description="other API processes with this setting may listen on the same port; `caudal up` sets it")
+    ] = False
 
     # Secrets
     kek: Annotated[
@@ -199,6 +205,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         except msgspec.ValidationError as error:
             raise SettingError(f"{variable}={text!r}: {error}") from error
     loaded = Settings(**values)
+    if loaded.shard:
+        raise SettingError(f"CAUDAL_SHARD={loaded.shard}: there is one shard, 0: callbacks would find no other")
     for name in ("spei_secret", "provider_secret"):
         secret = getattr(loaded, f"{name}_test")
         if secret and secret == getattr(loaded, f"{name}_live"):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import signal
 import socket
+import sys
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from caudal.app.edge.protocol import EdgeProtocol
 from caudal.app.web import Web
@@ -33,8 +36,21 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=10,
         backlog=2048,
     )
+    server = uvicorn.Server(config)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises the signal again when it has ended; to be asked to end is no failure.
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    try:
+        server.run(sockets=[_bound(settings)])
+    except OSError as error:
+        print(f"caudal: cannot listen on {settings.host} port {settings.port}: {error.strerror}", file=sys.stderr)
+        sys.exit(STARTUP_FAILURE)
+
+
+def _bound(settings: Settings) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if settings.share_port:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind((settings.host, settings.port))
-    uvicorn.Server(config).run(sockets=[listener])
+    return listener

@@ -208,8 +208,12 @@ async def test_another_story_under_a_known_tracking_key_is_a_contradiction(ana: 
         await ana.deposit(other, 4000, "T1"),
         await ana.deposit(clabe, 4000, "T1", currency="USD"),
     ]
-    assert [(one.status, one.code) for one in told] == [(409, "contradiction")] * 3
+    told += [await ana.deposit(other, 4000, "T1")]
+    assert [(one.status, one.code) for one in told] == [(409, "contradiction")] * 4
     assert await rows(context, "select count(*), sum(amount_minor)::bigint from deposit") == [(1, 4000)]
+    odd = [(one["kind"], one["detail"]["account"], one["detail"]["amount_minor"]) for one in await ana.odd()]
+    assert odd == [("other_amount", clabe, 4000), ("other_account", other, 4000), ("other_amount", clabe, 4001)]
+    assert {(one["provider"], one["detail"]["payer_name"]) for one in await ana.odd()} == {("spei", "")}
     await assert_in_order(context)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from caudal.connectors import PaymentState
+from caudal.connectors import DepositReport, PaymentState
 from caudal.kernel import ids
 from caudal.kernel.commit import Decision, Due, Event, Put, View
 from caudal.kernel.errors import Refused
@@ -51,7 +51,12 @@ def odd(
 
 
 def _without_payer(said: msgspec.Struct) -> msgspec.Struct:
-    return msgspec.structs.replace(said, action=None, payer_page=None) if isinstance(said, PaymentState) else said
+    match said:
+        case PaymentState():
+            return msgspec.structs.replace(said, action=None, payer_page=None)
+        case DepositReport():
+            return msgspec.structs.replace(said, payer_name="")
+    return said
 
 
 def resolve(view: View, *, id: UUID, operator: Operator, resolution: str, entry: UUID) -> Decision | Refused:

@@ -53,8 +53,23 @@ async def spei_callback(context: Context, request: Request) -> Response:
     )
     result = await context.commit(shard, command, request.deadline)
     if isinstance(result.outcome, Refused):
+        await _contradicts(context, request, id, report)
         raise result.outcome
     return ok(CallbackAccepted(deposit=ids.public("dep", id)))
+
+
+async def _contradicts(context: Context, request: Request, id: UUID, report: DepositReport) -> None:
+    """Writes down what was reported under a known key: it may be other money, of another bank or another day."""
+    known = await store.deposit(context, context.settings.shard, id)
+    assert known is not None, "a report contradicts what there is"
+    odd = commands.NoteOdd(
+        book=known.book,
+        provider=report.provider,
+        kind="other_amount" if report.account == known.account else "other_account",
+        payin=known.payin,
+        said=report,
+    )
+    await context.commit(context.settings.shard, odd, request.deadline)
 
 
 def deposit_id(report: DepositReport, *, live: bool) -> UUID:

@@ -286,6 +286,33 @@ where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s and (
         select from payin_operation o where o.shard = p.shard and o.payin = p.id and o.status = 'pending' and not exists (
             select from due d where d.shard = o.shard and d.kind = 'payin.operate' and d.subject = o.id)))
 
+-- name: open_payin_expires
+-- range: payins
+-- A payin that waits for its payer, or holds the payer's money, has the work that ends it. It is looked for where it was
+-- made due, and by its subject only where a claim or a clock has moved it: that look reads all work.
+select 'open_payin_expires' check_name, p.shard, 'payin ' || p.id subject, p.status || ' and nothing ends it' detail
+from (
+    select p.shard, p.id, p.status
+    from payin p
+    left join book b on b.shard = p.shard and b.book = p.book
+    where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s and p.status in ('pending', 'authorized')
+        and not exists (
+            select from due d
+            where d.shard = p.shard and d.at = p.expires_at - coalesce(b.clock_offset_s, 0) * interval '1 second'
+                and d.kind = 'payin.expire' and d.subject = p.id)
+    offset 0) p
+where not exists (
+    select from due d where d.shard = p.shard and d.kind = 'payin.expire' and d.subject = p.id)
+
+-- name: return_under_way
+-- range: shard
+-- A deposit that goes back has the work that asks its bank or provider for it.
+select 'return_under_way' check_name, d.shard, 'deposit ' || d.id subject,
+    format('%%s go back and nobody asks', d.returning_minor) detail
+from deposit d
+where d.shard = %(shard)s and d.returning_minor > 0 and not exists (
+    select from due w where w.shard = d.shard and w.kind = 'deposit.return' and w.subject = d.id)
+
 -- name: clearing_money
 -- range: shard
 -- What is on its way to payers is what refunds and returns under way say.

@@ -160,6 +160,9 @@ deposit(returned)   returned_minor = returned_minor - 1, returning_minor = retur
 deposit             payin = gen_random_uuid()                             event_of_deposit
 deposit             created_at = created_at - interval '1 us'             event_of_deposit
 deposit             paid_at = now()                                       event_of_deposit
+due(expiry)         subject = gen_random_uuid()                           open_payin_expires
+due(expiry)         kind = 'payin.submit'                                 open_payin_expires
+due(return)         subject = gen_random_uuid()                           return_under_way
 release             id = gen_random_uuid()                                release_of_its_id release_is_due
 release             book = book + 2                                       release_of_its_id pending_money
 release             currency = 'USD'                                      release_of_its_id pending_money
@@ -224,6 +227,8 @@ ABOUT = {
     "instrument(deleted)": "deleted_at is not null",
     "deposit": "applied_minor > 0 and unapplied_minor > 0",
     "deposit(returned)": "returned_minor > 0",
+    "due(expiry)": "kind = 'payin.expire' and subject in (select id from payin where status = 'pending')",
+    "due(return)": "kind = 'deposit.return' and subject in (select id from deposit where returning_minor > 0)",
     "transfer": "group_seq > 1 and seq > 1 and kind = 1",
     "transfer(hold)": "kind = 2",
     "transfer(post)": "kind = 3",
@@ -270,7 +275,8 @@ UNWATCHED = {
     " directory.*",
     "where things are: changed, they are not found": "placement.* migration.*",
     "changed, no process begins any more": "sealing_key.*",
-    "work to come and how far readers are; what was done stands in history": "due.* consumer.* payin_search.*",
+    "when work comes and how far readers are; what was done stands in history": "due.at due.book due.attempt"
+    " consumer.* payin_search.*",
     "the next batch's clock, and what finds a batch again": "shard.last_at batch.id batch.commands",
 }
 GONE = [

@@ -35,6 +35,7 @@ SMALL: Final = {
     "dispute_work": "dispute_open dispute_evidence_of_dispute",
     "disputed_money": "dispute_open",
     "event_head": "event_pkey",
+    "return_under_way": "deposit_returning",
     "shard_head": "transfer_pkey",
     "unapplied_money": "deposit_unapplied",
     "webhook_waiting_is_looked_at": "webhook_delivery_shard_endpoint_due_at_event_seq_idx",

@@ -19,6 +19,10 @@ DONE_TWICE = """
 DONE = "select count(*) from event where type in ('payin.expired', 'deposit.returned', 'deposit.return_failed')"
 # Whatever is to be done soon; the rest is due in hours.
 UNDONE = "select count(*) from due where at < clock_timestamp() + interval '1 minute' or attempt > 0"
+# Work that is gone, when none waits any more: what should have ended by now and has not.
+FORGOTTEN = """
+    select (select count(*) from payin where status in ('pending', 'authorized') and expires_at < clock_timestamp())
+        + (select count(*) from deposit where returning_minor > 0)"""
 EVENTS = "select (select count(*) from event where shard = id), event_seq from shard where id = 0"
 SUM = """
     select coalesce(sum(amount_minor), 0)::bigint, coalesce(sum(returned_minor), 0)::bigint
@@ -27,7 +31,10 @@ BOOK = "select min(book) from book where book >= 2 and book % 2 = 0"
 
 
 class Books:
-    """Lost and double by phase (of transfers `sandbox`, of due work `worker`); `lies`: refused, and yet there."""
+    """Lost and double by phase (of transfers `sandbox`, of due work `worker`); `lies`: refused, and yet there.
+
+    Look when no work waits any more (`UNDONE`): only then is what has not ended lost.
+    """
 
     def __init__(self) -> None:
         self.lost, self.doubled, self.lies = Counter[str](), Counter[str](), list[str]()
@@ -61,7 +68,7 @@ async def examined(connection: psycopg.AsyncConnection[Any], told: Told, book: i
     assert set(times) <= told.payins.keys() | set(books.lies), "payins that nobody asked for"
     await _deposits(connection, told, books)
     [books.done], [twice] = await one(connection, DONE), await one(connection, DONE_TWICE)
-    [books.lost["worker"]] = await one(connection, UNDONE)
+    [books.lost["worker"]] = await one(connection, FORGOTTEN)
     books.doubled["worker"] = twice
     return books
 

@@ -112,7 +112,7 @@ def counts(killer: Killer, traffic: Traffic, found: books.Books) -> dict[str, di
     return {
         kind: {
             "kills": killer.kills[kind],
-            "in flight": killer.least_in_flight[kind],
+            "in flight": killer.least_in_flight.get(kind, 0),
             **{name: said[kind].get(name, 0) for name in ("acknowledged", "refused", "unknown")},
             "lost": found.lost[kind],
             "doubled": found.doubled[kind],

@@ -86,7 +86,7 @@ class Asker:
         self, session: aiohttp.ClientSession, url: str, key: str, history: History, patience_s: float = PATIENCE_S
     ) -> None:
         self._patience = aiohttp.ClientTimeout(total=patience_s)
-        self._session, self._url, self._bearer, self._history = session, url, f"Bearer {key}", history
+        self._session, self._url, self._bearer, self.history = session, url, f"Bearer {key}", history
         self.in_flight = 0
 
     async def get(self, path: str) -> Answer | None:
@@ -101,14 +101,14 @@ class Asker:
         """The first try, which counts. Whoever is told `unknown` has to `settle` it."""
         answer = await self._once(ask)
         verdict = self._judge(ask, answer)
-        self._history.count(verdict)
+        self.history.count(verdict)
         return verdict, answer
 
     async def settle(self, ask: Ask) -> Answer:
         """The definite answer of a request whose first answer was lost."""
         first, second = await self._definite(ask), await self._definite(ask)
         if (first.status, first.body) != (second.status, second.body):
-            self._history.strange.append(f"{ask.key}: {first} and then {second}")
+            self.history.strange.append(f"{ask.key}: {first} and then {second}")
         return first
 
     async def _definite(self, ask: Ask) -> Answer:
@@ -155,7 +155,7 @@ class Asker:
         problem = answer.json
         verdict = _PROMISED.get((answer.status, problem["code"], problem["retry"]))
         if verdict is None:
-            self._history.strange.append(f"{ask.path} {answer.status} {answer.body.decode()}")
+            self.history.strange.append(f"{ask.path} {answer.status} {answer.body.decode()}")
             return Verdict.REFUSED
         return verdict
 

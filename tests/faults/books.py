@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -50,6 +53,12 @@ async def one(connection: psycopg.AsyncConnection[Any], query: str, *parameters:
     """The only row."""
     [row] = await rows(connection, query, *parameters)
     return row
+
+
+def provider_rows(var: Path, query: str) -> list[tuple[Any, ...]]:
+    """All rows of a query to the sandbox provider's own books, read from its disk whether it lives or not."""
+    with closing(sqlite3.connect(var / "sandbox" / "provider.sqlite3")) as books:
+        return books.execute(query).fetchall()
 
 
 async def examined(connection: psycopg.AsyncConnection[Any], told: Told, book: int) -> Books:

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import psycopg
 
-from tests.faults.restless import Restless, is_answered, is_served, kill, until
+from tests.faults.restless import Restless, is_healthy, kill, until
 from tests.faults.traffic import IN_FLIGHT, Traffic
 
 # `backend` is one session's process of the server, whose postmaster then restarts all the others.
@@ -21,7 +21,6 @@ PAUSE_S = (0.02, 0.3)  # between two kills, at random
 PAYING = 3
 BACK_S = 20.0
 WRITING_S = 0.05
-WORKER = "select 1 from pg_stat_activity where application_name = 'caudal-worker'"
 BACKENDS = "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
 BEGAN = "select coalesce(min(backend_start), now()) from pg_stat_activity where application_name = 'caudal-worker'"
 # Under a lease of a second (doubled with each attempt) that was taken since this worker came.
@@ -137,13 +136,6 @@ class Killer:
     async def _until_back(self, kind: str) -> None:
         async def is_back() -> bool:
             now = self._whole.pid_of("postgres" if kind == "backend" else kind)
-            return now != self._killed.get(kind) and await self._is_healthy(kind)
+            return now != self._killed.get(kind) and await is_healthy(self._whole, self._session, kind)
 
         await until(is_back, lambda: f"{kind} is back{self._state}", BACK_S)
-
-    async def _is_healthy(self, kind: str) -> bool:
-        if kind == "sandbox":
-            return await is_answered(self._session, f"{self._whole.sandbox_url}/livez")
-        if kind == "worker":
-            return await is_served(self._whole.database_url, WORKER)
-        return await is_answered(self._session, f"{self._whole.api_url}/readyz")  # asks the database too

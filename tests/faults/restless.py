@@ -17,6 +17,7 @@ import psycopg
 from tests.whole import Whole
 
 ROOT = Path(__file__).parents[2]
+WORKER = "select 1 from pg_stat_activity where application_name = 'caudal-worker'"
 
 
 class Restless(Whole):
@@ -64,6 +65,15 @@ async def is_answered(session: aiohttp.ClientSession, url: str) -> bool:
             return answer.status == 200
     except (aiohttp.ClientError, TimeoutError):
         return False
+
+
+async def is_healthy(whole: Whole, session: aiohttp.ClientSession, kind: str) -> bool:
+    """Whether the process of this name works."""
+    if kind == "sandbox":
+        return await is_answered(session, f"{whole.sandbox_url}/livez")
+    if kind == "worker":
+        return await is_served(whole.database_url, WORKER)
+    return await is_answered(session, f"{whole.api_url}/readyz")  # asks the database too
 
 
 async def is_served(database_url: str, query: str = "select 1") -> bool:

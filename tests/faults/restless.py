@@ -21,7 +21,9 @@ WORKER = "select 1 from pg_stat_activity where application_name = 'caudal-worker
 
 
 class Restless(Whole):
-    """A whole caudal whose processes may be killed every second (tests/faults/up.py)."""
+    """A whole caudal whose processes may be killed every second (tests/faults/up.py), or by way of another module."""
+
+    module = "tests.faults.up"
 
     def start(self, *options: str, within_s: float = 60.0) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
@@ -30,7 +32,7 @@ class Restless(Whole):
         ports = {"CAUDAL_PORT": "18700", "CAUDAL_SANDBOX_PORT": "18800"}
         with (self.home / "up.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.up", "up", *(options or ("--no-demo",))],
+                [sys.executable, "-m", self.module, "up", *(options or ("--no-demo",))],
                 env={**outside, **ports, "CAUDAL_VAR": str(self.var), **self._environment},
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,

@@ -124,8 +124,8 @@ async def test_nobody_is_charged_twice_however_web_dies(whole: Restless, say: Ca
         charged = await statement(session, whole)
     await judged(whole, buyers, charged)
     say(
-        f"{KILLS} kills, {least} in flight at least, {waiting} payins submitted when web died, {between} of them charged"
-        f" by then; {dict(buyers.verdicts)}"
+        f"{KILLS} kills, {least} in flight at least, {waiting} payins submitted when web died,"
+        f" {between} of them charged by then; {dict(buyers.verdicts)}"
     )
     assert least >= IN_FLIGHT and buyers.verdicts[Verdict.UNKNOWN]
     assert between, "no kill fell between the provider's effect and the second commit: this tested nothing"

@@ -84,6 +84,8 @@ async def test_the_merchant_hears_of_it_and_the_audit_trail_knows_who(ana: Merch
     assert events == [("deposit.return_requested", deposit), ("deposit.returned", deposit)]
     trail = (await ana.get(f"/v1/operator/audit?subject={deposit}", key=ana.olga)).json["data"]
     assert [entry["action"] for entry in trail] == ["deposit.return_requested"]
+    ids = await rows(context, "select 'operator_' || replace(id::text, '-', '') from operator")
+    assert [(entry["actor"],) for entry in trail] == ids
 
 
 # The bank's answers

@@ -19,7 +19,7 @@ from caudal.kernel import idempotency
 from caudal.kernel.commit import Key, Result
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
-from caudal.kernel.ids import uuid7
+from caudal.kernel.ids import public, uuid7
 from caudal.merchants import store
 from caudal.merchants.decide import (
     ChangeFees,
@@ -235,7 +235,7 @@ def _change(asking: Asking, shard: int) -> dict[str, Any]:
         actor = Actor(name=f"cli:{_user()}")
     else:
         digest = operator.digest if operator.shard == shard else None
-        actor = Actor(name=f"operator_{operator.id.hex}", digest=digest)
+        actor = Actor(name=public("operator", operator.id), digest=digest)
     return {"actor": actor, "entry": uuid7(), "key": asking.key, "request_id": asking.request_id}
 
 

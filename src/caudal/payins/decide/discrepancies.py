@@ -74,7 +74,7 @@ def resolve(view: View, *, id: UUID, operator: Operator, resolution: str, entry:
     audit = AuditRecord(
         id=entry,
         at=view.at,
-        actor=ids.public("op", operator.id),
+        actor=ids.public("operator", operator.id),
         action="discrepancy.resolved",
         subject=ids.public("disc", id),
         detail=data,

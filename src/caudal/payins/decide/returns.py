@@ -79,7 +79,7 @@ def _entry(view: View, id: UUID, operator: Operator, event: Event) -> AuditRecor
     return AuditRecord(
         id=id,
         at=view.at,
-        actor=ids.public("op", operator.id),
+        actor=ids.public("operator", operator.id),
         action=event.type,
         subject=ids.public("dep", event.subject),
         detail=event.data,

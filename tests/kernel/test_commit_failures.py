@@ -14,10 +14,8 @@ import pytest
 
 from caudal.kernel import db
 from caudal.kernel.commit import (
-    DUE,
     KEYS,
     Answer,
-    BurnKey,
     Decision,
     Head,
     KeyRecord,
@@ -323,22 +321,6 @@ async def test_a_decision_that_never_has_enough_ends_as_a_fault(database_url: st
     await written.stop()
 
 
-async def test_a_burned_key_is_refused_for_ever_and_a_used_one_says_its_effect(database_url: str) -> None:
-    written = shard(database_url)
-    gone = Answer(409, b"burned")
-    burned = await written.submit(BurnKey(place=key("unused").place, refusal=gone), soon())
-    assert burned.outcome is None
-    for _ in range(2):
-        refused = await written.submit(Note(text="x", key=key("unused")), soon())
-        assert refused.answer == Answer(409, b"burned", replayed=True)
-    subject = uuid4()
-    await written.submit(Note(text="x", key=key("used"), subject=subject), soon())
-    used = await written.submit(BurnKey(place=key("used").place, refusal=gone), soon())
-    assert used.outcome == subject
-    assert await rows(database_url, "select count(*) from event") == [(1,)]
-    await written.stop()
-
-
 async def test_a_key_in_progress_says_when_to_come_back_and_whoever_finishes_stores_the_answer(
     database_url: str,
 ) -> None:
@@ -372,8 +354,7 @@ async def test_due_work_is_a_row_of_its_own_batch(database_url: str) -> None:
     written = shard(database_url)
     note = Note(text="x")
     await written.submit(note, soon())
-    (at, kind, subject), *_ = await rows(database_url, "select at, kind, subject from due")
-    looked: list[Any] = []
-    await written.submit(Note(text="y", looks=lambda v: looked.append(v.get(DUE, (at, kind, subject)))), soon())
-    assert looked[-1].subject == note.subject
+    assert await rows(database_url, "select kind, subject, book, attempt from due") == [
+        ("note.due", note.subject, 2, 0)
+    ]
     await written.stop()

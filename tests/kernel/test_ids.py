@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caudal.kernel.ids import SLOT_MAX, parse, public, slot_of, uuid7
+from caudal.kernel.ids import SLOT_MAX, parse, public, slot_of, uuid7, uuid8
 
 ID = UUID("01938f2c-5c00-7000-8000-0000000000a1")
 
@@ -83,3 +83,11 @@ def test_the_public_form_is_the_prefix_and_32_lower_case_digits() -> None:
 )
 def test_what_is_no_id_of_this_kind_is_none(text: str) -> None:
     assert parse("payin", text) is None
+
+
+def test_the_same_thing_said_twice_has_one_id_for_ever() -> None:
+    """Ids of deposits, discrepancies and transfers: the literal is what stands in databases."""
+    id = uuid8(b"spei\ntest\nT1", "caudal deposit")
+    assert id == UUID("fb05b305-7170-871f-8e0c-29fc3f25fedb") == uuid8(b"spei\ntest\nT1", "caudal deposit")
+    assert (id.version, id.variant) == (8, RFC_4122)
+    assert len({id, uuid8(b"spei\ntest\nT1"), uuid8(b"spei\ntest\nT2", "caudal deposit")}) == 3

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from caudal import merchants
-from caudal.kernel.commit import DUE, DUE_NOW, KEYS, Due, Head, KeyRecord, PostgresPort, Statement, Table
+from caudal.kernel.commit import DUE_NOW, KEYS, Due, Head, KeyRecord, PostgresPort, Statement, Table
 from caudal.kernel.commit.port import SQL
 from caudal.kernel.commit.tables import advancing, deleting_due
 from caudal.kernel.commit.wire import Wire, numbered
@@ -46,7 +46,6 @@ EXPECTED = {
 READ: list[tuple[Table[Any, Any], Any]] = [
     (KEYS, (2, b"k" * 16)),
     (DUE_NOW, (200, ("payin.submit",))),
-    (DUE, (NOW, "payin.expire", uuid4())),
     (ACCOUNTS, 1),
     (PENDING_TRANSFERS, uuid4()),
     (merchants.API_KEYS, b"k" * 32),
@@ -69,7 +68,7 @@ def statements() -> Iterator[Statement]:
     yield deleting_due(HEAD, [due])
     yield advancing(uuid4(), 1, HEAD, HEAD)
     key = KeyRecord(
-        book=2, digest=b"", fingerprint=None, subject=None, status=None, answer=None, deadline=None, version=2
+        book=2, digest=b"", fingerprint=b"", subject=None, status=None, answer=None, deadline=None, version=2
     )
     yield from KEYS.updating(HEAD, [(1, key)])
     yield from ACCOUNTS.updating(HEAD, [(1, Account(id=1, version=2))])

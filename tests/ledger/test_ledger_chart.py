@@ -12,7 +12,6 @@ from caudal.ledger import (
     Purpose,
     account_id,
     account_name,
-    book_of,
     house_book,
     opened,
     transfer_id,
@@ -28,11 +27,10 @@ def test_an_id_says_what_it_was_made_of(book: int, currency: str, purpose: Purpo
 
 
 def test_the_formula_is_the_one_of_the_docs() -> None:
-    assert account_id(book_of(1, live=False), "MXN", Purpose.PENDING) == 2 << 16 | 484 << 6 | 1 == 162_049
+    assert account_id(2, "MXN", Purpose.PENDING) == 2 << 16 | 484 << 6 | 1 == 162_049
 
 
-def test_a_merchant_has_a_book_for_each_mode_and_the_house_too() -> None:
-    assert [book_of(5, live=False), book_of(5, live=True)] == [10, 11]
+def test_a_merchants_book_and_the_houses_are_of_one_mode() -> None:
     assert [house_book(10), house_book(11)] == [0, 1]
     name = account_name(account_id(11, "CLP", Purpose.AVAILABLE))
     assert (name.slot, name.live, name.currency) == (5, True, "CLP")

@@ -34,9 +34,9 @@ from caudal.ledger import (
     decide_group,
     needs,
     opened,
-    post,
     puts,
 )
+from caudal.ledger.rows import rows_of
 from tests.ledger.test_ledger_chain import BANK, FEES, PAYIN, PENDING
 from tests.ledger.test_ledger_machine import ACCOUNTS as MACHINE_ACCOUNTS
 from tests.ledger.test_ledger_machine import LedgerMachine
@@ -74,7 +74,8 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
         return (*needs(self.group), *((ACCOUNTS, id) for id in MACHINE_ACCOUNTS))
 
     def decide(self, view: View) -> Decision | KernelRefused:
-        outcome = post(view, self.group, self.known)
+        accounts, pendings = rows_of(view, self.group)
+        outcome = decide_group(accounts, pendings, self.known, self.group, view.at)
         if not isinstance(outcome, Posted):
             return KernelRefused(outcome.refusal.value, "")
         self.known.update({booked.transfer.id: booked.transfer for booked in outcome.transfers})

@@ -12,8 +12,9 @@ from uuid import uuid4
 import pytest
 
 from caudal.kernel.context import Context
+from caudal.kernel.money import decimal_of
 from caudal.settlement import line, store
-from caudal.settlement.statement import COLUMNS, accepts_csv, cells, decimal, text
+from caudal.settlement.statement import COLUMNS, accepts_csv, cells, text
 from tests.payins.cast import DAY_S, Merchant
 
 PATH = "/v1/balance_transactions"
@@ -238,7 +239,7 @@ def test_csv_is_for_whoever_asks_for_it(accept: str | None, csv_wanted: bool) ->
     ],
 )
 def test_decimals_are_exact(amount: int, currency: str, shown: str) -> None:
-    assert decimal(amount, currency) == shown
+    assert decimal_of(amount, currency) == shown
 
 
 @pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])

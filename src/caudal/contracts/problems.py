@@ -63,7 +63,6 @@ _TABLE: Final = (
         "The first request with this key has not ended",
         "Ask again after `Retry-After`; `object` is what it makes.",
     ),
-    Problem("key_burned", 409, "This key was withdrawn", "It was burned before it was used and is refused for ever."),
     Problem(
         "request_timeout",
         408,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
@@ -51,6 +52,14 @@ def uuid7(slot: int = 0) -> UUID:
     bits = int.from_bytes(_pool.take(7), "big")  # 56, of which 52 are used
     value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | (bits >> 40 & 0xFFF) << 64
     return UUID(int=value | 0b10 << 62 | slot << 40 | bits & 0xFF_FFFF_FFFF)
+
+
+def uuid8(data: bytes, kind: str = "") -> UUID:
+    """A UUIDv8 made of bytes, so that the same thing said twice has one id. `kind` (16 bytes at most) keeps ids of
+    different things apart.
+    """
+    value = int.from_bytes(blake2b(data, digest_size=16, person=kind.encode()).digest(), "big")
+    return UUID(int=value & ~(0xF << 76 | 0b11 << 62) | 0x8 << 76 | 0b10 << 62)
 
 
 def slot_of(id: UUID) -> int:

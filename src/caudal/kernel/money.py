@@ -52,8 +52,14 @@ def share_half_up(amount_minor: int, basis_points: int) -> int:
 
 
 def format_amount(amount_minor: int, currency: str) -> str:
-    """An amount for people: `120.50 MXN`."""
+    """An amount for people: `1,120.50 MXN`."""
+    sign = "-" if amount_minor < 0 else ""
+    whole, point, fraction = decimal_of(abs(amount_minor), currency).partition(".")
+    return f"{sign}{int(whole):,}{point}{fraction} {currency}"
+
+
+def decimal_of(amount_minor: int, currency: str) -> str:
+    """An amount in the currency's own unit: `-1120.50`, exact, without separators of thousands."""
     exponent = CURRENCIES[currency].exponent
     sign, digits = ("-" if amount_minor < 0 else ""), str(abs(amount_minor)).rjust(exponent + 1, "0")
-    whole, fraction = (digits[:-exponent], "." + digits[-exponent:]) if exponent else (digits, "")
-    return f"{sign}{int(whole):,}{fraction} {currency}"
+    return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}" if exponent else f"{sign}{digits}"

@@ -8,10 +8,10 @@ Codes are written in the database: they never change and are never reused.
 from __future__ import annotations
 
 from enum import IntEnum
-from hashlib import blake2b
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from caudal.kernel.ids import uuid8
 from caudal.kernel.money import CURRENCIES, CURRENCY_BY_NUMERIC
 from caudal.ledger.model import DEBITS_MUST_NOT_EXCEED_CREDITS, Account
 
@@ -65,14 +65,14 @@ class AccountName(NamedTuple):
         return self.book >> 1
 
 
-def book_of(slot: int, *, live: bool) -> int:
-    """The book of a merchant's slot in one mode."""
-    return slot << 1 | live
-
-
 def house_book(book: int) -> int:
     """The house's book of the same mode as `book`."""
     return book & 1
+
+
+def ids_of_book(book: int) -> tuple[int, int]:
+    """The first id that an account of this book could have, and the one behind the last."""
+    return book << _BOOK_SHIFT, (book + 1) << _BOOK_SHIFT
 
 
 def account_id(book: int, currency: str, purpose: Purpose) -> int:
@@ -98,8 +98,6 @@ def opened(id: int) -> Account:
 def transfer_id(subject: UUID, code: str, ordinal: int = 0) -> UUID:
     """The id of a subject's transfer, derived, so that the same step of the same object always has the same id.
 
-    A UUIDv8 (RFC 9562) over the subject, the code and the ordinal (which of several such steps).
+    The ordinal says which of several such steps.
     """
-    digest = blake2b(b"%b%d:%b" % (subject.bytes, ordinal, code.encode()), digest_size=16).digest()
-    value = int.from_bytes(digest, "big")
-    return UUID(int=value & ~(0xF << 76 | 0b11 << 62) | 0x8 << 76 | 0b10 << 62)
+    return uuid8(b"%b%d:%b" % (subject.bytes, ordinal, code.encode()))

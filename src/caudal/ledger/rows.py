@@ -10,7 +10,7 @@ chained when the batch is written, in the order of its commands; `shard.posting_
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain as flatten
 from pathlib import Path
 from typing import Any, Final
@@ -185,12 +185,17 @@ def needs(group: Iterable[Transfer]) -> Iterable[tuple[Table[int, Account] | Tab
             yield PENDING_TRANSFERS, transfer.pending_id
 
 
-def post(view: View, group: Sequence[Transfer], known: Mapping[UUID, Transfer] | None = None) -> Posted | Refused:
+def post(view: View, group: Sequence[Transfer]) -> Posted | Refused:
     """Decide a group on what the batch has read and decided so far. Raises Missing for a row that was not read.
 
-    `known` are earlier transfers that an id of the group could repeat; a service whose own state already forbids the
-    repetition passes none (docs/adr/0002-transfer-ids.md).
+    Earlier transfers are not known: a service's own state forbids that one is repeated (docs/adr/0002-transfer-ids.md).
     """
+    accounts, pendings = rows_of(view, group)
+    return decide_group(accounts, pendings, {}, group, view.at)
+
+
+def rows_of(view: View, group: Sequence[Transfer]) -> tuple[dict[int, Account], dict[UUID, PendingTransfer]]:
+    """The accounts and pending transfers that a group is decided on."""
     pendings: dict[UUID, PendingTransfer] = {}
     accounts: dict[int, Account] = {}
     for transfer in group:
@@ -203,7 +208,7 @@ def post(view: View, group: Sequence[Transfer], known: Mapping[UUID, Transfer] |
         for id in ids:
             if id and id not in accounts:
                 accounts[id] = view.get(ACCOUNTS, id) or opened(id)
-    return decide_group(accounts, pendings, known or {}, group, view.at)
+    return accounts, pendings
 
 
 def puts(posted: Posted) -> tuple[Put, ...]:

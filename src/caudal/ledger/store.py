@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
 from caudal.kernel.context import Context
+from caudal.ledger.chart import ids_of_book
 from caudal.ledger.model import Account
 from caudal.ledger.rows import SQL, account_of
-
-_BOOK_SHIFT: Final = 16
 
 
 async def balances(context: Context, shard: int, book: int) -> list[Account]:
     """Every account of a book, by id."""
-    bounds = (shard, book << _BOOK_SHIFT, (book + 1) << _BOOK_SHIFT)
-    return [account_of(row) for row in await context.rows(SQL["balances"], bounds)]
+    return [account_of(row) for row in await context.rows(SQL["balances"], (shard, *ids_of_book(book)))]
 
 
 async def balances_at(context: Context, shard: int, book: int, at: datetime) -> list[Account]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
-from caudal.kernel.money import CURRENCIES
+from caudal.kernel.money import decimal_of
 from caudal.settlement.model import BalanceTransaction, transaction_body
 
 CONTENT_TYPE: Final = b"text/csv; charset=utf-8; header=present"
@@ -63,7 +63,7 @@ def cells(line: BalanceTransaction) -> tuple[str, ...]:
     return (
         *(text(body.id), body.created_at, text(body.kind), text(body.currency)),
         *map(str, amounts),
-        *(decimal(amount, line.currency) for amount in amounts),
+        *(decimal_of(amount, line.currency) for amount in amounts),
         *(text(body.subject), text(body.payin or ""), body.available_on or ""),
     )
 
@@ -71,13 +71,6 @@ def cells(line: BalanceTransaction) -> tuple[str, ...]:
 def text(value: str) -> str:
     """A text that no spreadsheet takes for a formula."""
     return f"'{value}" if value.startswith(_FORMULA) else value
-
-
-def decimal(amount_minor: int, currency: str) -> str:
-    """An amount in the currency's own unit: `-120.50`, exact, without separators of thousands."""
-    exponent = CURRENCIES[currency].exponent
-    sign, digits = ("-" if amount_minor < 0 else ""), str(abs(amount_minor)).rjust(exponent + 1, "0")
-    return f"{sign}{digits[:-exponent]}.{digits[-exponent:]}" if exponent else f"{sign}{digits}"
 
 
 def _lines(rows: Iterable[tuple[str, ...]]) -> bytes:

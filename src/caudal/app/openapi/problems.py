@@ -74,7 +74,7 @@ def codes_of(route: Route) -> list[str]:
     if route.method == "POST" and route.who != "provider":  # what has already happened is never turned away
         codes.add("overloaded")
     if route.keyed != "no":
-        codes |= {"invalid_key", "key_in_progress", "key_burned", "key_reused"}
+        codes |= {"invalid_key", "key_in_progress", "key_reused"}
     if route.keyed == "required":
         codes.add("key_missing")
     return [code for code in PROBLEMS if code in codes]

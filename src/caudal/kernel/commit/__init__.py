@@ -1,6 +1,5 @@
 """The write path: one queue per shard, chained batches, two round trips each (ARCHITECTURE.md §4)."""
 
-from caudal.kernel.commit.burn import BurnKey
 from caudal.kernel.commit.lanes import Limits
 from caudal.kernel.commit.model import (
     Answer,
@@ -20,15 +19,13 @@ from caudal.kernel.commit.model import (
 )
 from caudal.kernel.commit.port import BatchPort, PostgresPort
 from caudal.kernel.commit.shard import Shard
-from caudal.kernel.commit.tables import DUE, DUE_NOW, KEYS, KeyRecord
+from caudal.kernel.commit.tables import DUE_NOW, KEYS, KeyRecord
 
 __all__ = [
-    "DUE",
     "DUE_NOW",
     "KEYS",
     "Answer",
     "BatchPort",
-    "BurnKey",
     "Command",
     "Decision",
     "Due",

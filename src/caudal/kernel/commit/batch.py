@@ -236,7 +236,7 @@ def _answers(command: Command, decision: Decision) -> bool:
 
 def replay(earlier: KeyRecord, key: Key, at: datetime) -> Result | CaudalError:
     """What a key that was used before answers with."""
-    if earlier.fingerprint not in (None, key.fingerprint, *key.former):
+    if earlier.fingerprint not in (key.fingerprint, *key.former):
         return Refused("key_reused", "this Idempotency-Key was used for another request")
     if earlier.answer is None:
         wait_s = 1.0 if earlier.deadline is None else max((earlier.deadline - at).total_seconds(), 0.1)

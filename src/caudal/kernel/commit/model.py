@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import datetime
 from enum import IntEnum
 from typing import Any, Generic, LiteralString, Protocol, TypeVar
@@ -205,7 +205,3 @@ class Result(msgspec.Struct, frozen=True):
 
     outcome: Any
     answer: Answer | None
-
-
-Renderer = Callable[[Any], Answer]
-Reads = Mapping[Table[Any, Any], Sequence[Any]]

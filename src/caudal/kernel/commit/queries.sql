@@ -73,12 +73,6 @@ where d.shard = gone.shard and d.at = gone.at and d.kind = gone.kind and d.subje
 select at, kind, subject, book, attempt from due
 where shard = %s and at <= clock_timestamp() and kind <> all(%s::text[]) order by at limit %s
 
--- name: read_due
-select d.at, d.kind, d.subject, d.book, d.attempt
-from unnest(%s::timestamptz[], %s::text[], %s::uuid[]) asked(at, kind, subject)
-cross join lateral (
-    select * from due where shard = %s and at = asked.at and kind = asked.kind and subject = asked.subject limit 1) d
-
 -- name: advance_shard
 with b as (
     insert into batch (shard, id, commands, first_event_seq, last_event_seq, first_posting_seq, last_posting_seq, at)

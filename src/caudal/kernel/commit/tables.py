@@ -18,14 +18,11 @@ SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A key as it is stored. `answer` is None while the command is in progress, at most until `deadline`.
-
-    A burned key has no fingerprint: it refuses whatever comes under it.
-    """
+    """A key as it is stored. `answer` is None while the command is in progress, at most until `deadline`."""
 
     book: int
     digest: bytes
-    fingerprint: bytes | None
+    fingerprint: bytes
     subject: UUID | None
     status: int | None
     answer: bytes | None
@@ -114,23 +111,8 @@ class DueNow(Table[tuple[int, tuple[str, ...]], tuple[Due, ...]]):
         return tuple(due_of(row) for row in rows)
 
 
-class DueRows(Table[tuple[datetime, str, UUID], Due]):
-    """One piece of due work, by its place: a job looks whether its lease still stands."""
-
-    name = "due"
-
-    def reading(self, shard: int, keys: Sequence[tuple[datetime, str, UUID]]) -> Statement:
-        columns = (timestamps([k[0] for k in keys]), texts([k[1] for k in keys]), uuids([k[2] for k in keys]))
-        return SQL["read_due"], (*columns, shard)
-
-    def load(self, row: Row) -> tuple[tuple[datetime, str, UUID], Due]:
-        due = due_of(row)
-        return (due.at, due.kind, due.subject), due
-
-
 KEYS: Final = Keys()
 DUE_NOW: Final = DueNow()
-DUE: Final = DueRows()
 
 
 def due_of(row: Row) -> Due:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Final, Literal
 from uuid import UUID
 
@@ -75,8 +74,7 @@ async def _contradicts(context: Context, request: Request, id: UUID, report: Dep
 def deposit_id(report: DepositReport, *, live: bool) -> UUID:
     """A UUIDv8 made of provider, mode and tracking key."""
     text = f"{report.provider}\n{'live' if live else 'test'}\n{report.tracking_key}"
-    value = int.from_bytes(blake2b(text.encode(), digest_size=16, person=b"caudal deposit").digest(), "big")
-    return UUID(int=value & ~(0xF << 76 | 0b11 << 62) | 0x8 << 76 | 0b10 << 62)
+    return ids.uuid8(text.encode(), "caudal deposit")
 
 
 ROUTES: Final = (

@@ -14,7 +14,11 @@ from caudal.kernel import sqlfile
 from caudal_load.bare import TABLES
 
 ROOT = Path(__file__).parents[2]
-FILES = [*sorted((ROOT / "src" / "caudal").rglob("queries.sql")), *sorted((ROOT / "db" / "checks").glob("*.sql"))]
+FILES = [
+    *sorted((ROOT / "src" / "caudal").rglob("queries.sql")),
+    *sorted((ROOT / "src" / "caudal").rglob("queries/*.sql")),
+    *sorted((ROOT / "db" / "checks").glob("*.sql")),
+]
 NOT_PREPARED = ("begin", "commit")
 BEGINS = re.compile(r"(select|insert into|update|delete from|with( recursive)? \w+ as) ", re.IGNORECASE)
 ELSEWHERE = {"caudal_sandbox"}  # its database is SQLite, and its tests run every statement

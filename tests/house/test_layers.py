@@ -165,5 +165,5 @@ def _is_listed(name: str) -> bool:
     service, *inside = name.split("/")
     if service == "connectors" and len(inside) == 2:
         return inside[1] in CONNECTOR_FILES
-    first = inside[0] if len(inside) == 1 else f"{inside[0]}.py"
+    first = inside[0] if len(inside) == 1 else inside[0] + Path(name).suffix
     return first in SERVICE_FILES

@@ -46,6 +46,15 @@ def test_a_file_is_a_mapping_that_nobody_can_change(tmp_path: Path) -> None:
         found["bake"] = "drop table bread"  # type: ignore[index]
 
 
+def test_a_folder_is_one_mapping_of_all_its_files(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text(TWO_BLOCKS)
+    (tmp_path / "b.sql").write_text("-- name: count\nselect 1\n")
+    assert sorted(queries(tmp_path)) == sorted([*queries(tmp_path / "a.sql"), "count"])
+    (tmp_path / "c.sql").write_text("-- name: count\nselect 2\n")
+    with pytest.raises(SqlFileError, match="'count' is there twice"):
+        queries(tmp_path)
+
+
 def test_comments_inside_the_statement_stay_in_it() -> None:
     assert parse("-- name: count\nselect 1\n-- one\n")[0].sql == "select 1\n-- one"
 

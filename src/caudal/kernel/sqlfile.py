@@ -34,8 +34,14 @@ class Query(Struct, frozen=True, kw_only=True):
 
 
 def queries(path: Path) -> Mapping[str, LiteralString]:
-    """The statements of one file by name. Raises SqlFileError, or OSError when the file cannot be read."""
-    return MappingProxyType({query.name: query.sql for query in parse(path.read_text("utf-8"), str(path))})
+    """The statements of one file, or of a folder's, by name. Raises SqlFileError, or OSError for what is not there."""
+    found: dict[str, LiteralString] = {}
+    for file in sorted(path.glob("*.sql")) if path.is_dir() else (path,):
+        for query in parse(file.read_text("utf-8"), str(file)):
+            if query.name in found:
+                raise SqlFileError(f"{file}: '{query.name}' is there twice")
+            found[query.name] = query.sql
+    return MappingProxyType(found)
 
 
 def parse(text: str, source: str = "queries.sql") -> list[Query]:

@@ -13,7 +13,7 @@ from caudal.kernel.db import bigints, byteas, dates, integers, texts, timestamps
 from caudal.payins.model import Change, Deposit, DepositAccount, Discrepancy, Operation, PayerSeal, Payin
 from caudal.payins.states import Status
 
-SQL: Final = sqlfile.queries(Path(__file__).parents[1] / "queries.sql")
+SQL: Final = sqlfile.queries(Path(__file__).parents[1] / "queries")
 
 
 def payin_of(row: Row) -> Payin:

@@ -104,6 +104,13 @@ def test_a_dispute_is_opened_and_decided_on_the_page(provider: Caller) -> None:
     assert press(provider, key, f"disputes/{found[1]}/win").status == 409
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_only_a_cardholder_and_a_pix_payer_are_offered_to_dispute(provider: Caller, method: str) -> None:
+    key = waiting(provider, method)
+    press(provider, key, "pay")
+    assert ("Dispute this payment" in page(provider, key).text) == (method in ("card", "pix"))
+
+
 def test_what_the_merchant_says_is_text_not_markup(provider: Caller) -> None:
     key = waiting(provider, "pix", description="<b>Order</b>", payer={"name": '<i>"Ana"'})
     shown = page(provider, key).text

@@ -52,6 +52,7 @@ MORE_FILES: dict[str, str] = {
     "connectors/around.py": "what stands around every provider: neither wire nor translation, and the same for all",
     "connectors/breaker.py": "when to stop asking and how often to ask again, pure; around.py has the clock",
     "connectors/registry.py": "the methods and their connectors: a dict of dotted paths, read by the front door",
+    "connectors/signed.py": "how callbacks are signed is the same for the bank and the providers",
     "connectors/spei/clabe.py": "the account number's check digit is neither wire nor translation",
     "ledger/chain.py": "the hash chain is what makes tampering show; the check reads it apart from any decision",
     "ledger/chart.py": "the chart of accounts: the ledger's one table of data, as states.py is for others",

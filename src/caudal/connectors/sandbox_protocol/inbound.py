@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from caudal.connectors.model import Mode, Notice
+from caudal.connectors.model import Notice
 from caudal.connectors.sandbox_protocol.translate import (
     Garbled,
     ProviderDispute,
@@ -23,7 +23,8 @@ from caudal.connectors.sandbox_protocol.translate import (
     operation_of,
     payment_of,
 )
-from caudal.kernel.errors import FieldError, Invalid, Refused
+from caudal.connectors.signed import verified_mode
+from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.http import Request
 from caudal.kernel.parse import parser
 from caudal.kernel.settings import Settings
@@ -53,7 +54,15 @@ def signature(secret: str, timestamp: int, method: str, path: str, body: bytes) 
 
 def receive(request: Request, settings: Settings, now_s: float, method: str, words: Words) -> Notice:
     """What a callback tells. Raises Refused("unauthenticated") or Invalid."""
-    mode = _verified_mode(request, settings, now_s)
+    path = request.path + (f"?{request.query.decode('latin-1')}" if request.query else "")
+    mode = verified_mode(
+        request.header(_HEADER),
+        test=settings.provider_secret_test,
+        live=settings.provider_secret_live,
+        signature=lambda secret, timestamp: signature(secret, timestamp, request.method, path, request.body),
+        now_s=now_s,
+        window_s=settings.signature_window_s,
+    )
     callback = _parse(request.body)
     told: Any = getattr(callback, callback.type)
     if told is None:
@@ -71,23 +80,3 @@ def receive(request: Request, settings: Settings, now_s: float, method: str, wor
 def _invalid(field: str, code: str, detail: str) -> Invalid:
     error = FieldError(field=field, code=code, detail=detail)
     return Invalid("invalid_request", "the callback has errors", errors=(error,))
-
-
-def _verified_mode(request: Request, settings: Settings, now_s: float) -> Mode:
-    parts = dict(part.partition("=")[::2] for part in (request.header(_HEADER) or "").split(","))
-    timestamp, given = parts.get("t", ""), parts.get("v1", "")
-    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12 and given.isascii()):
-        raise Refused("unauthenticated", "the callback is not signed")
-    if abs(now_s - int(timestamp)) > settings.signature_window_s:
-        raise Refused("unauthenticated", "the callback's signature is too old")
-    path = request.path + (f"?{request.query.decode('latin-1')}" if request.query else "")
-    secrets: tuple[tuple[Mode, str | None], ...] = (
-        ("test", settings.provider_secret_test),
-        ("live", settings.provider_secret_live),
-    )
-    for mode, secret in secrets:
-        if secret:
-            expected = signature(secret, int(timestamp), request.method, path, request.body).rpartition("=")[2]
-            if hmac.compare_digest(expected, given):
-                return mode
-    raise Refused("unauthenticated", "the callback's signature does not verify")

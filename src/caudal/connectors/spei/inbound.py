@@ -14,8 +14,9 @@ from typing import Annotated, Final
 import msgspec
 
 from caudal.connectors.model import DepositReport
+from caudal.connectors.signed import verified_mode
 from caudal.connectors.spei.translate import report_of
-from caudal.kernel.errors import FieldError, Invalid, Refused
+from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.http import Request
 from caudal.kernel.money import CURRENCIES
 from caudal.kernel.parse import all_errors, partial_parser
@@ -48,12 +49,19 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
 
 def receive(request: Request, settings: Settings, now_s: float) -> tuple[bool, DepositReport]:
     """Whether the money is live, and the report. Raises Refused("unauthenticated") or Invalid."""
-    live = _verified_mode(request, settings, now_s)
+    mode = verified_mode(
+        request.header(HEADER),
+        test=settings.spei_secret_test,
+        live=settings.spei_secret_live,
+        signature=lambda secret, timestamp: signature(secret, timestamp, request.body),
+        now_s=now_s,
+        window_s=settings.signature_window_s,
+    )
     callback, told = _read(request.body)
     errors = all_errors(told, (_currency(callback), _paid_at(callback)))
     if errors:
         raise Invalid("invalid_request", "the callback has errors", errors=tuple(errors))
-    return live, report_of(callback)
+    return mode == "live", report_of(callback)
 
 
 def _currency(callback: SpeiCallback) -> Iterator[FieldError]:
@@ -64,18 +72,3 @@ def _currency(callback: SpeiCallback) -> Iterator[FieldError]:
 def _paid_at(callback: SpeiCallback) -> Iterator[FieldError]:
     if callback.paid_at is not None and not _YEARS[0] <= callback.paid_at.year < _YEARS[1]:
         yield FieldError(field="/paid_at", code="out_of_range", detail="a year from {} on, before {}".format(*_YEARS))
-
-
-def _verified_mode(request: Request, settings: Settings, now_s: float) -> bool:
-    parts = dict(part.partition("=")[::2] for part in (request.header(HEADER) or "").split(","))
-    timestamp, given = parts.get("t", ""), parts.get("v1", "")
-    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12 and given.isascii()):
-        raise Refused("unauthenticated", "the callback is not signed")
-    if abs(now_s - int(timestamp)) > settings.signature_window_s:
-        raise Refused("unauthenticated", "the callback's signature is too old")
-    for live, secret in ((False, settings.spei_secret_test), (True, settings.spei_secret_live)):
-        if secret is not None:
-            expected = signature(secret, int(timestamp), request.body).rpartition("=")[2]
-            if hmac.compare_digest(expected, given):
-                return live
-    raise Refused("unauthenticated", "the callback's signature does not verify")

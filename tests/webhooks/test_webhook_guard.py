@@ -50,6 +50,10 @@ REFUSED = [
     "https://127.0.1/",
     "https://127.0.0.01/",
     "https://127.0.0.1./",
+    "https://shop.example.com./",
+    "https://127.0.0.1%00.example.com/",
+    "https://0000:0000:0000:0000:0000:0000:0000:0001/",
+    "https://[::ffff:0x7f.1]/",
     "https://127.0.0.0x1/",
     "https://1.1.1.256/",
     "https://127%2e0.0.1/",
@@ -93,6 +97,13 @@ REFUSED = [
     "https://[64:ff9b::169.254.169.254]/",
     "https://[64:ff9b:1::a00:1]/",
     "https://[2001:0:4136:e378:8000:63bf:3fff:fdd2]/",
+    "https://[::ffff:0:127.0.0.1]/",
+    "https://[64:ff9b::192.168.1.1]/",
+    "https://[2002:c0a8:0101::]/",
+    "https://[fec0::1]/",
+    "https://[100::1]/",
+    "https://[5f00::1]/",
+    "https://[3fff::1]/",
     # names of somebody's own network
     "https://metadata/",
     "https://metadata.google.internal/",
@@ -104,6 +115,8 @@ REFUSED = [
     "ftp://shop.example.com/",
     "file:///etc/passwd",
     "gopher://shop.example.com/",
+    "http+unix://%2Fvar%2Frun%2Fdocker.sock/",
+    "unix:///var/run/docker.sock",
     "//shop.example.com/",
     "shop.example.com",
     "https:shop.example.com",
@@ -226,6 +239,41 @@ async def test_the_socket_itself_is_not_made_for_a_closed_address(
     endpoint = await ana.endpoint(f"http://shop.example.com:{server.url.rpartition(':')[2]}/")
     attempt = await failed_attempt(context, ana, endpoint)
     assert server.messages == [] and attempt["response"] is None
+
+
+async def test_the_connection_goes_to_the_number_that_was_looked_at(
+    context: Context, ana: Ana, server: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here this machine stands for the internet, and the name means something else from the second look on."""
+    asked = resolving(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
+    looked_at, closed = list[str](), guard.closed
+
+    def pretending(address: guard.Address) -> str | None:
+        looked_at.append(str(address))
+        return None if str(address) == "127.0.0.1" else closed(address)
+
+    monkeypatch.setattr(guard, "closed", pretending)
+    await ana.endpoint(f"http://shop.example.com:{server.url.rpartition(':')[2]}/")
+    await ana.payin()
+    await told(context)
+    async with delivering(context):
+        await server.until(1)
+    assert asked == ["shop.example.com"], "nobody looks the name up again"
+    assert looked_at == ["127.0.0.1"] * 2, "as it was resolved, and as it is connected to"
+
+
+async def test_no_proxy_of_the_environment_is_asked(
+    context: Context, ana: Ana, server: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, server.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        endpoint = await ana.endpoint(f"http://127.0.0.1:{nobody.getsockname()[1]}/hook")
+        attempt = await failed_attempt(context, ana, endpoint)
+    assert server.messages == [] and "connection was refused" in attempt["error"]
 
 
 async def test_a_redirect_is_an_answer_and_not_a_way(context: Context, ana: Ana, server: Receiver) -> None:

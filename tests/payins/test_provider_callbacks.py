@@ -138,6 +138,29 @@ async def test_who_forges_is_told_nothing_and_changes_nothing(
     assert await counted(context) == before and await ana.odd() == []
 
 
+async def test_what_was_refused_is_counted_for_operators_and_a_line_of_the_log(
+    ana: Merchant, desk: Desk, waits: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    told, path, now = desk.told(key_of(waits)), "/v1/callbacks/pix", int(time.time())
+    raw = json.dumps({"id": "cb_1", "type": "payment", "payment": told}).encode()
+    headers = [signature("another", now, "POST", path, raw)] * 3 + [signature(SECRET, now - 301, "POST", path, raw), ""]
+    for header in headers:
+        await ana.call("POST", path, raw, headers={"provider-signature": header, "authorization": "-"})
+    await ana.told("boleto", "payment", told)
+    await ana.call("POST", "/v1/callbacks/spei", raw, headers={"authorization": "-"})
+    answered = await ana.get("/v1/operator/providers", key=ana.olga)
+    assert [tuple(one.values()) for one in answered.json["callbacks_refused"]] == [
+        ("boleto", "malformed", 1),
+        ("pix", "forged", 3),
+        ("pix", "stale", 1),
+        ("pix", "unsigned", 1),
+        ("spei", "unsigned", 1),
+    ]
+    lines = [record.getMessage() for record in caplog.records if "was refused" in record.getMessage()]
+    assert len(lines) == 6, "not one for each: anybody can send such"
+    assert key_of(waits) not in caplog.text
+
+
 OTHER: dict[str, tuple[dict[str, Any], str, str]] = {
     "another account": ({"account": "999"}, SECRET, "other_account"),
     "another amount": ({"amount": 9_999, "captured": 9_999}, SECRET, "other_amount"),

@@ -19,6 +19,8 @@ from typing import Literal
 
 import msgspec
 
+from caudal.kernel.errors import Refused
+
 Mode = Literal["test", "live"]
 
 OperationKind = Literal["capture", "void", "refund"]
@@ -273,6 +275,14 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     id: str
     about: PaymentState | OperationState | DisputeState
+
+
+class NotGenuine(Refused):
+    """A callback that is not believed: `why` is for operators, the caller hears that it is unauthenticated."""
+
+    def __init__(self, why: Literal["unsigned", "stale", "forged"], detail: str) -> None:
+        super().__init__("unauthenticated", detail)
+        self.why = why
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,7 +81,7 @@ class Connector(Protocol):
         """Sends a file against a dispute."""
 
     def receive(self, request: Request, now_s: float) -> Notice:
-        """What a callback tells. Raises Refused("unauthenticated") or Invalid: it is the provider's request."""
+        """What a callback tells. Raises NotGenuine or Invalid: it is the provider's request."""
 
     def available(self, mode: Mode) -> bool:
         """Whether there is a provider for this mode, and it is worth asking now."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 
-from caudal.connectors.model import Mode
-from caudal.kernel.errors import Refused
+from caudal.connectors.model import Mode, NotGenuine
 
 
 def verified_mode(
@@ -22,11 +21,11 @@ def verified_mode(
     parts = dict(part.partition("=")[::2] for part in (header or "").split(","))
     timestamp, given = parts.get("t", ""), parts.get("v1", "")
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12 and given.isascii()):
-        raise Refused("unauthenticated", "the callback is not signed")
+        raise NotGenuine("unsigned", "the callback is not signed")
     if abs(now_s - int(timestamp)) > window_s:
-        raise Refused("unauthenticated", "the callback's signature is too old")
+        raise NotGenuine("stale", "the callback's signature is too old")
     secrets: tuple[tuple[Mode, str | None], ...] = (("test", test), ("live", live))
     for mode, secret in secrets:
         if secret and hmac.compare_digest(signature(secret, int(timestamp)).rpartition("=")[2], given):
             return mode
-    raise Refused("unauthenticated", "the callback's signature does not verify")
+    raise NotGenuine("forged", "the callback's signature does not verify")

@@ -137,7 +137,10 @@ ANSWERS: Final[dict[str, Any]] = {
     "Played": {"payin": PAYIN_ID, "status": "played"},
     "DiscrepancyBody": msgspec.to_builtins(DISCREPANCY),
     "DiscrepancyList": _page(msgspec.to_builtins(DISCREPANCY)),
-    "ProviderList": {"data": [_PROVIDER]},
+    "ProviderList": {
+        "data": [_PROVIDER],
+        "callbacks_refused": [{"provider": "card", "reason": "stale", "count": 2}],
+    },
     "CallbackAccepted": {"deposit": EXACT_ID, "status": "accepted"},
     "DepositList": _page(msgspec.to_builtins(UNAPPLIED)),
     "DepositBody": msgspec.to_builtins(RETURNING),

@@ -17,5 +17,5 @@ class Client(ProviderClient):
         super().__init__(context, CAPABILITIES, translate)
 
     def receive(self, request: Request, now_s: float) -> Notice:
-        """What a callback tells. Raises Refused("unauthenticated") or Invalid."""
+        """What a callback tells. Raises NotGenuine or Invalid."""
         return receive(request, self._settings, now_s)

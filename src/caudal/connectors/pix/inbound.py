@@ -14,5 +14,5 @@ CALLBACK: Final = inbound.ProviderCallback
 
 
 def receive(request: Request, settings: Settings, now_s: float) -> Notice:
-    """What a callback tells. Raises Refused("unauthenticated") or Invalid."""
+    """What a callback tells. Raises NotGenuine or Invalid."""
     return inbound.receive(request, settings, now_s, CAPABILITIES.method, translate)

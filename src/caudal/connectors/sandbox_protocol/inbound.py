@@ -53,7 +53,7 @@ def signature(secret: str, timestamp: int, method: str, path: str, body: bytes) 
 
 
 def receive(request: Request, settings: Settings, now_s: float, method: str, words: Words) -> Notice:
-    """What a callback tells. Raises Refused("unauthenticated") or Invalid."""
+    """What a callback tells. Raises NotGenuine or Invalid."""
     path = request.path + (f"?{request.query.decode('latin-1')}" if request.query else "")
     mode = verified_mode(
         request.header(_HEADER),

@@ -48,7 +48,7 @@ def signature(secret: str, timestamp: int, body: bytes) -> str:
 
 
 def receive(request: Request, settings: Settings, now_s: float) -> tuple[bool, DepositReport]:
-    """Whether the money is live, and the report. Raises Refused("unauthenticated") or Invalid."""
+    """Whether the money is live, and the report. Raises NotGenuine or Invalid."""
     mode = verified_mode(
         request.header(HEADER),
         test=settings.spei_secret_test,

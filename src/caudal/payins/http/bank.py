@@ -16,6 +16,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request, Response, Route, encode, ok
 from caudal.payins import commands, store
+from caudal.payins.http.refusals import counted
 from caudal.settlement import available_on
 
 _FAMILY: Final = METHODS["MX", "spei"].family
@@ -30,7 +31,8 @@ class CallbackAccepted(msgspec.Struct, frozen=True, kw_only=True):
 
 async def spei_callback(context: Context, request: Request) -> Response:
     """A bank reports a deposit. Answered when it is booked; a repetition gets the same answer."""
-    live, report = spei.receive(request, context.settings, time.time())
+    with counted(context, request, "spei"):
+        live, report = spei.receive(request, context.settings, time.time())
     shard = context.settings.shard
     payin, book, plan, day = None, int(live), 0, None
     number = spei.number_of(context.settings.spei_prefix, report.account)

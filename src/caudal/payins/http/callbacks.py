@@ -21,6 +21,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid, Retry
 from caudal.kernel.http import Request, Response, Route, ok
 from caudal.payins import calls, commands, decide, store
+from caudal.payins.http.refusals import counted
 from caudal.payins.model import DiscrepancyKind, Operation, Payin
 from caudal.payins.states import Happening, Status, after
 
@@ -38,7 +39,8 @@ class NoticeAccepted(msgspec.Struct, frozen=True, kw_only=True):
 async def provider_callback(context: Context, request: Request) -> Response:
     """A provider tells how something stands. Answered when it is recorded; a repetition gets the same answer."""
     provider = request.path.rstrip("/").rpartition("/")[2]
-    notice = connectors.receive(provider, request, context.settings, time.time())
+    with counted(context, request, provider):
+        notice = connectors.receive(provider, request, context.settings, time.time())
     match notice.about:
         case PaymentState():
             await _payment(context, request, provider, notice, notice.about)

@@ -20,6 +20,7 @@ from caudal.merchants import place_of as place_of_merchant
 from caudal.payins import commands, store
 from caudal.payins.http.answering import committed, id_of, place_of
 from caudal.payins.http.operations import DestinationAsked, sealed_destination
+from caudal.payins.http.refusals import Refusals, RefusedCallbacks
 from caudal.payins.model import Deposit, DepositBody, DiscrepancyBody, deposit_body, discrepancy_body
 
 
@@ -178,15 +179,16 @@ async def resolve_discrepancy(context: Context, request: Request) -> Response:
 
 
 class ProviderList(msgspec.Struct, frozen=True, kw_only=True):
-    """How calls to each provider go, in the process that answers."""
+    """How calls to each provider go, and which callbacks were refused, in the process that answers."""
 
     data: list[ProviderHealth]
+    callbacks_refused: list[RefusedCallbacks]
 
 
 async def providers(context: Context, request: Request) -> Response:
-    """The figures of every provider: calls, failures, latency, the breaker."""
+    """The figures of every provider: calls, failures, latency, the breaker; and the callbacks that nobody believed."""
     await authenticate_operator(context, request)
-    return ok(ProviderList(data=connectors.health(context)))
+    return ok(ProviderList(data=connectors.health(context), callbacks_refused=context.once(Refusals).shown()))
 
 
 ROUTES: Final = (

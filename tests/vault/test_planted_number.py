@@ -1,4 +1,5 @@
-"""A card number comes in through the API of a whole caudal, and nothing that it leaves behind has it in any spelling.
+"""A card number comes in through the API of a whole caudal and pays, also where its provider misbehaves and the worker
+asks again; nothing that this leaves behind, in caudal or in the sandbox, has it in any spelling.
 
 The search is tried on what must be found: a number that is planted where it does not belong, as a payin's reference,
 and a holder's name in no envelope. Without those two it would prove nothing.
@@ -10,6 +11,7 @@ import base64
 import contextlib
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -148,6 +150,7 @@ def everything_asked(whole: Whole, number: str) -> Iterator[tuple[str, bytes]]:
     id = json.loads(made[made.index(b"{") :])["id"]
     yield "seen", call(whole, f"/v1/instruments/{id}")[1]
     yield "events", call(whole, "/v1/events?types=instrument.created&limit=100")[1]
+    yield from paid_with(whole, id)
     yield "reused", call(whole, "/v1/instruments", {**asked, "country": "BR"}, **key)[1]
     for name, wrong in wrong_requests(card, number).items():
         status, answer = call(whole, "/v1/instruments", wrong, **{"Idempotency-Key": uuid4().hex})
@@ -158,6 +161,63 @@ def everything_asked(whole: Whole, number: str) -> Iterator[tuple[str, bytes]]:
     yield "erased", erased
     yield "gone", call(whole, f"/v1/instruments/{id}")[1]
     yield "no such", call(whole, f"/v1/instruments/{number}")[1]
+
+
+# What a payment's amount makes the provider do, and what becomes of it (docs/sandbox-protocol.md, "Magic values").
+PAID_WITH = {
+    "paid": (12_050, "paid"),
+    "declined": (19_001, "declined"),
+    "paid, and the answer is lost": (19_103, "paid"),
+    "reset before anything happened": (19_104, "paid"),
+    "silent before anything happened": (19_101, "paid"),
+    "told with the answer dripping in": (19_106, "paid"),
+    "disputed": (19_304, "paid"),
+}
+
+
+def paid_with(whole: Whole, instrument: str) -> Iterator[tuple[str, bytes]]:
+    """The answers to payments with the card, through every fault, to their refunds, and to what is asked of them."""
+    made: dict[str, str] = {}
+    for name, (amount, _) in PAID_WITH.items():
+        asked = {"amount": amount, "currency": "BRL", "country": "BR", "method": "card"}
+        key = {"Idempotency-Key": f"paid-{uuid4().hex}", "Request-Timeout-Ms": "1500"}
+        status, answer = call(whole, "/v1/payins", {**asked, "instrument": {"id": instrument}}, **key)
+        assert status == 201, answer
+        if name.startswith("silent"):
+            assert body_of(answer)["status"] == "submitting", "the worker has to take the card out once more"
+        yield name, answer
+        yield f"{name}, repeated", call(whole, "/v1/payins", {**asked, "instrument": {"id": instrument}}, **key)[1]
+        made[name] = body_of(answer)["id"]
+    for name, (_, status_then) in PAID_WITH.items():
+        yield f"{name}, seen", until(whole, made[name], status_then)
+        if status_then == "paid" and name != "disputed":
+            path, key = f"/v1/payins/{made[name]}/refunds", {"Idempotency-Key": f"refund-{uuid4().hex}"}
+            status, answer = call(whole, path, {"amount": 100}, **key)
+            assert status == 201, answer
+            yield f"{name}, refunded", answer
+    for path in ("/v1/payins?limit=100", "/v1/refunds?limit=100", "/v1/disputes?limit=100", "/v1/events?limit=100"):
+        yield path, call(whole, path)[1]
+    yield "the sandbox's books", requested(f"{whole.sandbox_url}/v1/provider/statement")
+
+
+def requested(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return bytes(answer.read())
+
+
+def body_of(answer: bytes) -> Any:
+    return json.loads(answer[answer.index(b"{") :])
+
+
+def until(whole: Whole, payin: str, status: str) -> bytes:
+    """The payin, once it stands so; a payment that nobody answered is looked for and submitted again by the worker."""
+    end = time.monotonic() + 60
+    while True:
+        answer = call(whole, f"/v1/payins/{payin}")[1]
+        if body_of(answer)["status"] == status:
+            return answer
+        assert time.monotonic() < end, answer
+        time.sleep(0.2)
 
 
 def wrong_requests(card: dict[str, Any], number: str) -> dict[str, Any]:

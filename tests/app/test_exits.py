@@ -128,7 +128,7 @@ def test_siblings_share_a_port(database_url: str) -> None:
         serves(second, port)
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "/proc/caudal"])
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/caudal", "/proc/caudal/var"])
 @pytest.mark.parametrize("command", ["up", "demo"])
 def test_a_directory_that_cannot_be_used_is_said_in_one_line(tmp_path: Path, place: str, command: str) -> None:
     (tmp_path / "file").touch()
@@ -151,13 +151,24 @@ def test_a_directory_of_another_user_is_left_alone(tmp_path: Path) -> None:
 AS_ANOTHER = """
 import os
 from typer.testing import CliRunner
-from caudal.app import demo, first, up
+from caudal.app import check, demo, first, listen, running, up
 from caudal.app.cli import main, whole
 assert CliRunner().invoke(whole(), ["up", "--help"]).exit_code == 0
 os.setgid(4711)
 os.setuid(4711)
 main()
 """
+
+
+def as_another(command: str, var: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", AS_ANOTHER, command],
+        env={**OUTSIDE, "CAUDAL_VAR": str(var)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,13 +182,18 @@ def test_a_directory_that_root_has_used_is_closed_to_others(open_tmp: Path, used
     var.mkdir(mode=0o755)
     if used:
         (var / "up.lock").touch(mode=0o600)
-    done = subprocess.run(
-        [sys.executable, "-c", AS_ANOTHER, "up"],
-        env={**OUTSIDE, "CAUDAL_VAR": str(var)},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = as_another("up", var)
     line = f"caudal: CAUDAL_VAR={var}{' ' if used else ': '}{reason.format(var=var)}\n"
     assert (done.returncode, done.stderr) == (2, line)
+
+
+@pytest.mark.parametrize(("command", "file"), [("down", "up.lock"), ("reset", "up.lock"), ("check", "up.json")])
+def test_what_is_closed_to_a_user_is_named(open_tmp: Path, command: str, file: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    var = open_tmp / f"closed-to-{command}"
+    var.mkdir(mode=0o755)
+    (var / file).touch(mode=0o600)
+    done = as_another(command, var)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert str(var / file) in done.stderr and "Permission denied" in done.stderr

@@ -37,6 +37,10 @@ def main() -> NoReturn:
         whole()()
     except (SettingError, CaudalError, MigrationError, UpError, ClusterError, psycopg.OperationalError) as error:
         print(f"caudal: {error}", file=sys.stderr)
+    except OSError as error:  # a file that is another user's, a disk that is full or takes no writes
+        if error.filename is None:
+            raise
+        print(f"caudal: {error.filename}: {error.strerror}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -128,13 +128,6 @@ def holder(var: Path) -> int | None:
     return None
 
 
-def unusable(var: Path, error: OSError) -> SettingError | OSError:
-    """What to say of a directory that cannot be used; an error that is about something else stays itself."""
-    if error.filename is None or not Path(str(error.filename)).is_relative_to(var):
-        return error
-    return SettingError(f"CAUDAL_VAR={var}: {error.strerror} ({error.filename})")
-
-
 @contextmanager
 def held(var: Path, *, only_its_owner: bool = False) -> Iterator[None]:
     """Be the only one here. Raises UpError when another is, SettingError for a directory that cannot be used.
@@ -147,7 +140,7 @@ def held(var: Path, *, only_its_owner: bool = False) -> Iterator[None]:
             _refuse_others(var, (var / "up.lock").stat().st_uid)
         descriptor = _lock(var / "up.lock")
     except OSError as error:
-        raise unusable(var, error) from error
+        raise SettingError(f"CAUDAL_VAR={var}: {error.strerror} ({error.filename})") from error
     if descriptor is None:
         raise UpError(f"caudal is already up in {var} (process {holder(var)}); `caudal down` stops it")
     try:

@@ -119,8 +119,6 @@ async def up(
     except (UpError, ClusterError) as error:
         say(f"caudal: {error}")
         return 1
-    except OSError as error:
-        raise state.unusable(var, error) from error
 
 
 def _var(settings: Settings) -> Path:

@@ -28,17 +28,19 @@ where e.shard = %(shard)s and e.seq > %(low)s and e.seq <= %(high)s and e.type l
 
 -- name: payin_disputed
 -- range: payins
--- What of a payin is disputed or was lost is what its disputes say; the latest one is that which it shows.
+-- What of a payin is disputed or was lost is what its disputes say, and the one that it shows is one of them.
 select 'payin_disputed' check_name, shard, 'payin ' || id subject,
-    format('disputed %%s, disputes say %%s', disputed_minor, disputes) detail
+    format('disputed %%s, disputes say %%s; shows %%s', disputed_minor, disputes, coalesce(shown, 'none')) detail
 from (
     select p.shard, p.id, p.disputed_minor, coalesce(sum(d.amount_minor) filter (where d.status <> 'won'), 0) disputes,
+        substring(encode(p.detail, 'escape') from '"dispute":"([0-9a-f-]{36})"[}]$') shown,
+        array_agg(d.id::text order by d.opened_at desc) filter (where d.id is not null) there,
         bool_and(d.provider = p.method and d.book = p.book and d.currency = p.currency) same
     from payin p
     left join dispute d on d.shard = p.shard and d.payin = p.id
     where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s
     group by p.shard, p.id) p
-where disputed_minor <> disputes or same is false
+where disputed_minor <> disputes or same is false or (there is null) <> (shown is null) or shown <> all(there)
 
 -- name: dispute_fee
 -- range: payins

@@ -89,6 +89,8 @@ payin               fee_plan = fee_plan + 100                             event_
 payin               deposit_number = deposit_number + 1                   payin_place
 payin               reference = 'order 8'                                 event_of_payin
 payin               detail = '{"clabe":"1"}'                              payin_received
+payin               detail = set_byte(detail, position('"deposits":'::bytea in detail) + 12, 255)   payin_received
+payin(capturing)    detail = '{"capture":"manual"}'                       payin_captured
 payin               created_at = created_at - interval '1 us'             event_of_payin
 payin               expires_at = expires_at + interval '1 us'             event_of_payin
 payin               available_on = available_on + 1                       line_of_payin
@@ -218,6 +220,7 @@ audit               detail = set_byte(detail, 10, 0)                      audit_
 ABOUT = {
     "payin": "status = 'paid' and version = 2 and deposit_number is not null",
     "payin(provider)": "status = 'paid' and captured_minor > 0 and captured_minor > refunded_minor",
+    "payin(capturing)": "id in (select payin from payin_operation where kind = 'capture' and status = 'pending')",
     "payin(submitting)": "status = 'submitting'",
     "payin_operation": "kind = 'refund' and status = 'succeeded' and from_pending_minor > 0",
     "payin_operation(pending)": "kind = 'refund' and status = 'pending'",

@@ -36,6 +36,7 @@ BROKEN = [
     ("update dispute set opened_at = opened_at + interval '1 us'", "event_of_dispute"),
     ("update dispute set closed_at = closed_at + interval '1 us' where status = 'lost'", "event_of_dispute"),
     ("update payin set disputed_minor = disputed_minor - 1 where disputed_minor > 0", "payin_disputed"),
+    ("update payin set detail = '{}' where disputed_minor > 0", "payin_disputed"),
     ("update dispute_evidence set id = gen_random_uuid()", "file_of_evidence"),
     ("update dispute_evidence set book = book + 2", "evidence_counted"),
     ("update dispute_evidence set dispute = gen_random_uuid()", "evidence_counted"),
@@ -75,6 +76,7 @@ UNWATCHED = {
     "what a person reads; no decision looks at it": "dispute_evidence.kind dispute_evidence.content_type"
     " dispute_evidence.sha256 dispute_evidence.reason dispute_evidence.created_at dispute_evidence.sent_at",
     "sealed under the id of its row: AES-GCM does not open it any more": "dispute_file.sealed",
+    "says when a row may be forgotten": "dispute_file.kept_at",
 }
 
 

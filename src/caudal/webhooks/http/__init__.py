@@ -5,6 +5,6 @@ from typing import Final
 from caudal.kernel.http import Route
 from caudal.webhooks.http import deliveries, endpoints
 
-ROUTES: Final[tuple[Route, ...]] = (*endpoints.ROUTES, *deliveries.ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (*endpoints.ROUTES, *deliveries.ROUTES, *endpoints.LAST)
 
 __all__ = ["ROUTES"]

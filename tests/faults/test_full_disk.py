@@ -1,13 +1,15 @@
 """The disk of the database is full: requests are refused for now or unknown, none is acknowledged that is not there.
 
-A small tmpfs holds all of PostgreSQL or its write-ahead log alone, and a file fills it. Where a table cannot grow, a
-statement fails; where the log cannot, the server ends and cannot come back. Both end by themselves when there is room.
+A small tmpfs holds all of PostgreSQL's data or its write-ahead log alone, and a file fills it. Where a table cannot
+grow, a statement fails; where the log cannot, the server ends and cannot come back. Both end by themselves when there
+is room. Root mounts the tmpfs; anybody else mounts it in a namespace of a process of his own and reaches it through it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -15,6 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from subprocess import PIPE
 from uuid import UUID
 
 import psycopg
@@ -47,21 +50,35 @@ ROUND = 20_000
 
 @pytest.fixture
 def small_disk(open_tmp: Path) -> Iterator[Path]:
-    """A file system of its own. Mounting needs root, as the build machine is."""
+    """A file system of its own."""
     place = open_tmp / "disk"
     place.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0711", "caudal-test", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0711", "caudal-test", str(place)]
+    if not (refused := said_by(mount)):
+        yield place
+        for options in ([], ["-l"]):  # lazily, if something still has a file open
+            if subprocess.run(["umount", *options, str(place)], check=False).returncode == 0:
+                break
+        return
+    if os.geteuid() == 0:
+        pytest.fail(f"root needs CAP_SYS_ADMIN to mount a disk that is filled; mount: {refused}")
+    if unable := said_by(["unshare", "-rm", *mount]):
+        pytest.fail(f"a disk that is filled needs root or user namespaces; mount: {refused}; unshare -rm: {unable}")
+    script = f"{shlex.join(mount)} && echo mounted && exec cat"
+    with subprocess.Popen(["unshare", "-rm", "sh", "-c", script], stdin=PIPE, stdout=PIPE, text=True) as holding:
+        assert holding.stdin is not None and holding.stdout is not None
+        assert holding.stdout.readline() == "mounted\n"
+        yield Path(f"/proc/{holding.pid}/root{place}")
+        holding.stdin.close()
+
+
+def said_by(command: list[str]) -> str:
+    """Why a command did not do what it should; nothing when it did."""
     try:
-        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-        said = mounted.stderr.strip() if mounted.returncode else ""
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        said = "there is no program `mount`"
-    if said:
-        pytest.fail(f"this test needs to mount a tmpfs (root, CAP_SYS_ADMIN, the program mount): {said}")
-    yield place
-    for options in ([], ["-l"]):  # lazily, if something still has a file open
-        if subprocess.run(["umount", *options, str(place)], check=False).returncode == 0:
-            break
+        return f"there is no program `{command[0]}`"
+    return "" if done.returncode == 0 else done.stderr.strip() or f"status {done.returncode}"
 
 
 class Clients:
@@ -129,34 +146,34 @@ async def running(home: Path, log: Path, said: list[str]) -> AsyncIterator[Clust
 
 
 async def test_where_a_table_cannot_grow_nothing_is_acknowledged_that_is_not_there(
-    small_disk: Path, say: Callable[[str], None]
+    small_disk: Path, open_tmp: Path, say: Callable[[str], None]
 ) -> None:
     said: list[str] = []
-    async with running(small_disk / "postgres", small_disk.with_name("disk.log"), said) as cluster:
-        clients, while_full = await filled(cluster, small_disk, say, switch_logs=False)
+    home = await made(open_tmp / "all-on-the-disk", small_disk, "data")
+    async with running(home, open_tmp / "disk.log", said) as cluster:
+        clients, while_full = await filled(cluster, small_disk, say)
         await check(cluster.database_url, clients)
     assert while_full["refused"] + while_full["unknown"] > 0
 
 
 async def test_where_the_log_cannot_grow_the_server_comes_back_with_all_that_was_acknowledged(
-    small_disk: Path, say: Callable[[str], None]
+    small_disk: Path, open_tmp: Path, say: Callable[[str], None]
 ) -> None:
     said: list[str] = []
-    home = small_disk.with_name("disk-of-the-tables")
-    async with Cluster(home, settings=SMALL, say=said.append) as cluster:
-        data = cluster.data
-    move_log(data, small_disk)
-    async with running(home, small_disk.with_name("disk.log"), said) as cluster:
-        clients, while_full = await filled(cluster, small_disk, say, switch_logs=True)
+    home = await made(open_tmp / "log-on-the-disk", small_disk, "data/pg_wal")
+    async with running(home, open_tmp / "disk.log", said) as cluster:
+        clients, while_full = await filled(cluster, small_disk, say, ended=said)
         await check(cluster.database_url, clients)
     assert while_full["refused"] + while_full["unknown"] > 0
-    assert any("PostgreSQL ended with" in line for line in said), said
 
 
 async def filled(
-    cluster: Cluster, disk: Path, say: Callable[[str], None], *, switch_logs: bool
+    cluster: Cluster, disk: Path, say: Callable[[str], None], *, ended: list[str] | None = None
 ) -> tuple[Clients, Counter[str]]:
-    """Fills the disk under load and makes room again; what was said until then."""
+    """Fills the disk under load and makes room again; what was said until then.
+
+    Where the server is to end, `ended` is where its keeper says so.
+    """
     await migrate(cluster.database_url, shards=1)
     settings = settings_of(cluster.database_url, request_timeout_ms=1_500, batch_deadline_s=2.0)
     async with Context(settings, name="test") as context:
@@ -165,8 +182,9 @@ async def filled(
         clients = Clients(api)
         await until_made(clients, NORMAL)
         filler = fill(disk)
-        if switch_logs:
-            await until(lambda: has_no_log_left(cluster), "the server ends", 30.0)
+        if ended is not None:
+            await until(lambda: has_no_log_left(cluster), "no log is left", 30.0)
+            await until(lambda: is_told(ended), "the server ends, and cannot come back", 60.0)
         await until(lambda: is_silent(clients, SILENT_S), "the full disk is noticed", 30.0)
         while_full = Counter(clients.said)
         filler.unlink()
@@ -182,14 +200,18 @@ async def filled(
     return clients, while_full
 
 
-def move_log(data: Path, disk: Path) -> None:
-    """Puts the write-ahead log of a stopped server on a disk of its own."""
-    log, place = data / "pg_wal", disk / "pg_wal"
-    shutil.copytree(log, place)
+async def made(home: Path, disk: Path, part: str) -> Path:
+    """The home of a new PostgreSQL that does not run yet, with this part of it on the disk."""
+    async with Cluster(home, settings=SMALL, say=lambda text: None):
+        pass
+    former = home / part
+    place = disk / former.name
+    shutil.copytree(former, place, symlinks=True)
     for path in (place, *place.rglob("*")):
-        os.chown(path, log.stat().st_uid, log.stat().st_gid)
-    shutil.rmtree(log)
-    log.symlink_to(place)
+        os.chown(path, former.stat().st_uid, former.stat().st_gid)
+    shutil.rmtree(former)
+    former.symlink_to(place)
+    return home
 
 
 async def check(database_url: str, clients: Clients) -> None:
@@ -228,6 +250,10 @@ async def until_made(clients: Clients, number: int) -> None:
 
 async def has_no_log_left(cluster: Cluster) -> bool:
     return not await is_served(cluster.database_url, "select pg_switch_wal()")
+
+
+async def is_told(said: list[str]) -> bool:
+    return any("PostgreSQL ended with" in line for line in said)
 
 
 async def is_silent(clients: Clients, for_s: float) -> bool:

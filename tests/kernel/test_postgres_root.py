@@ -1,8 +1,13 @@
-"""Root: the server runs as a user that nobody else is, wherever caudal is started, and touches nothing else."""
+"""Root: the server runs as a user that nobody else is, wherever caudal is started, and touches nothing else.
+
+And whoever is not root, which root tries as nobody, so that one run has seen both.
+"""
 
 import os
 import pwd
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +21,8 @@ from caudal.kernel.postgres.former import processes
 from caudal.kernel.postgres.home import ELSEWHERE
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to another user")
+ROOT = Path(__file__).parents[2]
+AS_NOBODY = "the_first_start or of_somebody_else"
 SMALL = Machine(memory_bytes=1024**3, cores=2)
 
 
@@ -105,3 +112,30 @@ async def test_binaries_that_this_user_cannot_reach_are_copied_once(
     async with make(home):
         assert copy.stat().st_ino == made
     await make(home).remove()
+
+
+def test_whoever_is_not_root_runs_the_server_as_himself() -> None:
+    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    if subprocess.run([*drop, "sh", "-c", '"$0" -c ""', sys.executable], capture_output=True, check=False).returncode:
+        # This Python is below a folder of root's own: whoever is to run it needs to enter there.
+        drop += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    ran = subprocess.run(
+        [
+            *drop,
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "tests/kernel/test_postgres.py",
+            "-k",
+            AS_NOBODY,
+        ],
+        cwd=ROOT,
+        env={**os.environ, "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"{len(AS_NOBODY.split(' or '))} tests" in ran.stdout

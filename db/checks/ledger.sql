@@ -69,11 +69,12 @@ where shard = %(shard)s and (account_id, version) > (%(low_account)s, %(low_vers
 
 -- name: entry_of_transfer
 -- range: entries
--- Each entry is one side of its transfer. With `shard_totals` (two entries a transfer) each transfer sums to zero.
+-- Each entry is one side of its transfer. With `shard_totals` (two entries a transfer) each transfer sums to zero. Each
+-- looks for its own: nobody can tell how many there are between two pairs, and a join would read all transfers.
 select 'entry_of_transfer' check_name, e.shard, 'account ' || e.account_id || ' version ' || e.version subject,
     'is not the ' || case when e.side = 1 then 'debit' else 'credit' end || ' of transfer ' || e.seq detail
 from entry e
-left join transfer t on t.shard = e.shard and t.seq = e.seq
+left join lateral (select * from transfer t where t.shard = e.shard and t.seq = e.seq limit 1) t on true
 where e.shard = %(shard)s and (e.account_id, e.version) > (%(low_account)s, %(low_version)s)
     and (e.account_id, e.version) <= (%(high_account)s, %(high_version)s)
     and (t.seq is null or t.amount_minor <> e.amount_minor or t.kind <> e.kind or (t.flags & 1 = 1) <> e.fact

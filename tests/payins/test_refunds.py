@@ -285,3 +285,41 @@ async def test_a_key_for_payins_alone_does_not_refund(ana: Merchant, desk: Desk)
     payin = await paid(ana, desk)
     ana.key = await ana.key_of("test", scopes=("payins:read", "payins:write"))
     assert (await ana.refund(payin)).status == 403
+
+
+@pytest.mark.parametrize("way", ["succeeded", "failed"])
+async def test_a_refund_takes_what_waits_for_each_captures_day(
+    ana: Merchant, desk: Desk, context: Context, way: str
+) -> None:
+    line = {"family": "card", "currency": "BRL", "fixed_minor": 0, "basis_points": 0, "settlement_days": 5}
+    assert (await ana.post(ana.path + "/fee_plans", {"fee_plan": [line]}, key=ana.olga)).status == 201
+    payin = await ana.card(capture="manual")
+    await ana.capture(payin, 6_000)
+    await ana.advance(DAY_S)
+    await ana.capture(payin, 4_000)
+    before = (await ana.get("/v1/balances")).json["data"]
+    assert [day["amount"] for day in before[0]["pending_by_day"]] == [6_000, 4_000]
+    desk.says["refund"] = [{"status": way, "reason": None if way == "succeeded" else "processing_error"}]
+    answered = await ana.refund(payin)
+    assert (answered.status, answered.json["amount"], answered.json["status"]) == (201, 10_000, way)
+    after = (await ana.get("/v1/balances")).json["data"]
+    assert (after == before) if way == "failed" else (await balances(ana) == {"BRL": {}})
+    await assert_in_order(context)
+
+
+async def test_a_failed_refund_goes_back_to_the_days_that_have_not_begun(
+    ana: Merchant, desk: Desk, context: Context
+) -> None:
+    line = {"family": "card", "currency": "BRL", "fixed_minor": 0, "basis_points": 0, "settlement_days": 2}
+    await ana.post(ana.path + "/fee_plans", {"fee_plan": [line]}, key=ana.olga)
+    payin = await ana.card(capture="manual")
+    await ana.capture(payin, 6_000)
+    await ana.advance(DAY_S)
+    await ana.capture(payin, 4_000)
+    desk.says["refund"] = [{"status": "pending"}]
+    refund = (await ana.refund(payin, 9_000)).json
+    await ana.advance(DAY_S)
+    desk.settle(key_of(refund), "failed", "processing_error")
+    await ana.told("card", "operation", desk.told_of_operation(key_of(refund)))
+    assert await balances(ana) == {"BRL": {"available": 6_000, "pending": 4_000}}
+    await assert_in_order(context)

@@ -140,7 +140,7 @@ def test_a_failed_refund_gives_each_part_back_where_it_was() -> None:
     till.work()
     till.earn(1_000)
     split = refunded(till, 1_200, 100)
-    back = till.give_back(1_200, 100, pending=split.pending_minor, day=TOMORROW)
+    back = till.give_back(1_200, 100, parts=split.parts)
     assert back[:4] == (1_000, 200, 0, 100)
     assert (till.pending, till.available) == (1_000, 500)
     till.at += DAY
@@ -151,7 +151,7 @@ def test_a_day_that_was_emptied_waits_again_when_its_money_comes_back() -> None:
     till = Till()
     till.earn(1_000)
     split = refunded(till, 1_000)
-    till.give_back(1_000, pending=split.pending_minor, day=TOMORROW)
+    till.give_back(1_000, parts=split.parts)
     till.at += DAY
     assert (till.work(), till.due) == (1_000, {})
 
@@ -161,7 +161,7 @@ def test_money_that_comes_back_after_its_day_is_available() -> None:
     till.earn(1_000)
     split = refunded(till, 600)
     till.at += DAY
-    back = till.give_back(600, pending=split.pending_minor, day=TOMORROW)
+    back = till.give_back(600, parts=split.parts)
     assert (back.to_pending_minor, back.to_available_minor) == (0, 600)
     till.work()
     assert (till.pending, till.available) == (0, 1_000)
@@ -173,7 +173,7 @@ def test_a_disputed_amount_is_held_and_only_its_fee_is_gone() -> None:
     till.take(1_000, 70, day=TOMORROW, beyond=True, kind="dispute")
     assert (till.pending, till.available, till.balance(Purpose.DISPUTED)) == (0, -70, 1_000)
     assert till.lines[-1].net_minor == -70
-    till.give_back(1_000, pending=1_000, day=TOMORROW, kind="dispute_won")
+    till.give_back(1_000, parts=((TOMORROW, 1_000),), kind="dispute_won")
     assert (till.pending, till.balance(Purpose.DISPUTED), till.lines[-1].net_minor) == (1_000, 0, 0)
 
 
@@ -192,7 +192,7 @@ def test_needs_name_every_row_that_is_looked_at() -> None:
     till.looked.clear()
     till.earn(1_000, 2_000)
     till.take(2_000, day=TOMORROW, beyond=True)
-    till.give_back(2_000, pending=100, day=TOMORROW)
+    till.give_back(2_000, parts=((TOMORROW, 100),))
     wanted = {(table.name, key) for table, key in needs(BOOK, "MXN", TOMORROW)}
     mine = {place for place in till.looked if place[0] != "account" or place[1] >> 16 == BOOK}
     assert mine == wanted

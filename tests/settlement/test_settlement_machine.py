@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from caudal.kernel.errors import Refused
 from caudal.ledger import Purpose
-from caudal.settlement import available_on
+from caudal.settlement import Parts, available_on
 from caudal.settlement.model import start_of
 from tests.settlement.till import Till
 
@@ -33,21 +33,21 @@ class Settlement(RuleBasedStateMachine):
         self.till.earn(gross, fee, days=days)
         return available_on(self.till.now, days)
 
-    @rule(target=refunds, day=payments, amount=AMOUNTS, fee=FEES, beyond=st.booleans())
-    def refund(self, day: date, amount: int, fee: int, beyond: bool) -> object:
+    @rule(target=refunds, day=payments, other=payments, amount=AMOUNTS, fee=FEES, beyond=st.booleans())
+    def refund(self, day: date, other: date, amount: int, fee: int, beyond: bool) -> object:
         before = self.till.available
-        split = self.till.take(amount, fee, day=day, beyond=beyond)
+        split = self.till.take(amount, fee, day=sorted({day, other}), beyond=beyond)
         if isinstance(split, Refused):
             assert not beyond
             return multiple()
         assert beyond or self.till.available >= min(before, 0), "nothing that was refused by the balance went"
-        return day, amount, fee, split.pending_minor
+        return split.parts, amount, fee
 
     @rule(refund=consumes(refunds))
-    def fail(self, refund: tuple[date, int, int, int]) -> None:
-        day, amount, fee, pending = refund
+    def fail(self, refund: tuple[Parts, int, int]) -> None:
+        parts, amount, fee = refund
         before = self.till.pending + self.till.available
-        self.till.give_back(amount, fee, pending=pending, day=day)
+        self.till.give_back(amount, fee, parts=parts)
         assert self.till.pending + self.till.available == before + amount + fee
 
     @rule(target=disputes, day=payments, amount=AMOUNTS, fee=FEES)
@@ -60,7 +60,7 @@ class Settlement(RuleBasedStateMachine):
     def decide(self, dispute: tuple[date, int, int], won: bool) -> None:
         day, amount, pending = dispute
         if won:
-            self.till.give_back(amount, pending=pending, day=day, kind="dispute_won")
+            self.till.give_back(amount, parts=((day, pending),), kind="dispute_won")
         else:
             self.till.lose(amount)
 

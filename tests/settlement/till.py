@@ -11,7 +11,7 @@ from caudal.kernel.commit import Due, Put, Table
 from caudal.kernel.errors import Refused
 from caudal.ledger import FACT, Purpose, Transfer, account_id, house_book, transfer_id
 from caudal.merchants import BOOKS, BookRecord
-from caudal.settlement import GivenBack, Movement, Split, available_on, earned, given_back, line, taken
+from caudal.settlement import GivenBack, Movement, Parts, Split, available_on, earned, given_back, line, taken
 from caudal.settlement.decide import release
 from caudal.settlement.model import BalanceTransaction, Release
 
@@ -75,9 +75,11 @@ class Till:
         return moved
 
     def take(
-        self, amount: int, fee: int = 0, *, day: date, beyond: bool = False, kind: str = "refund", currency: str = "MXN"
+        self, amount: int, fee: int = 0, *, day: date | list[date], beyond: bool = False, **more: str
     ) -> Split | Refused:
-        told: dict[str, Any] = {"kind": kind, "day": day, **self._told(currency)}
+        kind, currency = more.get("kind", "refund"), more.get("currency", "MXN")
+        days = day if isinstance(day, list) else [day]
+        told: dict[str, Any] = {"kind": kind, "days": days, **self._told(currency)}
         split = taken(self, amount_minor=amount, fee_minor=fee, beyond_balance=beyond, **told)
         if isinstance(split, Refused):
             return split
@@ -90,10 +92,10 @@ class Till:
         return split
 
     def give_back(
-        self, amount: int, fee: int = 0, *, pending: int, day: date, kind: str = "refund_failure", currency: str = "MXN"
+        self, amount: int, fee: int = 0, *, parts: Parts, kind: str = "refund_failure", currency: str = "MXN"
     ) -> GivenBack:
-        told: dict[str, Any] = {"kind": kind, "day": day, **self._told(currency)}
-        back = given_back(self, amount_minor=amount, fee_minor=fee, from_pending_minor=pending, **told)
+        told: dict[str, Any] = {"kind": kind, **self._told(currency)}
+        back = given_back(self, amount_minor=amount, fee_minor=fee, parts=parts, **told)
         whence = Purpose.DISPUTED if kind == "dispute_won" else Purpose.CLEARING
         self._move(currency, back.to_pending_minor, whence, Purpose.PENDING)
         self._move(currency, back.to_available_minor, whence, Purpose.AVAILABLE)

@@ -6,12 +6,13 @@ their contract), `needs` for their commands; `look_at_clock` for the sandbox's c
 
 from caudal.settlement.decide import available_on, earned, given_back, line, needs, taken
 from caudal.settlement.jobs import JOBS, look_at_clock
-from caudal.settlement.model import GivenBack, Movement, Split
+from caudal.settlement.model import GivenBack, Movement, Parts, Split
 
 __all__ = [
     "JOBS",
     "GivenBack",
     "Movement",
+    "Parts",
     "Split",
     "available_on",
     "earned",

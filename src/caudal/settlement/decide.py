@@ -17,7 +17,7 @@ names them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -36,6 +36,7 @@ from caudal.settlement.model import (
     GivenBack,
     Kind,
     Movement,
+    Parts,
     Release,
     Split,
     SubjectKind,
@@ -107,24 +108,30 @@ def taken(
     subject: UUID,
     subject_kind: SubjectKind,
     payin: UUID | None,
-    day: date,
+    days: Sequence[date],
     at: datetime,
     beyond_balance: bool,
 ) -> Split | Refused:
-    """Money that goes: first what the payin's `day` still holds unreleased, the rest from AVAILABLE; then the fee, so
-    too. The line's gross is −amount, or 0 where the money is only held (`dispute`).
+    """Money that goes: first what the payin's `days` still hold unreleased, one after the other, the rest from
+    AVAILABLE; then the fee, so too. The line's gross is −amount, or 0 where the money is only held (`dispute`).
 
     Refuses, unless `beyond_balance`: insufficient_funds, when AVAILABLE does not cover its part.
     """
     assert amount_minor >= 0 and fee_minor >= 0, (amount_minor, fee_minor)
-    row = _row(view, book, currency, day)
-    from_pending = min(row.amount_minor, amount_minor)
-    fee_from_pending = min(row.amount_minor - from_pending, fee_minor)
+    rows, parts = _rows(view, book, currency, days), list[tuple[Release, int]]()
+    wanted = amount_minor + fee_minor
+    for row in rows:
+        part = min(row.amount_minor, wanted)
+        wanted -= part
+        parts += [(row, part)] if part else []
+    pending = amount_minor + fee_minor - wanted
+    from_pending = min(pending, amount_minor)
+    fee_from_pending = pending - from_pending
     from_available, fee_from_available = amount_minor - from_pending, fee_minor - fee_from_pending
     asked = from_available + fee_from_available
     if asked and not beyond_balance and asked > _available(view, book, currency):
         return Refused("insufficient_funds", "the available balance does not cover this")
-    put, _ = _changed(view, row, -from_pending - fee_from_pending, at)
+    puts = [put for row, part in parts for put in _changed(view, row, -part, at)[0]]
     told = line(
         id=id,
         book=book,
@@ -137,7 +144,8 @@ def taken(
         payin=payin,
         at=at,
     )
-    return Split(from_pending, from_available, fee_from_pending, fee_from_available, (*put, told))
+    held = tuple((row.day, part) for row, part in parts)
+    return Split(from_pending, from_available, fee_from_pending, fee_from_available, (*puts, told), held)
 
 
 def given_back(
@@ -149,24 +157,25 @@ def given_back(
     kind: Kind,
     amount_minor: int,
     fee_minor: int = 0,
-    from_pending_minor: int,
+    parts: Parts,
     subject: UUID,
     subject_kind: SubjectKind,
     payin: UUID | None,
-    day: date,
     at: datetime,
 ) -> GivenBack:
-    """Money that comes back (a failed refund, a won dispute), each part to where it was: `from_pending_minor` of it,
-    which is what `Split.pending_minor` said, to its day if that has not begun, and everything else to AVAILABLE.
+    """Money that comes back (a failed refund, a won dispute), each part to where it was: `parts` of it, which are what
+    `Split.parts` said, to their days as far as those have not begun, and everything else to AVAILABLE.
 
     `fee_minor` is the fee that is given back with it. The line's gross is the amount, or 0 where it was only held.
     """
-    assert amount_minor >= 0 and fee_minor >= 0 and from_pending_minor >= 0, (amount_minor, fee_minor)
-    row = _row(view, book, currency, day)
-    waits = from_pending_minor if at < start_of(day) else 0
-    to_pending = min(waits, amount_minor)
-    fee_to_pending = min(waits - to_pending, fee_minor)
-    put, due = _changed(view, row, to_pending + fee_to_pending, at)
+    assert amount_minor >= 0 and fee_minor >= 0, (amount_minor, fee_minor)
+    waits = [(day, part) for day, part in parts if part and at < start_of(day)]
+    rows = _rows(view, book, currency, [day for day, _ in waits])
+    moved = [_changed(view, row, part, at) for row, (_, part) in zip(rows, waits, strict=True)]
+    pending = sum(part for _, part in waits)
+    assert pending <= amount_minor + fee_minor, "no more comes back than went"
+    to_pending = min(pending, amount_minor)
+    fee_to_pending = pending - to_pending
     told = line(
         id=id,
         book=book,
@@ -178,10 +187,11 @@ def given_back(
         subject_kind=subject_kind,
         payin=payin,
         at=at,
-        available_on=day if to_pending else None,
+        available_on=max(day for day, _ in waits) if to_pending else None,
     )
+    puts, due = [put for puts, _ in moved for put in puts], tuple(one for _, due in moved for one in due)
     return GivenBack(
-        to_pending, amount_minor - to_pending, fee_to_pending, fee_minor - fee_to_pending, (*put, told), due
+        to_pending, amount_minor - to_pending, fee_to_pending, fee_minor - fee_to_pending, (*puts, told), due
     )
 
 
@@ -247,13 +257,20 @@ def release(view: View, *, due: Due) -> Decision:
 
 def _row(view: View, book: int, currency: str, day: date) -> Release:
     """The day's release, as it is or as it begins."""
-    id = release_id(book, currency, day)
-    found = view.get(RELEASES, id)
-    if found is not None:
-        return found
-    return Release(
-        id=id, book=book, currency=currency, day=day, version=0, amount_minor=0, released_minor=0, due_at=None
-    )
+    return _rows(view, book, currency, (day,))[0]
+
+
+def _rows(view: View, book: int, currency: str, days: Sequence[date]) -> list[Release]:
+    """The days' releases, likewise, in the order of the days that are named."""
+    named = [(release_id(book, currency, day), day) for day in days]
+    found = view.get_all(RELEASES, [id for id, _ in named])
+    return [
+        row
+        or Release(
+            id=id, book=book, currency=currency, day=day, version=0, amount_minor=0, released_minor=0, due_at=None
+        )
+        for row, (id, day) in zip(found, named, strict=True)
+    ]
 
 
 def _changed(view: View, row: Release, change_minor: int, at: datetime) -> tuple[tuple[Put, ...], tuple[Due, ...]]:

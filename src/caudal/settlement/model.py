@@ -74,18 +74,26 @@ class Movement(NamedTuple):
     due: tuple[Due, ...]
 
 
+# What of the money that was taken came from which day's PENDING, amount and fee together, minor units.
+Parts = tuple[tuple[date, int], ...]
+
+
 class Split(NamedTuple):
-    """Money taken: from which account the amount comes, and from which the fee."""
+    """Money taken: from which account the amount comes, and from which the fee.
+
+    `parts` are for `given_back`, when it comes back.
+    """
 
     from_pending_minor: int
     from_available_minor: int
     fee_from_pending_minor: int
     fee_from_available_minor: int
     puts: tuple[Put, ...]
+    parts: Parts
 
     @property
     def pending_minor(self) -> int:
-        """All that came from PENDING: what `given_back` is told when the refund fails."""
+        """All that came from PENDING: the sum of its parts."""
         return self.from_pending_minor + self.fee_from_pending_minor
 
 

@@ -38,7 +38,8 @@ _NOBODY: Final = b"{}"
 
 def facts_of(payin: Payin, *, settlement_days: int | None = None) -> Facts:
     """What the decisions on this payin look at; `settlement_days` of its plan where they are known."""
-    waiting = payin.details().waiting
+    detail = payin.details()
+    waiting = detail.waiting
     day: date | None = payin.available_on
     if day is None and settlement_days is not None:
         day = settlement.available_on(wall_clock(), settlement_days)
@@ -49,6 +50,7 @@ def facts_of(payin: Payin, *, settlement_days: int | None = None) -> Facts:
         fee_plan=payin.fee_plan,
         day=day,
         waiting=None if waiting is None else waiting.key,
+        days=detail.days,
     )
 
 

@@ -135,7 +135,7 @@ def answer_to(begun: decide.Begun) -> Answer:
 
 def _money(facts: Facts) -> Iterable[Need]:
     """What a refund moves."""
-    if facts.day is not None:
-        yield from release_needs(facts.book, facts.currency, facts.day)
+    for day in {*facts.days, *(() if facts.day is None else (facts.day,))}:
+        yield from release_needs(facts.book, facts.currency, day)
     for account in postings.accounts_of_refund(facts.book, facts.currency):
         yield ledger.ACCOUNTS, account

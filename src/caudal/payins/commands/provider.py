@@ -25,8 +25,8 @@ Need = tuple[Table[Any, Any], Any]
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What of a payin never changes and says which rows its decision looks at; `day` is when its money is likely to be
-    available, `waiting` the key of the request that waits."""
+    """What of a payin says which rows its decision looks at; `day` is when its money is likely to be available, `days`
+    when what was captured is, `waiting` the key of the request that waits."""
 
     id: UUID
     book: int
@@ -34,6 +34,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fee_plan: int
     day: date | None
     waiting: bytes | None
+    days: tuple[date, ...] = ()
 
     def needs(self) -> Iterable[Need]:
         """The rows of a payment of this payin."""

@@ -135,7 +135,7 @@ def _opened(view: View, new: Dispute, payin: Payin, *, lost: bool) -> Decision:
         subject=new.id,
         subject_kind="dispute",
         payin=payin.id,
-        day=new.day,
+        days=(new.day,),
         at=new.opened_at,
         beyond_balance=True,
     )
@@ -190,11 +190,10 @@ def _won(view: View, dispute: Dispute, payin: Payin) -> Decision:
         currency=dispute.currency,
         kind="dispute_won",
         amount_minor=dispute.held_minor,
-        from_pending_minor=dispute.from_pending_minor,
+        parts=((dispute.day, dispute.from_pending_minor),),
         subject=dispute.id,
         subject_kind="dispute",
         payin=dispute.payin,
-        day=dispute.day,
         at=now,
     )
     reversed = _reversed(dispute, now) if dispute.status is DisputeStatus.EXPIRED else _Given((), ())

@@ -7,7 +7,7 @@ if the refund fails.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -131,12 +131,11 @@ def begin_refund(view: View, asked: Intent, wanted: RefundAsked) -> Decision | R
     if amount > left or left <= 0:
         return _too_large(f"{max(left, 0)} of the payin is left to refund")
     fee = line_of(view, payin).refund_fixed_minor
-    day = payin.available_on or (view.at + offset_of(view, payin.book)).date()
-    taken = _taken(view, asked, payin, amount, fee, day)
+    taken = _taken(view, asked, payin, amount, fee)
     if isinstance(taken, Refused):
         return taken
     split, booked = taken
-    detail = OperationDetail(note=wanted.note, metadata=wanted.metadata, day=day, waiting=asked.waiting)
+    detail = OperationDetail(note=wanted.note, metadata=wanted.metadata, parts=split.parts, waiting=asked.waiting)
     operation = msgspec.structs.replace(
         _operation(view, asked, payin, "refund", amount, detail),
         fee_minor=fee,
@@ -159,10 +158,11 @@ def begin_refund(view: View, asked: Intent, wanted: RefundAsked) -> Decision | R
 
 
 def _taken(
-    view: View, asked: Intent, payin: Payin, amount_minor: int, fee_minor: int, day: date
+    view: View, asked: Intent, payin: Payin, amount_minor: int, fee_minor: int
 ) -> tuple[settlement.Split, ledger.Posted] | Refused:
     """The refund's money, on its way; beyond the balance only where the merchant's setting allows it."""
     beyond = book_record(view, payin.book).refunds_beyond_balance == "allow"
+    now = view.at + offset_of(view, payin.book)
     split = settlement.taken(
         view,
         id=asked.id,
@@ -174,8 +174,8 @@ def _taken(
         subject=asked.id,
         subject_kind="refund",
         payin=payin.id,
-        day=day,
-        at=view.at + offset_of(view, payin.book),
+        days=payin.details().days or (payin.available_on or now.date(),),
+        at=now,
         beyond_balance=beyond,
     )
     if isinstance(split, Refused):

@@ -123,6 +123,8 @@ def _capture_settled(view: View, operation: Operation, payin: Payin, succeeded: 
         now=view.at + offset,
     )
     first = payin.status is not Status.PAID
+    if money.day not in detail.days:
+        detail = msgspec.structs.replace(detail, days=tuple(sorted((*detail.days, money.day))))
     new = changed(
         view,
         payin,
@@ -199,11 +201,10 @@ def _refund_settled(view: View, operation: Operation, payin: Payin, succeeded: b
         kind="refund_failure",
         amount_minor=operation.amount_minor,
         fee_minor=operation.fee_minor,
-        from_pending_minor=operation.from_pending_minor,
+        parts=operation.details().parts,
         subject=operation.id,
         subject_kind="refund",
         payin=payin.id,
-        day=operation.details().day or now.date(),
         at=now,
     )
     group = postings.refund_failed(payin.book, payin.currency, operation.id, back)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import msgspec
 from caudal.kernel import ids
 from caudal.kernel.clock import rfc3339
 from caudal.payins.model.payin import Waiting
+from caudal.settlement import Parts
 
 Kind = Literal["capture", "void", "refund"]
 OperationStatus = Literal["pending", "succeeded", "failed"]
@@ -18,13 +19,13 @@ DiscrepancyKind = Literal["contradicts_final_state", "other_account", "other_amo
 
 
 class OperationDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What of an operation nobody filters by. `day` is the day whose money a refund took from."""
+    """What of an operation nobody filters by. `parts` are the days whose money a refund took from."""
 
     final: bool = False
     note: str | None = None
     metadata: dict[str, str] = {}
     reference: str | None = None
-    day: date | None = None
+    parts: Parts = ()
     waiting: Waiting | None = None
 
 

@@ -45,7 +45,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `capturing_minor` is asked for and not settled; `closed` says that nothing more may be captured, `voiding` that the
     provider is asked to give up the payin or the rest of it; `waiting` is there while the first request has no answer;
-    `dispute` is the latest.
+    `days` are those on which what was captured is available; `dispute` is the latest.
     """
 
     description: str | None = None
@@ -60,6 +60,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     action: Action | None = None
     payer_page: str | None = None
     capturing_minor: int = 0
+    days: tuple[date, ...] = ()
     closed: bool = False
     voiding: bool = False
     waiting: Waiting | None = None

@@ -24,10 +24,10 @@ CHANGES: Final = {
     "balance_transaction": ("id", "fee_minor = fee_minor + 1, net_minor = net_minor - 1"),
 }
 # Tables that grow with traffic, and the small index by which a law of the whole shard may look at one all the same: of
-# what is open, or of one end. `batch` keeps a day; nothing holds money yet that `pending_transfer` would grow by.
+# what is open, or of one end. Nothing holds money yet that `pending_transfer` would grow by.
 GROWING: Final = """
-    key event transfer entry payin payin_change payin_operation deposit deposit_account payer payin_search discrepancy
-    balance_transaction webhook_delivery webhook_attempt dispute dispute_evidence dispute_file instrument"""
+    batch key event transfer entry payin payin_change payin_operation deposit deposit_account payer payin_search
+    discrepancy balance_transaction webhook_delivery webhook_attempt dispute dispute_evidence dispute_file instrument"""
 SMALL: Final = {
     "audit_of_event": "event_shard_book_seq_idx",  # the house's own
     "clearing_money": "payin_operation_pending deposit_returning",

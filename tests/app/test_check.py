@@ -17,7 +17,7 @@ from caudal.vault.commands import CreateInstrument, DeleteInstrument
 from tests.app.broken import ABOUT, CHANGED, GONE, TAKEN_AWAY, UNWATCHED
 from tests.conftest import settings_of
 from tests.ledger.test_ledger_postgres import Book
-from tests.payins.books import wrong_on
+from tests.payins.books import broken_laws, wrong_on
 from tests.payins.story import Story
 from tests.payins.test_batch_equals_sequential import play
 from tests.payins.test_dispute_laws import BROKEN as DISPUTED
@@ -48,7 +48,9 @@ async def test_whoever_changes_a_byte_is_found(told: psycopg.AsyncConnection[Any
             await told.execute(TAKEN_AWAY.get(table, "select 1").encode())
             changed = await told.execute(_update(table, change))
             assert changed.rowcount == 1, (table, change)
-            found = {one.partition(" ")[0].strip(":") for one in await wrong_on(told)}
+            # The replay reads everything once more: only where it is to find something.
+            wrong = await wrong_on(told) if "replay" in names else await broken_laws(told)
+            found = {one.partition(" ")[0].strip(":") for one in wrong}
         if not set(names.split()) <= found:
             missed.append(f"{table} {change}: {names}\n    {sorted(found)}")
     assert not missed, "\n" + "\n".join(missed)

@@ -26,9 +26,14 @@ async def wrong_in(database_url: str, shard: int = 0) -> list[str]:
 
 async def wrong_on(connection: psycopg.AsyncConnection[Any], shard: int = 0) -> list[str]:
     """The same on a connection."""
-    found = [" ".join(map(str, row)) async for row in differences(connection, shard)]
+    found = await broken_laws(connection, shard)
     replayed = await replay(connection, shard)
     return found + [f"replay: {difference}" for difference in replayed.differences]
+
+
+async def broken_laws(connection: psycopg.AsyncConnection[Any], shard: int = 0) -> list[str]:
+    """Everything that `caudal check` would print of a shard, without the replay."""
+    return [" ".join(map(str, row)) async for row in differences(connection, shard)]
 
 
 async def assert_in_order(context: Context) -> None:

@@ -26,6 +26,8 @@ from tests.payins.expected import Expected, Money, answered, ask_back
 
 T = TypeVar("T")
 PICK = st.sampled_from(range(12))
+# Lives leave their rows behind, so the books of all are read after some of them and at the end.
+BOOKS_EVERY = 10
 
 
 class Lives(RuleBasedStateMachine):
@@ -35,6 +37,7 @@ class Lives(RuleBasedStateMachine):
     context: ClassVar[Context]
     olga: ClassVar[str]
     steps: ClassVar[int] = 0
+    lived: ClassVar[int] = 0
     reached: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
@@ -157,7 +160,9 @@ class Lives(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "ana"):
             self.run(self._compare())
-            assert self.run(wrong_in(self.context.settings.database_url or "")) == []
+            Lives.lived += 1
+            if Lives.lived % BOOKS_EVERY == 0:
+                assert self.run(wrong_in(self.context.settings.database_url or "")) == []
 
     async def _compare(self) -> None:
         for payin, expected in self.payins:
@@ -196,6 +201,7 @@ def test_payins_live_as_they_ought_to(database_url: str, say: Callable[[str], No
                 database=None,
             ),
         )
+        assert loop.run_until_complete(wrong_in(database_url)) == []
     finally:
         loop.run_until_complete(context.__aexit__())
         loop.close()

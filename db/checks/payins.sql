@@ -294,14 +294,19 @@ where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s and (
 
 -- name: open_payin_expires
 -- range: payins
--- A payin that waits for its payer, or holds the payer's money, has the work that ends it. It is looked for where it was
--- made due, and by its subject only where a claim or a clock has moved it: that look reads all work.
+-- A payin that waits for its payer, or holds the payer's money, the rest of what was captured in part too unless it has
+-- been asked back, has the work that ends it. It is looked for where it was made due, and by its subject only where a
+-- claim or a clock has moved it: that look reads all work.
 select 'open_payin_expires' check_name, p.shard, 'payin ' || p.id subject, p.status || ' and nothing ends it' detail
 from (
     select p.shard, p.id, p.status
     from payin p
     left join book b on b.shard = p.shard and b.book = p.book
-    where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s and p.status in ('pending', 'authorized')
+    where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s
+        and (p.status in ('pending', 'authorized') or (p.status = 'paid' and p.captured_minor < p.authorized_minor
+            and position(convert_to('"closed":true', 'UTF8') in p.detail) = 0
+            and not exists (
+                select from payin_operation o where o.shard = p.shard and o.payin = p.id and o.kind = 'void')))
         and not exists (
             select from due d
             where d.shard = p.shard and d.at = p.expires_at - coalesce(b.clock_offset_s, 0) * interval '1 second'

@@ -8,7 +8,7 @@ import pytest
 
 from caudal.connectors import Declined
 from caudal.kernel.context import Context
-from tests.payins.books import assert_in_order, balances, rows
+from tests.payins.books import assert_in_order, balances, rows, wrong_in
 from tests.payins.cast import DAY_S, Merchant, key_of
 from tests.payins.desk import Desk
 
@@ -44,6 +44,12 @@ async def test_it_is_given_back_when_its_time_is_over(
     await ana.advance(DAY_S)
     assert await ana.work("payin.operate", "payin.expire") == 0 and desk.count("void") == 1
     await assert_in_order(context)
+
+
+async def test_a_law_finds_what_nobody_would_give_back(part: dict[str, Any], context: Context) -> None:
+    await rows(context, "delete from due where kind = 'payin.expire' returning 1")
+    wrong = await wrong_in(context.settings.database_url or "")
+    assert [line.split()[0] for line in wrong] == ["open_payin_expires"]
 
 
 @pytest.mark.parametrize("captured", [0, 4_000])

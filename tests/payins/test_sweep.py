@@ -221,7 +221,7 @@ async def test_an_operation_that_was_never_ordered_is_ordered_by_the_sweep(
 
 async def test_an_operation_that_is_settled_at_once_leaves_no_work(ana: Merchant, desk: Desk) -> None:
     payin = await ana.card(capture="manual")
-    await ana.capture(payin, 9_000)
+    await ana.capture(payin, 9_000, final=True)
     await ana.refund(payin, 10)
     assert await ana.work("payin.operate", "payin.submit", "payin.expire") == 0
     assert desk.count("operation") == 0

@@ -111,6 +111,9 @@ async def test_a_tenth_that_is_dead_delays_nobody(context: Context, ana: Ana, se
     assert among_the_dead < 2 * alone + 1
 
 
+OTHERS = [(name, "hang", 40) for name in ("Beto", "Caro", "Dora")] + [(name, "slow", 15) for name in ("Eva", "Fabio")]
+
+
 # At a tenth of the places: more that hang than places for them, and more slow ones than there are places at all.
 
 
@@ -148,15 +151,14 @@ async def test_other_merchants_that_hang_or_take_their_time_delay_not_even_who_i
     await endpoints(context, mine, [f"{server.url}/living/{number}" for number in range(60)])
     async with delivering(context):
         alone = await worst(60)
-        for name in ("Beto", "Caro", "Dora"):
+        for name, kind, count in OTHERS:
             other = Ana(context, *await first_merchant(context, name, "MX"), ana.olga)
-            urls = [f"{server.url}/hang/{name}/{number}" for number in range(40)]
-            urls += [f"{server.url}/slow/{name}/{number}" for number in range(10)]
+            urls = [f"{server.url}/{kind}/{name}/{number}" for number in range(count)]
             await endpoints(context, await newest_book(context), urls)
             for _ in range(20):
                 await other.payin()
         await told(context)
-        await until(lambda: slow, 90)
+        await until(lambda: slow, 60)
         await endpoints(context, mine, [f"{server.url}/living/new/{number}" for number in range(20)])
         among = await worst(80)
         never.set()

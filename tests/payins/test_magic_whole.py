@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.payins.cast import ASKED
+from tests.payins.cast import ASKED, CARD
 from tests.payins.test_disputes_whole import WITHIN_S, call, sold
 from tests.whole import Whole
 
@@ -58,3 +58,19 @@ def test_cards_under_every_magic_amount(running: Whole) -> None:
         sold(running, 120_000 + magic)
     time.sleep(1.0)
     assert wrong_in(running) == []
+
+
+def test_the_rest_of_an_authorization_is_given_back_in_both_books(running: Whole) -> None:
+    kept = call(running, "/v1/instruments", {"type": "card", "card": CARD})
+    asked = {**ASKED["card"], "method": "card", "capture": "manual", "instrument": {"id": kept["id"]}}
+    for magic in MAGIC[:-2]:
+        payin = call(running, "/v1/payins", {**asked, "amount": 120_000 + magic})
+        assert call(running, f"/v1/payins/{payin['id']}/captures", {"amount": 4_000})["status"] == "succeeded"
+        assert call(running, f"/v1/payins/{payin['id']}/cancellations", {})["status"] == "paid"
+    left = call(running, "/v1/payins", {**asked, "amount": 12_050})
+    call(running, f"/v1/payins/{left['id']}/captures", {"amount": 4_000})
+    assert wrong_in(running) == [], "what is held still is held in both"
+    call(running, "/v1/sandbox/clock/advances", {"seconds": 8 * 86_400})
+    end = time.monotonic() + WITHIN_S
+    while wrong := wrong_in(running):
+        assert time.monotonic() < end, wrong

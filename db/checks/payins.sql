@@ -294,9 +294,8 @@ where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s and (
 
 -- name: open_payin_expires
 -- range: payins
--- A payin that waits for its payer, or holds the payer's money, the rest of what was captured in part too unless it has
--- been asked back, has the work that ends it. It is looked for where it was made due, and by its subject only where a
--- claim or a clock has moved it: that look reads all work.
+-- What waits for its payer, or holds the payer's money, has the work that ends it; so has the rest of what was captured in
+-- part, until it is asked back. Where a claim or a clock has moved it, the look by its subject reads all work.
 select 'open_payin_expires' check_name, p.shard, 'payin ' || p.id subject, p.status || ' and nothing ends it' detail
 from (
     select p.shard, p.id, p.status

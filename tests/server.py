@@ -5,6 +5,7 @@ It deletes its home then, so that nothing stays in memory when a run is killed.
 
 import asyncio
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -24,6 +25,9 @@ async def main(home: Path) -> None:
 
 
 if __name__ == "__main__":
+    # Ctrl-C reaches everybody in the terminal; this one ends when the run has, and leaves nothing.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     HOME = Path(sys.argv[1])
     HOME.mkdir(exist_ok=True)
     HOME.chmod(0o711)  # the database's own user goes through it

@@ -47,7 +47,7 @@ class Objects:
     def once(self) -> dict[str, str]:
         """An object of each kind, by the folder in which its path stands."""
         merchant = self.made("/v1/operator/merchants", {"name": "Caro", "country": "MX", "fee_plan": []})["id"]
-        endpoint = self.made("/v1/webhook_endpoints", {"url": "https://shop.example.com/"})["id"]
+        endpoint = self.endpoint()
         return {
             "payins": self.pending(),
             "captures": self.capture(),
@@ -73,10 +73,14 @@ class Objects:
             "POST /v1/sandbox/payins/{id}/dispute": self.paid,
             "POST /v1/disputes/{id}/evidence": self.dispute,
             "POST /v1/instruments/{id}/deletions": self.instrument,
+            "POST /v1/webhook_endpoints/{id}/deletions": self.endpoint,
             "POST /v1/operator/deposits/{id}/returns": self.deposit,
             "POST /v1/operator/discrepancies/{id}/resolutions": self.discrepancy,
             "POST /v1/operator/keys/{id}/rotations": self.key,
         }
+
+    def endpoint(self) -> str:
+        return str(self.made("/v1/webhook_endpoints", {"url": "https://shop.example.com/"})["id"])
 
     def payin(self, method: str, **changed: Any) -> str:
         """A payin as the document's example of the method asks for it, unless changed."""

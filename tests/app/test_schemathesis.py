@@ -114,6 +114,7 @@ FLOORS = {
     "POST /v1/webhook_deliveries/{id}/redeliveries": 16,
     "POST /v1/webhook_endpoints": 16,
     "POST /v1/webhook_endpoints/{id}": 16,
+    "POST /v1/webhook_endpoints/{id}/deletions": 16,
     "POST /v1/webhook_endpoints/{id}/redeliveries": 12,
     "POST /v1/webhook_endpoints/{id}/secret_rotations": 16,
     "POST /v1/webhook_endpoints/{id}/tests": 16,

@@ -128,6 +128,8 @@ class Provider:
         status, told = self._answer(request)
         if fault in CHANGED:
             told = {**told, **CHANGED[fault]}
+            if fault == "action of another method" and "/boleto/" in path:  # a voucher is what a boleto has
+                told["action"] = {"type": "push", "phone": "+254712345678"}
         body = json.dumps(told).encode()
         if fault in REPLACED:
             status, body = REPLACED[fault]

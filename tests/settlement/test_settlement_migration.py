@@ -19,6 +19,11 @@ alter table book drop column refunds_beyond_balance;
 alter table fee_plan drop column refund_fixed_minor, drop column dispute_fixed_minor, drop column settlement_days;
 """
 
+# Events from then name no day.
+OLD_EVENTS = r"""
+update event set data = convert_to(regexp_replace(convert_from(data, 'UTF8'), ',"available_on":("[^"]*"|null)', ''), 'UTF8')
+"""
+
 
 @pytest.fixture
 async def earlier(ana: Merchant, caro: Merchant) -> str:
@@ -27,6 +32,7 @@ async def earlier(ana: Merchant, caro: Merchant) -> str:
         await merchant.paid(await merchant.payin())
     await ana.payin()
     async with ana.context.pool.connection() as connection:
+        await connection.execute(OLD_EVENTS)
         await connection.execute(
             "update book set clock_offset_s = 5 * 86400 where merchant = %s and book %% 2 = 0", (ana.merchant,)
         )

@@ -15,6 +15,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from caudal.kernel.context import Context
 from caudal.webhooks import BadSignature, Deliverer, fan_out, lag_s, verify
+from tests.payins.books import assert_in_order
 from tests.webhooks.cast import Ana, delivering, settled, told
 from tests.webhooks.receiver import Message, Receiver
 
@@ -150,12 +151,14 @@ async def test_what_a_dead_worker_held_is_sent_by_the_next(context: Context, ana
     assert (delivery["status"], delivery["attempts"]) == ("delivered", 1)
 
 
-async def waiting(context: Context, ana: Ana, server: Receiver, answer: asyncio.Event) -> Deliverer:
+async def waiting(
+    context: Context, ana: Ana, server: Receiver, answer: asyncio.Event, *, status: int = 500
+) -> Deliverer:
     """A deliverer in whose hands one message flies, until `answer`, and seven wait."""
 
     async def hang(message: Message) -> web.Response:
         await answer.wait()
-        return web.Response(status=500)
+        return web.Response(status=status)
 
     server.answer = hang
     for _ in range(8):
@@ -238,7 +241,7 @@ async def test_what_waits_for_an_endpoint_that_hangs_is_cancelled_at_once(
     context: Context, ana: Ana, server: Receiver, how: str
 ) -> None:
     endpoint, answer = await ana.endpoint(server.url), asyncio.Event()
-    deliverer = await waiting(context, ana, server, answer)
+    deliverer = await waiting(context, ana, server, answer, status=500 if how == "disabled" else 204)
     if how == "disabled":
         await ana.change(endpoint, status="disabled")
     else:
@@ -253,6 +256,9 @@ async def test_what_waits_for_an_endpoint_that_hangs_is_cancelled_at_once(
         await deliverer.round()
     assert len(server.messages) == 1 and not deliverer._lanes
     await deliverer.end()
+    [taken] = [delivery for delivery in await ana.deliveries(endpoint) if delivery["attempts"]]
+    assert (taken["status"], taken["attempts"]) == ("cancelled" if how == "disabled" else "delivered", 1)
+    await assert_in_order(context)
 
 
 async def test_a_step_is_bounded_by_deliveries(

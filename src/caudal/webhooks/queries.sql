@@ -196,9 +196,12 @@ discard plans
 
 -- name: finish
 -- Where an attempt has led to. What comes later is counted from the database's time, equal for all of one statement.
+-- One that was cancelled while it was under way keeps its attempt, and is delivered if it was taken.
 -- One probe a row by construction (`lateral … limit 1`, `offset 0`): joined otherwise, a plan that was made while tables
 -- were empty reads all deliveries for each.
-update webhook_delivery d set status = f.status, attempts = f.attempts, due_at = case when f.status = 'pending'
+update webhook_delivery d set attempts = f.attempts,
+    status = case when d.status = 'pending' or f.status = 'delivered' then f.status else d.status end,
+    due_at = case when d.status = 'pending' and f.status = 'pending'
     then coalesce(f.due_at, now() + f.delay_us * interval '1 microsecond') end
 from (
     select n.*, t.created_at at from unnest(
@@ -206,9 +209,9 @@ from (
         n(id, created_at, status, attempts, due_at, delay_us)
     cross join lateral (
         select created_at from webhook_delivery
-        where shard = %s and id = n.id and created_at = n.created_at and status = 'pending' limit 1) t
+        where shard = %s and id = n.id and created_at = n.created_at and status in ('pending', 'cancelled') limit 1) t
     offset 0) f
-where d.shard = %s and d.id = f.id and d.created_at = f.at and d.status = 'pending' and d.attempts <= f.attempts
+where d.shard = %s and d.id = f.id and d.created_at = f.at and d.status in ('pending', 'cancelled') and d.attempts <= f.attempts
 
 -- name: insert_attempts
 insert into webhook_attempt (shard, delivery, number, at, url, signature, duration_us, status, error, answer)

@@ -204,7 +204,7 @@ def _rest_expired(view: View, payin: Payin, due: Due, offset: timedelta) -> Deci
         outcome=payin,
         puts=(*new.puts, Put(OPERATIONS, operation)),
         done=(due,),
-        due=(Due(at=view.at, kind=OPERATE, subject=operation.id, book=payin.book),),
+        due=(Due(at=view.clock, kind=OPERATE, subject=operation.id, book=payin.book),),
     )
 
 

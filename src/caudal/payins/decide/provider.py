@@ -205,7 +205,7 @@ def _is_booked(view: View, provider: str, state: PaymentState) -> bool:
 def _unconfirmed(view: View, payin: Payin, provider: str, state: PaymentState, done: tuple[Due, ...]) -> Decision:
     """What was told is kept as it was told; the worker asks the provider, whose answer is what counts."""
     told = _odd(view, payin.book, provider, "contradicts_final_state", payin, state, done)
-    ask = Due(at=view.at, kind=SUBMIT, subject=payin.id, book=payin.book)
+    ask = Due(at=view.clock, kind=SUBMIT, subject=payin.id, book=payin.book)
     return msgspec.structs.replace(told, due=(ask,))
 
 

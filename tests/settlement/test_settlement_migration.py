@@ -19,9 +19,10 @@ alter table book drop column refunds_beyond_balance;
 alter table fee_plan drop column refund_fixed_minor, drop column dispute_fixed_minor, drop column settlement_days;
 """
 
-# Events from then name no day.
+# A payment's event names no day then.
 OLD_EVENTS = r"""
-update event set data = convert_to(regexp_replace(convert_from(data, 'UTF8'), ',"available_on":("[^"]*"|null)', ''), 'UTF8')
+update event set data = convert_to(regexp_replace(convert_from(data, 'UTF8'), ',"available_on":"[^"]*"', ''), 'UTF8')
+where type = 'payin.paid'
 """
 
 

@@ -122,15 +122,36 @@ async def test_an_unknown_key_is_remembered_too(context: Context, ana: Cast) -> 
 async def test_requests_that_come_at_once_ask_once(
     context: Context, ana: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, row = [], context.key_row
+    asked, rows = [], context.key_rows
 
     async def counted(*arguments: Any) -> Any:
         asked.append(arguments)
-        return await row(*arguments)
+        return await rows(*arguments)
 
-    monkeypatch.setattr(context, "key_row", counted)
+    monkeypatch.setattr(context, "key_rows", counted)
     callers = await asyncio.gather(*(authenticate(context, request(ana.key), None) for _ in range(50)))
     assert len(asked) == 1 and all(caller is callers[0] for caller in callers)
+
+
+async def test_keys_that_are_asked_for_at_once_are_read_together_and_are_their_own(
+    context: Context, olga: Desk, ana: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [await olga.post(ana.path + "/keys", {"mode": mode}) for mode in ("test", "live") * 4]
+    secrets = [reply.json["secret"] for reply in made]
+    asked, rows = [], context.key_rows
+
+    async def counted(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return await rows(*arguments)
+
+    monkeypatch.setattr(context, "key_rows", counted)
+    callers, wrong = await asyncio.gather(
+        asyncio.gather(*(authenticate(context, request(secret), None) for secret in secrets)),
+        asyncio.gather(*(refusal(context, secret[:-1] + "_") for secret in secrets)),
+    )
+    assert [caller.live for caller in callers] == [secret.startswith("sk_live_") for secret in secrets]
+    assert len({caller.key_digest for caller in callers}) == len(secrets)
+    assert set(wrong) == {"unauthenticated"} and len(asked) == 1
 
 
 async def test_a_database_that_does_not_answer_is_not_a_wrong_key(
@@ -140,7 +161,7 @@ async def test_a_database_that_does_not_answer_is_not_a_wrong_key(
         raise psycopg.OperationalError("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(context, "key_row", broken)
+        patch.setattr(context, "key_rows", broken)
         assert await refusal(context, ana.key) == "database_unavailable"
     assert await authenticate(context, request(ana.key), None)
 

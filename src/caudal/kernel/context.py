@@ -128,10 +128,9 @@ class Context:
         async with self._turns.of(book):
             return await self._read(query, parameters)
 
-    async def key_row(self, query: LiteralString, parameters: Sequence[object]) -> Row | None:
-        """The only row, or None, of a query that finds out who calls: no other read can be in its way."""
-        rows = await self._read(query, parameters, self._key_pool)
-        return rows[0] if rows else None
+    async def key_rows(self, query: LiteralString, parameters: Sequence[object]) -> list[Row]:
+        """The rows of a query that finds out who calls: no other read can be in its way."""
+        return await self._read(query, parameters, self._key_pool)
 
     async def _read(
         self,

@@ -20,23 +20,25 @@ insert into directory (kind, digest, slot, shard) values (%s, %s, %s, %s) on con
 
 -- ── Who calls ───────────────────────────────────────────────────────────────────────────────────────────────────
 
--- name: caller
--- A key that counts, with its book and prices. Parameters: digest.
-select d.slot, d.shard, b.merchant, k.book, k.scopes, b.late_payments, b.refunds_beyond_balance, b.clock_offset_s,
-    b.fee_plan,
-    f.families, f.currencies, f.fixed_minor, f.basis_points, f.refund_fixed_minor, f.dispute_fixed_minor,
-    f.settlement_days
-from directory d
-join api_key k on k.shard = d.shard and k.digest = d.digest
-join book b on b.shard = k.shard and b.book = k.book
-join merchant m on m.shard = b.shard and m.id = b.merchant
-cross join lateral (
-    select array_agg(p.family) families, array_agg(p.currency) currencies, array_agg(p.fixed_minor) fixed_minor,
-        array_agg(p.basis_points) basis_points, array_agg(p.refund_fixed_minor) refund_fixed_minor,
-        array_agg(p.dispute_fixed_minor) dispute_fixed_minor, array_agg(p.settlement_days) settlement_days
-    from fee_plan p where p.shard = b.shard and p.book = b.book and p.version = b.fee_plan) f
-where d.kind = 'api_key' and d.digest = %s and m.status = 'active' and k.revoked_at is null
-    and (k.ends_at is null or k.ends_at > clock_timestamp())
+-- name: callers
+-- Keys that count, with their books and prices; one probe a key by construction. Parameters: digests.
+select n.digest, c.* from unnest(%s::bytea[]) n(digest) cross join lateral (
+    select d.slot, d.shard, b.merchant, k.book, k.scopes, b.late_payments, b.refunds_beyond_balance, b.clock_offset_s,
+        b.fee_plan,
+        f.families, f.currencies, f.fixed_minor, f.basis_points, f.refund_fixed_minor, f.dispute_fixed_minor,
+        f.settlement_days
+    from directory d
+    join api_key k on k.shard = d.shard and k.digest = d.digest
+    join book b on b.shard = k.shard and b.book = k.book
+    join merchant m on m.shard = b.shard and m.id = b.merchant
+    cross join lateral (
+        select array_agg(p.family) families, array_agg(p.currency) currencies, array_agg(p.fixed_minor) fixed_minor,
+            array_agg(p.basis_points) basis_points, array_agg(p.refund_fixed_minor) refund_fixed_minor,
+            array_agg(p.dispute_fixed_minor) dispute_fixed_minor, array_agg(p.settlement_days) settlement_days
+        from fee_plan p where p.shard = b.shard and p.book = b.book and p.version = b.fee_plan) f
+    where d.kind = 'api_key' and d.digest = n.digest and m.status = 'active' and k.revoked_at is null
+        and (k.ends_at is null or k.ends_at > clock_timestamp())
+    limit 1) c
 
 -- name: operator
 -- An operator whose key counts. Parameters: digest.

@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
-from typing import Final, LiteralString, NamedTuple, TypeVar
+from typing import Any, Final, LiteralString, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
 import psycopg
 
+from caudal.contracts.merchants import LatePayments, RefundsBeyondBalance
 from caudal.kernel.commit import Row
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
@@ -79,23 +80,34 @@ async def answered(asked: Awaitable[T], deadline: float | None) -> T:
 # Who calls
 
 
-async def caller(context: Context, digest: bytes) -> Caller | None:
-    """Whose key this is, if it counts."""
-    row = await context.key_row(SQL["caller"], (digest,))
-    if row is None:
-        return None
-    slot, shard, merchant, book, scopes, late_payments, refunds_beyond_balance, clock_offset_s, *rest = row
-    fee_plan, *columns = rest
+async def callers(context: Context, digests: Sequence[bytes]) -> dict[bytes, Caller]:
+    """Whose keys these are, by their digests; of those that count."""
+    return {row[0]: _caller_of(*row) for row in await context.key_rows(SQL["callers"], (list(digests),))}
+
+
+def _caller_of(
+    digest: bytes,
+    slot: int,
+    shard: int,
+    merchant: UUID,
+    book: int,
+    scopes: list[str],
+    late_payments: LatePayments,
+    refunds_beyond_balance: RefundsBeyondBalance,
+    clock_offset_s: int,
+    fee_plan: int,
+    *fees: Any,
+) -> Caller:
     return Caller(
         merchant=merchant,
         slot=slot,
         book=book,
         live=bool(book & 1),
         shard=shard,
-        key_digest=digest,
+        key_digest=bytes(digest),
         scopes=frozenset(scopes),
         fee_plan=fee_plan,
-        fees=fees_in(*columns),
+        fees=fees_in(*fees),
         late_payments=late_payments,
         refunds_beyond_balance=refunds_beyond_balance,
         clock_offset_s=clock_offset_s,
@@ -104,10 +116,10 @@ async def caller(context: Context, digest: bytes) -> Caller | None:
 
 async def operator(context: Context, digest: bytes) -> Operator | None:
     """Whose operator key this is, if it counts."""
-    row = await context.key_row(SQL["operator"], (digest,))
-    if row is None:
+    rows = await context.key_rows(SQL["operator"], (digest,))
+    if not rows:
         return None
-    id, name, found, shard = row
+    [(id, name, found, shard)] = rows
     return Operator(id=id, name=name, digest=bytes(found), shard=shard)
 
 

@@ -2,8 +2,9 @@
 
 A key is remembered by the digest of the header, at most `CAUDAL_KEY_CACHE_S`, counted from before it was read; an
 unknown one likewise, apart, so that a flood of wrong keys pushes no right one out. From half of that time on the entry
-is read again beside the request that notices, so that a busy key never waits for the database. Whatever is remembered:
-what is decided looks at the key's row in the batch (`refuse_ended`).
+is read again beside the request that notices, so that a busy key never waits for the database. Keys are read together:
+what is asked while one query is under way goes with the next. Whatever is remembered: what is decided looks at the
+key's row in the batch (`refuse_ended`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hmac
 import logging
 import re
 from hashlib import sha256
+from itertools import islice
 from time import monotonic
 from typing import Final
 
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _KNOWN_MAX: Final = 20_000
 _UNKNOWN_MAX: Final = 4_096
+_READ_MAX: Final = 256  # keys in one query
 _BEARER: Final = re.compile(rb"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
 _TIME: Final = re.compile(r"\d{1,12}")
 
@@ -43,6 +46,14 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     ends_at: float
 
 
+class Wanted(msgspec.Struct, frozen=True, gc=False):
+    """A key that is being read: the digest of its text, the mode that its prefix claims, and who waits for it."""
+
+    key: bytes
+    live: bool
+    future: asyncio.Future[Caller | None]
+
+
 class KeyCache:
     """The keys that one process has seen within a second."""
 
@@ -50,7 +61,9 @@ class KeyCache:
         self._context, self._keep_s = context, context.settings.key_cache_s
         self._known: dict[bytes, Entry] = {}
         self._unknown: dict[bytes, float] = {}
-        self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
+        self._asking: dict[bytes, asyncio.Future[Caller | None]] = {}
+        self._wanted: dict[bytes, Wanted] = {}
+        self._reader: asyncio.Task[None] | None = None
         self.now = monotonic
 
     def hit(self, header: bytes) -> Caller | None:
@@ -75,44 +88,63 @@ class KeyCache:
         digest = sha256(header).digest()
         if self._unknown.get(digest, 0.0) > self.now():
             return None
-        task = self._asking.get(digest) or self._ask(header, digest)
-        return await store.answered(asyncio.shield(task), deadline)
+        asked = self._asking.get(digest) or self._ask(header, digest)
+        return await store.answered(asyncio.shield(asked), deadline)
 
-    def _ask(self, header: bytes, digest: bytes) -> asyncio.Task[Caller | None]:
-        task = asyncio.create_task(self._read(header, digest), name="key")
-        self._asking[digest] = task
-        task.add_done_callback(lambda done: self._asked(digest, done))
-        return task
-
-    async def _read(self, header: bytes, digest: bytes) -> Caller | None:
-        started = self.now()
+    def _ask(self, header: bytes, digest: bytes) -> asyncio.Future[Caller | None]:
+        future: asyncio.Future[Caller | None] = asyncio.get_running_loop().create_future()
         text = bearer_of(header)
         prefix = None if text is None else prefix_of(text)
-        caller = None
-        if text is not None and prefix in ("sk_test_", "sk_live_"):
-            caller = await store.caller(self._context, digest_of(text))
-            if caller is not None and caller.live != (prefix == "sk_live_"):
-                caller = None
+        if text is None or prefix not in ("sk_test_", "sk_live_"):
+            self._note(digest, None, self.now())
+            future.set_result(None)
+            return future
+        self._asking[digest] = future
+        self._wanted[digest] = Wanted(digest_of(text), prefix == "sk_live_", future)
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read(), name="key")
+        return future
+
+    async def _read(self) -> None:
+        """Reads what is wanted, together, until nothing is."""
+        while self._wanted:
+            batch = dict(islice(self._wanted.items(), _READ_MAX))
+            for header in batch:
+                del self._wanted[header]
+            started = self.now()
+            try:
+                found = await store.callers(self._context, [wanted.key for wanted in batch.values()])
+            except Exception as error:
+                log.warning("API keys could not be read: %s", error)
+                for header, wanted in batch.items():
+                    del self._asking[header]
+                    wanted.future.set_exception(error)
+                    wanted.future.exception()  # whoever waits hears it; perhaps nobody does
+                continue
+            for header, wanted in batch.items():
+                caller = found.get(wanted.key)
+                if caller is not None and caller.live != wanted.live:
+                    caller = None
+                self._note(header, caller, started)
+                del self._asking[header]
+                wanted.future.set_result(caller)
+        self._reader = None
+
+    def _note(self, digest: bytes, caller: Caller | None, started: float) -> None:
         if caller is None:
             self._known.pop(digest, None)
             if len(self._unknown) >= _UNKNOWN_MAX:
                 self._unknown.clear()
             self._unknown[digest] = started + self._keep_s
-        else:
-            if len(self._known) >= _KNOWN_MAX:
-                self._forget(started)
-            self._known[digest] = Entry(caller, started + self._keep_s / 2, started + self._keep_s)
-        return caller
+            return
+        if len(self._known) >= _KNOWN_MAX:
+            self._forget(started)
+        self._known[digest] = Entry(caller, started + self._keep_s / 2, started + self._keep_s)
 
     def _forget(self, now: float) -> None:
         self._known = {digest: entry for digest, entry in self._known.items() if entry.ends_at > now}
         if len(self._known) >= _KNOWN_MAX:
             self._known.clear()
-
-    def _asked(self, digest: bytes, done: asyncio.Task[Caller | None]) -> None:
-        self._asking.pop(digest, None)
-        if not done.cancelled() and done.exception() is not None:
-            log.warning("an API key could not be read: %s", done.exception())
 
 
 async def authenticate(context: Context, request: Request, scope: str | None) -> Caller:

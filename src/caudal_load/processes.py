@@ -34,10 +34,21 @@ def trees_cpu_s(roots: Mapping[str, int]) -> dict[str, float]:
 def trees_memory_mb(roots: Mapping[str, int]) -> dict[str, float]:
     """The memory of every named process with its descendants that is theirs alone (anonymous), in MB (10^6 bytes).
 
-    What PostgreSQL's backends share is left out, and so are mapped files. A process that is gone is left out.
+    What PostgreSQL's backends share is left out, and so are mapped files. A process that is gone is left out, and so is
+    one that vacuums: its memory goes with it when the table is done.
     """
     trees = _trees(roots, _all_stats())
-    return {name: round(sum(_status_mb(pid, "RssAnon:") or 0.0 for pid in tree), 1) for name, tree in trees.items()}
+    return {
+        name: round(sum(_status_mb(pid, "RssAnon:") or 0.0 for pid in tree if not _vacuums(pid)), 1)
+        for name, tree in trees.items()
+    }
+
+
+def _vacuums(pid: int) -> bool:
+    try:
+        return b"autovacuum worker" in (_PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _all_stats() -> dict[int, list[str]]:

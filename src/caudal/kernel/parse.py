@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from types import SimpleNamespace, UnionType
-from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -22,6 +22,15 @@ from caudal.kernel.errors import FieldError, Invalid
 T = TypeVar("T")
 
 _SPACED: Final = re.compile(rb'"[ \t\r\n]+:').search
+_MISTAKEN: Final = re.compile(r"Expected `([^`]+)`, got `([^`]+)`").match
+_WORDS: Final = {
+    "int": "a whole number",
+    "float": "a fraction",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
 _decode_any: Final = msgspec.json.Decoder().decode
 
 
@@ -209,8 +218,25 @@ def _error_of_value(raw: Any, kind: Any, pointer: str) -> list[FieldError]:
         msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
         text = str(error)
-        code = "invalid_type" if text.startswith("Expected `") and ", got `" in text else "invalid_value"
-        return [FieldError(field=pointer, code=code, detail=text)]
+        mistaken, choices = _MISTAKEN(text), _choices_of(kind)
+        if mistaken is not None:
+            wanted = " or ".join(_WORDS.get(word, word) for word in mistaken[1].split(" | "))
+            detail = f"{wanted} is needed, and this is {_WORDS.get(mistaken[2], mistaken[2])}"
+            return [FieldError(field=pointer, code="invalid_type", detail=detail)]
+        if choices and isinstance(raw, str):
+            text = f"one of {', '.join(choices)}"
+        return [FieldError(field=pointer, code="invalid_value", detail=text)]
+    return []
+
+
+def _choices_of(kind: Any) -> list[str]:
+    """The texts that a field may have, where they are listed."""
+    if get_origin(kind) is Literal:
+        return [choice for choice in get_args(kind) if isinstance(choice, str)]
+    if hasattr(kind, "__metadata__"):
+        return _choices_of(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return [choice for part in get_args(kind) for choice in _choices_of(part)]
     return []
 
 

@@ -47,12 +47,26 @@ LONGEST = (
 # A database made in memory costs 30 ms of CPU, with a disk under it 300. `fsync` stays on: caudal refuses less.
 MEMORY, ROOM_BYTES = Path("/dev/shm"), 2 * 1024**3
 NEEDS_A_SERVER = {"server_url", "database_url", "context", "running", "whole_home"}
+# These start processes of their own, or wait on real clocks.
+STARTS_PROCESSES = (
+    "app/test_demo.py",
+    "app/test_exits.py",
+    "app/test_up*.py",
+    "caudal_load/test_load_drive.py",
+    "caudal_load/test_load_run.py",
+    "caudal_sandbox/*.py",
+    "connectors/test_conformance*.py",
+    "house/test_said.py",
+    "kernel/test_postgres*.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what needs a server, so that `make quick` can leave it out; the longest files begin, side by side."""
     for item in items:
-        if NEEDS_A_SERVER & set(getattr(item, "fixturenames", ())):
+        place = item.path.relative_to(ROOT / "tests")
+        starts = any(place.match(pattern) for pattern in STARTS_PROCESSES)
+        if starts or NEEDS_A_SERVER & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.server)
     turn = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: turn.get(item.path, len(turn)))

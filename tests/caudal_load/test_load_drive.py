@@ -155,8 +155,8 @@ async def test_every_acknowledgement_is_remembered_the_unmeasured_ones_too() -> 
     assert loop.tally.rate == pytest.approx(loop.tally.window_acknowledged / window_s, rel=0.2)
 
 
-async def stalls(loop: Callable[[FakeCaudal], ClosedLoop | OpenLoop]) -> Histogram:
-    """A second's load on a server that stands still for 0.3 s of it."""
+async def stalls(loop: Callable[[FakeCaudal], ClosedLoop | OpenLoop]) -> tuple[Histogram, float]:
+    """A second's load on a server that stands still for 0.3 s of it, and how long that second was."""
     free = asyncio.Event()
     free.set()
 
@@ -171,20 +171,21 @@ async def stalls(loop: Callable[[FakeCaudal], ClosedLoop | OpenLoop]) -> Histogr
         free.set()
 
     async with running(FakeCaudal(answer)) as fake:
+        began_s = time.monotonic()
         latencies, _ = await asyncio.gather(drive(loop(fake), 1, 1.0), stall())
-    return latencies
+    return latencies, time.monotonic() - began_s
 
 
 async def test_an_open_loop_sees_a_stall_as_its_customers_do() -> None:
-    latencies = await stalls(lambda fake: open_(fake, 200))
-    assert latencies.total == pytest.approx(200, abs=3)
+    latencies, seconds = await stalls(lambda fake: open_(fake, 200))
+    assert 197 <= latencies.total <= 200 * seconds + 3
     assert percentile_ms(latencies, 50) < 50
     assert percentile_ms(latencies, 85) > 70, "half of the arrivals of the stall waited more than 150 ms"
     assert percentile_ms(latencies, 99) > 250
 
 
 async def test_a_closed_loop_omits_it_which_is_why_there_is_an_open_one() -> None:
-    latencies = await stalls(closed)
+    latencies, _ = await stalls(closed)
     assert percentile_ms(latencies, 99) < 100
     assert percentile_ms(latencies, 100) > 250
 

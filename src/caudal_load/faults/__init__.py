@@ -1,0 +1,1 @@
+"""`caudal-load faults`: a mixed workload while everything around it fails, and the proof that nothing was lost."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from caudal_load.faults.kinds import KINDS, LINKS, ORDERS, chosen
@@ -32,7 +34,7 @@ def test_faults_that_take_the_rate_down_leave_each_other_time_to_recover() -> No
     faults = [fault for fault in plan_of(3, 600.0, each=5).faults if fault.kind != "provider"]
     main = [fault for fault in faults if fault.target not in ("callback", "webhook")]
     assert main[0].at_s >= HEAD_S
-    for former, following in zip(main, main[1:], strict=False):
+    for former, following in itertools.pairwise(main):
         assert following.at_s >= former.at_s + former.for_s + BEFORE_RECOVERY[former.kind] - 0.01
     assert main[-1].at_s + main[-1].for_s <= 600.0
 

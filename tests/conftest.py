@@ -30,8 +30,7 @@ NUMBERS = itertools.count(1)
 LONGEST = (
     "faults/test_kills.py",
     "faults/test_provider_down.py",
-    "faults/test_operation_kills.py",
-    "faults/test_provider_faults.py",
+    "faults/test_provider_kills.py",
     "faults/test_full_disk.py",
     "app/test_schemathesis.py",
     "app/test_up.py",
@@ -41,6 +40,7 @@ LONGEST = (
     "app/test_demo.py",
     "faults/test_stopped_web.py",
     "faults/test_up_killed.py",
+    "faults/test_provider_faults.py",
     "payins/test_provider_machine.py",
     "payins/test_machine.py",
 )

@@ -1,13 +1,16 @@
-"""kill -9 of web, worker and sandbox with captures, refunds and voids at their provider: each happens once, or not.
+"""kill -9 of web, worker and sandbox with payments, captures, refunds and voids at their provider: each happens once,
+or not.
 
-Half of the captures and refunds have an answer that comes 1.5 s after its effect. At each kill the provider's books are
-looked into before it and ours behind it: what it had done then and we did not know yet is `between`.
+A third of the payments and half of the captures and refunds have an answer that comes 1.5 s after its effect. At each
+kill the provider's books are looked into before it and ours behind it: what it had done then and we did not know yet is
+`between`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +21,7 @@ import aiohttp
 import psycopg
 import pytest
 
+from tests.faults import buyers
 from tests.faults.asking import Answer, Ask, Asker, History, Verdict
 from tests.faults.books import provider_rows, rows
 from tests.faults.restless import Restless, is_healthy, kill, until
@@ -25,13 +29,15 @@ from tests.payins.cast import CARD
 
 pytestmark = pytest.mark.server
 
-ROUNDS, KINDS = 7, ("web", "worker", "sandbox")
-SEED, SHOPPERS, OPERATING = 20261128, 40, 12
+ROUNDS, KINDS = int(os.environ.get("ROUNDS_OF_KILLS", "7")), ("web", "worker", "sandbox")
+SEED, SHOPPERS, OPERATING, BUYING = 20261128, 40, 12, 32
 AMOUNT, SLOW = 40_000, 29_107  # of a capture or refund: the effect at once, the answer 1.5 s later
 WAITS_MS = 3_000
 HEALED_S = 60.0
 NAMES = {"capture": "captures", "void": "cancellations", "refund": "refunds"}
 OPERATIONS = "select id, payin, kind, status, amount_minor from payin_operation"
+CHARGED = "select key from payment where status = 'paid'"
+SUBMITTING = "select id from payin where status = 'submitting' and method = 'card'"
 DONE = "select key, payment_key, kind, amount_minor from operation where status = 'succeeded'"
 UNDONE = """
     select (select count(*) from payin where status = 'submitting')
@@ -97,27 +103,33 @@ class Shoppers:
         return answer.json
 
 
-async def test_no_operation_is_lost_or_double_whatever_is_killed(whole: Restless, say: Callable[[str], None]) -> None:
-    chance, kills, between = random.Random(SEED), Counter[str](), Counter[str]()
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+async def test_nothing_at_a_provider_is_lost_or_double_whatever_is_killed(
+    whole: Restless, say: Callable[[str], None]
+) -> None:
+    chance, kills, between, least = random.Random(SEED), Counter[str](), Counter[str](), buyers.BUYERS
+    async with buyers.asked(whole, "killed") as (buying, session):
         shoppers = await begun(whole, session)
+        buying.start()
         for _ in range(ROUNDS):
             for kind in chance.sample(KINDS, len(KINDS)):
-                await until(busy(shoppers), "enough operations are in flight", HEALED_S, every_s=0.001)
+                await until(busy(shoppers, buying), "enough requests are in flight", HEALED_S, every_s=0.001)
                 await asyncio.sleep(chance.uniform(0.02, 0.4))
-                await until(busy(shoppers), "enough operations are in flight", HEALED_S, every_s=0.001)
+                await until(busy(shoppers, buying), "enough requests are in flight", HEALED_S, every_s=0.001)
+                least = min(least, buying.asker.in_flight)
                 found = await killed(whole, session, kind)
                 kills[kind] += 1
                 between.update({f"{what} at the death of {kind}": number for what, number in found.items()})
-        await shoppers.stop()
-        await until(lambda: is_done(whole), "every operation has an outcome", HEALED_S, every_s=0.2)
-    judged(whole, shoppers, await ours(whole))
-    checked = whole.caudal("check", "--replay", "--against-sandbox")
-    say(f"{dict(kills)}, {len(shoppers.told)} operations, {dict(shoppers.verdicts)}; done and not known to be:")
+        await asyncio.gather(shoppers.stop(), buying.stop())
+        await until(lambda: is_done(whole), "everything has an outcome", HEALED_S, every_s=0.2)
+        charged = await buyers.statement(session, whole)
+    say(f"{dict(kills)}, {least} purchases in flight at least; {len(buying.told)} purchases, {dict(buying.verdicts)};")
+    say(f"{len(shoppers.told)} operations, {dict(shoppers.verdicts)}; done and not known to be:")
     say(", ".join(f"{number} {what}" for what, number in sorted(between.items())))
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert kills.total() >= 20 and shoppers.verdicts[Verdict.UNKNOWN]
-    for what in ("capture", "refund"):
+    judged(whole, shoppers, await ours(whole))
+    await buyers.judged(whole, buying, charged)
+    assert kills.total() >= 3 * ROUNDS and least >= BUYING
+    assert shoppers.verdicts[Verdict.UNKNOWN] and buying.verdicts[Verdict.UNKNOWN]
+    for what in ("purchase", "capture", "refund"):
         assert sum(number for name, number in between.items() if what in name), f"no kill fell behind a {what}"
 
 
@@ -131,19 +143,20 @@ async def begun(whole: Restless, session: aiohttp.ClientSession) -> Shoppers:
     return shoppers
 
 
-def busy(shoppers: Shoppers) -> Callable[[], Any]:
+def busy(shoppers: Shoppers, buying: buyers.Buyers) -> Callable[[], Any]:
     async def is_busy() -> bool:
-        return shoppers.operating >= OPERATING
+        return shoppers.operating >= OPERATING and buying.asker.in_flight >= BUYING
 
     return is_busy
 
 
 async def killed(whole: Restless, session: aiohttp.ClientSession, kind: str) -> Counter[str]:
-    """Kills and waits until it is back; of what kind the operations are that the provider had done and we not noted."""
+    """Kills and waits until it is back; of what kind that is which the provider had done and we not noted."""
     pid = whole.pid_of(kind)
-    done = {key for key, *_ in theirs(whole)}
+    done = {key for key, *_ in theirs(whole)} | {key for (key,) in provider_rows(whole.var, CHARGED)}
     kill(pid)
     between = Counter(kind for id, _, kind, status, _ in await ours(whole) if status == "pending" and id in done)
+    between["purchase"] = sum(id.hex in done for (id,) in await buyers.found(whole, SUBMITTING))
 
     async def is_back() -> bool:
         return whole.pid_of(kind) != pid and await is_healthy(whole, session, kind)

@@ -71,7 +71,8 @@ Versus = Annotated[
     str | None,
     typer.Option(
         metavar="SETTING=VALUE",
-        help="a second side with this different, loaded in turn: connections, rate, merchants, seed, or a setting",
+        help="a second side with this different, loaded in turn: connections, rate, merchants, seed, checkout, or a "
+        "setting",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]

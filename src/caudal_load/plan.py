@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 
 from caudal_load.scenario import Scenario, Target
@@ -74,8 +75,8 @@ class Plan:
     def versus(self, assignment: str) -> "Plan":
         """The other side of `--versus SETTING=VALUE`. Raises BadPlan.
 
-        `connections`, `rate`, `merchants` and `seed` are the generator's own; everything else is a setting of caudal,
-        `CAUDAL_<SETTING>`.
+        `connections`, `rate`, `merchants` and `seed` are the generator's own, `checkout` is a directory whose caudal
+        the other side starts instead of this one; everything else is a setting of caudal, `CAUDAL_<SETTING>`.
         """
         name, equals, value = assignment.partition("=")
         if not equals or not name.isidentifier() or not value:
@@ -91,8 +92,18 @@ class Plan:
                 return replace(self, seed=int(value)).checked()
             if name == "merchants":
                 return replace(self, merchants=int(value)).checked()
+            if name == "checkout":
+                return replace(self, settings={**self.settings, "PYTHONPATH": _source_of(value)}).checked()
         except BadPlan:
             raise
         except ValueError as error:
             raise BadPlan(f"--versus {assignment}: not a number") from error
         return replace(self, settings={**self.settings, f"CAUDAL_{name.upper()}": value}).checked()
+
+
+def _source_of(checkout: str) -> str:
+    """Where another checkout has its packages. Raises BadPlan."""
+    source = Path(checkout).resolve() / "src"
+    if not (source / "caudal" / "__main__.py").is_file():
+        raise BadPlan(f"--versus checkout={checkout}: there is no caudal")
+    return str(source)

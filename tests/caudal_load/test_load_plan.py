@@ -1,5 +1,6 @@
 """Which options fit together, and what the other side of a comparison has different."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,13 @@ def test_what_does_not_fit_is_said(changes: dict[str, Any], says: str) -> None:
 )
 def test_the_other_side_differs_in_one_thing(assignment: str, changes: dict[str, Any]) -> None:
     assert plan().versus(assignment) == plan(**changes)
+
+
+def test_the_other_side_can_be_another_checkout() -> None:
+    root = Path(__file__).parents[2]
+    assert plan().versus(f"checkout={root}").settings == {"PYTHONPATH": str(root / "src")}
+    with pytest.raises(BadPlan, match="there is no caudal"):
+        plan().versus(f"checkout={root / 'docs'}")
 
 
 def test_the_other_side_keeps_the_settings_of_this_one() -> None:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+import segno
 
 from caudal_sandbox.provider.pages import money
 from tests.caudal_sandbox.payer import METHODS, Caller, order
@@ -63,6 +64,17 @@ def test_each_button_does_what_it_says(provider: Caller, method: str, act: str, 
     assert status.capitalize() in page(provider, key).text
     again = press(provider, key, "decline")
     assert again.status == 409 and "waits for nobody" in again.text
+
+
+def test_the_code_of_a_pix_is_a_picture_while_it_can_be_paid(provider: Caller) -> None:
+    key, before = waiting(provider, "pix"), waiting(provider, "boleto")
+    drawn = page(provider, key).text
+    payload = provider.find(key, "pix")["action"]["payload"]
+    code = segno.make(payload, error="m", micro=False)
+    side = code.symbol_size(border=4)[0]
+    assert f'viewBox="0 0 {side} {side}"' in drawn and drawn.count("<svg") == 1
+    press(provider, key, "pay")
+    assert "<svg" not in page(provider, key).text and "<svg" not in page(provider, before).text
 
 
 @pytest.mark.parametrize(("method", "goes"), [("card", True), ("pse", True), ("pix", False)])

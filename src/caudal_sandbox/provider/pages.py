@@ -8,8 +8,10 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import segno
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from caudal_sandbox.problems import Problem
 from caudal_sandbox.provider import boleto, books, decide, magic, shown
@@ -104,17 +106,25 @@ async def _posted(request: web.Request) -> dict[str, str]:
     return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
 
 
+def _picture(code: str) -> Markup:
+    """Draw a code that a phone scans (ISO/IEC 18004), as SVG for the page; error correction M, as Pix asks for."""
+    drawn = segno.make(code, error="m", micro=False)
+    return Markup(drawn.svg_inline(border=4, omitsize=True, title="Pix QR code", svgclass="qr", lineclass=None))
+
+
 def _page(provider: Provider, key: str, wrong: str | None = None) -> web.Response:
     journal = provider.journal
     payment = journal.glance(lambda rows: known_payment(rows, key))
     due = boleto.due_on(payment.expires_ms)
     line = boleto.line(boleto.barcode(payment.key, payment.amount_minor, due)) if payment.method == "boleto" else ""
+    pix = shown.pix_code(payment, provider.url) if payment.method == "pix" else ""
     text = TEMPLATES.get_template("payer.html").render(
         payment=payment,
         wrong=wrong,
         code=next((row for row in magic.CODES if (row.method, row.code) == (payment.method, payment.code)), None),
         codes=[row for row in magic.CODES if row.method == payment.method],
-        pix=shown.pix_code(payment, provider.url) if payment.method == "pix" else "",
+        pix=pix,
+        picture=_picture(pix) if pix and payment.status == "pending" else "",
         line=boleto.printed(line) if line else "",
         due=due,
         left_minor=decide.left_to_return(payment),

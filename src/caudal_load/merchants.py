@@ -29,12 +29,12 @@ async def make_merchants(url: str, operator_key: str, count: int) -> list[str]:
 
         async def make(index: int) -> str:
             async with places:
-                merchant = await _post(
+                merchant = await post(
                     session,
                     "/v1/operator/merchants",
                     {"name": f"Load {index + 1}", "country": "MX", "fee_plan": plan},
                 )
-                key = await _post(session, f"/v1/operator/merchants/{merchant['id']}/keys", {"mode": "test"})
+                key = await post(session, f"/v1/operator/merchants/{merchant['id']}/keys", {"mode": "test"})
                 return str(key["secret"])
 
         return await asyncio.gather(*(make(index) for index in range(count)))
@@ -48,7 +48,7 @@ async def make_instruments(url: str, keys: list[str]) -> list[list[str]]:
         async def make(key: str) -> str:
             async with places:
                 body = {"type": "card", "country": "BR", "card": _CARD}
-                return str((await _post(session, "/v1/instruments", body, key))["id"])
+                return str((await post(session, "/v1/instruments", body, key))["id"])
 
         made = await asyncio.gather(*(make(key) for key in keys for _ in range(each)))
     return [made[place * each : (place + 1) * each] for place in range(len(keys))]
@@ -61,15 +61,18 @@ async def make_endpoints(url: str, keys: list[str], receiver_url: str) -> list[t
     """
     async with aiohttp.ClientSession(url) as session:
         made = [
-            await _post(session, "/v1/webhook_endpoints", {"url": f"{receiver_url}/{number}"}, key)
+            await post(session, "/v1/webhook_endpoints", {"url": f"{receiver_url}/{number}"}, key)
             for number, key in enumerate(keys)
         ]
     return [(UUID(endpoint["id"].rpartition("_")[2]), endpoint["secret"]) for endpoint in made]
 
 
-async def _post(session: aiohttp.ClientSession, path: str, body: dict[str, Any], key: str | None = None) -> Any:
+async def post(
+    session: aiohttp.ClientSession, path: str, body: dict[str, Any], key: str | None = None, status: int = 201
+) -> Any:
+    """What a POST is answered with. Raises SetupFailed unless the answer has that status."""
     headers = {"Idempotency-Key": secrets.token_hex(16)} | ({} if key is None else {"Authorization": f"Bearer {key}"})
     async with session.post(path, json=body, headers=headers) as response:
-        if response.status != 201:
+        if response.status != status:
             raise SetupFailed(f"POST {path} was answered {response.status}: {(await response.text())[:500]}")
         return await response.json()

@@ -1,0 +1,198 @@
+"""One run: load while faults happen, heal, wait for quiet, ask again, read everything, check.
+
+Everything that is known goes into a directory as it becomes known, so that a run that is cut off tells what it saw, and
+a kept one can be checked again (`recheck`) or made again (`--replay`).
+"""
+
+import asyncio
+import json
+import random
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import msgspec
+
+from caudal_load.faults import evidence as kept
+from caudal_load.faults.checks import examine
+from caudal_load.faults.evidence import Evidence
+from caudal_load.faults.hearing import Ears
+from caudal_load.faults.history import History, Phase, Verdict, askings, now_s
+from caudal_load.faults.model import Plan, World, plan_from_json
+from caudal_load.faults.quiet import wait
+from caudal_load.faults.recovery import recoveries
+from caudal_load.faults.report import Report, counts, harms, of_ops
+from caudal_load.faults.workload.asker import Ask, Asker, session
+from caudal_load.faults.workload.cast import make_cast
+from caudal_load.faults.workload.clients import Clients
+from caudal_load.faults.workload.payers import Payers
+from caudal_load.processes import machine
+
+Say = Callable[[str], None]
+MERCHANTS = 6
+SETTLE_S = 60.0
+PAYERS_S = 30.0
+AGAIN = 2_000
+"""How many answers are asked for once more, besides all that were unknown at first. The rows are looked at of all."""
+_AGAIN_AT_ONCE = 16
+_SAY_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What a run is to be, besides its plan."""
+
+    connections: int = 32
+    quiet_s: float = 90.0
+    without: tuple[str, ...] = ()
+
+
+class _Ran(msgspec.Struct, frozen=True):
+    """What only the run itself knows, beside the evidence."""
+
+    began_s: float
+    ended_s: float
+    quiet_s: float
+    connections: int
+    happened: dict[str, int]
+
+
+async def carry_out(world: World, plan: Plan, options: Options, directory: Path, say: Say) -> Report:
+    """The whole of it in a world that stands. Raises SetupFailed, aiohttp.ClientError, psycopg.Error."""
+    (directory / "plan.json").write_bytes(plan.as_json())
+    history, ears = History(directory / "history.jsonl"), Ears(directory / "heard.jsonl")
+    try:
+        receiver = await ears.start()
+        url = world.webhook_url_of(int(receiver.rpartition(":")[2]))
+        cast = await make_cast(world.api_urls[0], world.operator_key, MERCHANTS, url)
+        ears.secrets = [merchant.signs for merchant in cast]
+        kept.write(directory / "cast.jsonl", [merchant.endpoint for merchant in cast])
+        secrets = [merchant.secret for merchant in cast]
+        async with session() as requests, session() as payments:
+            asker = Asker(requests, world.api_urls, secrets, history, plan.seed)
+            payers = Payers(payments, world.sandbox_url, world.api_urls, secrets, plan.seed)
+            clients = Clients(asker, cast, payers, plan.seed, options.connections)
+            clients.ordered = world.ordered
+            began_s, ended_s = await _load(world, plan, clients, payers, asker, say)
+            quiet_began = monotonic()
+            stuck = await wait(world.database_url, world.sandbox_url, options.quiet_s)
+            quiet_s = monotonic() - quiet_began
+            say(f"quiet after {quiet_s:.1f} s" if not stuck else f"{len(stuck)} pieces are not at rest")
+            await _again(asker, plan.seed, say)
+    finally:
+        history.close()
+        await ears.end()
+    kept.write(directory / "stuck.jsonl", stuck)
+    await kept.rows_of(world.database_url, directory)
+    await kept.statements_of(world.sandbox_url, directory)
+    ran = _Ran(began_s, ended_s, quiet_s, options.connections, dict(world.happened))
+    (directory / "run.json").write_bytes(msgspec.json.encode(ran))
+    return recheck(directory, options.without)
+
+
+def recheck(directory: Path, without: Sequence[str] = ()) -> Report:
+    """Check what was kept of a run. Raises OSError, msgspec.MsgspecError, BadFaults."""
+    known = kept.load(directory)
+    report = _report(directory, known, tuple(without))
+    (directory / "report.json").write_text(json.dumps(report.as_json(), indent=1, default=str))
+    return report
+
+
+def _report(directory: Path, known: Evidence, without: tuple[str, ...]) -> Report:
+    plan = plan_from_json((directory / "plan.json").read_bytes())
+    ran = msgspec.json.decode((directory / "run.json").read_bytes(), type=_Ran)
+    violations = examine(known, without)
+    found = harms(violations)
+    return Report(
+        seed=plan.seed,
+        seconds=plan.seconds,
+        connections=ran.connections,
+        planned=dict(sorted(plan.planned().items())),
+        happened=ran.happened,
+        ops=of_ops(known.lines),
+        **counts(known.lines),
+        events=len(known.events),
+        messages=len(known.heard),
+        transfers=len(known.transfers),
+        recovery=recoveries(plan.faults, ran.began_s, ran.ended_s, known.lines),
+        lost=found["lost"],
+        doubled=found["doubled"],
+        stuck=found["stuck"],
+        wrong=found["wrong"],
+        violations=violations,
+        without=without,
+        quiet_s=ran.quiet_s,
+        kept=str(directory),
+        machine=machine(),
+        commit=_commit(),
+    )
+
+
+async def _load(
+    world: World, plan: Plan, clients: Clients, payers: Payers, asker: Asker, say: Say
+) -> tuple[float, float]:
+    """Everybody goes on while the plan is carried out; when it began, and when the load ended."""
+    began_s, clock = now_s(), asyncio.get_running_loop().time
+    end_s = clock() + plan.seconds
+    clients.start()
+    payers.start()
+    injecting = asyncio.create_task(_inject(world, plan, say))
+    while clock() < end_s:
+        await asyncio.sleep(min(_SAY_EVERY_S, max(0.0, end_s - clock())))
+        told = sum(line.is_final for line in asker.history.lines[-2_000:])
+        say(f"{len(asker.history.lines):,} lines, {told} of the last 2,000 definite, {len(clients.doubtful)} in doubt")
+    await injecting
+    ended_s = now_s()
+    await world.heal()
+    await clients.end_load()
+    say(f"healed; {len(clients.doubtful)} requests are in doubt")
+    await clients.settle(SETTLE_S)
+    waited_s = clock() + PAYERS_S
+    while not payers.idle and clock() < waited_s:  # noqa: ASYNC110 (nobody could tell)
+        await asyncio.sleep(0.1)
+    await payers.end()
+    return began_s, ended_s
+
+
+async def _inject(world: World, plan: Plan, say: Say) -> None:
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    for fault in plan.faults:
+        await asyncio.sleep(max(0.0, began + fault.at_s - clock()))
+        say(f"{fault.name} {'' if not fault.for_s else f'for {fault.for_s:g} s '}{fault.parameters or ''}")
+        await world.inject(fault)
+
+
+async def _again(asker: Asker, seed: int, say: Say) -> None:
+    """Ask once more for what has a definite answer: all that was unknown at first, and some of the rest."""
+    asker.history.phase = Phase.AGAIN
+    definite = [one for one in askings(asker.history.lines) if one.verdict in (Verdict.ACKNOWLEDGED, Verdict.REFUSED)]
+    sure = [one for one in definite if not one.was_unknown]
+    chosen = [one for one in definite if one.was_unknown] + random.Random(seed).sample(sure, min(AGAIN, len(sure)))
+    waiting = iter(chosen)
+
+    async def ask(number: int) -> None:
+        for one in waiting:
+            again = Ask(op=one.op, merchant=one.merchant, path=one.path, key=one.key, body=one.request)
+            await asker.ask(again, f"again-{number}")
+
+    await asyncio.gather(*(ask(number) for number in range(_AGAIN_AT_ONCE)))
+    say(f"{len(chosen):,} answers were asked for once more")
+
+
+def _commit() -> str:
+    """The commit of this source, with a mark where it was changed; `unknown` outside of a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=10"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def happened_of(directory: Path) -> Counter[str]:
+    """By a fault's name, how often it took effect in a kept run."""
+    return Counter(msgspec.json.decode((directory / "run.json").read_bytes(), type=_Ran).happened)

@@ -35,7 +35,10 @@ from (
     select p.shard, p.id, p.disputed_minor, coalesce(sum(d.amount_minor) filter (where d.status <> 'won'), 0) disputes,
         substring(encode(p.detail, 'escape') from '"dispute":"([0-9a-f-]{36})"[}]$') shown,
         array_agg(d.id::text order by d.opened_at desc) filter (where d.id is not null) there,
-        bool_and(d.provider = p.method and d.book = p.book and d.currency = p.currency) same
+        bool_and(case when d.id is not null then d.book = p.book and d.currency = p.currency
+            and (d.provider = p.method or exists (  -- the method: made when providers had no names
+                select 1 from jsonb_array_elements(convert_from(p.detail, 'UTF8')::jsonb -> 'attempts') a
+                where a ->> 'provider' = d.provider)) end) same
     from payin p
     left join dispute d on d.shard = p.shard and d.payin = p.id
     where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s

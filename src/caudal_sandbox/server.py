@@ -96,5 +96,7 @@ async def _open_bank(options: Options) -> Bank:
 
 async def _open_provider(options: Options) -> Provider:
     journal = await asyncio.to_thread(Journal, options.data, "provider", provider_books.SCHEMA)
-    courier = Courier(journal, ProviderOutbox(options.provider_secret), options.caudal_url, options.concurrency)
+    courier = Courier(
+        journal, ProviderOutbox("sandbox", options.provider_secret), options.caudal_url, options.concurrency
+    )
     return Provider(journal, courier, options.provider_secret)

@@ -121,7 +121,7 @@ class Objects:
     def discrepancy(self) -> str:
         """A provider tells of a payment that nobody asked for."""
         told = examples.SEVERAL_BODIES["create_callback_pix"]["payment"]
-        self.told("pix", {**told, "payment": {**told["payment"], "key": uuid4().hex}})
+        self.told("sandbox/pix", {**told, "payment": {**told["payment"], "key": uuid4().hex}})
         return str(self.got("/v1/operator/discrepancies?limit=1")["data"][0]["id"])
 
     def dispute(self) -> str:
@@ -144,9 +144,9 @@ class Objects:
         """The answer to a question."""
         return _accepted(self._session.get(self._running.api_url + path, headers=self._headers(path), auth=_nobody))
 
-    def told(self, provider: str, body: Any) -> Any:
+    def told(self, who: str, body: Any) -> Any:
         """The answer to what a provider, or the bank, tells."""
-        url = f"{self._running.api_url}/v1/callbacks/{provider}"
+        url = f"{self._running.api_url}/v1/callbacks/{who}"
         return _accepted(self._session.post(url, json=body, auth=self._signed))
 
     def _headers(self, path: str) -> dict[str, str]:

@@ -69,8 +69,8 @@ class Caller:
     async def discrepancy(self) -> str:
         """What a provider says of a payment that nobody asked for."""
         body = msgspec.json.encode(examples.BODIES["ProviderCallback"])
-        headers = signed("POST", "/v1/callbacks/pix", body)
-        assert (await self.api.call("POST", "/v1/callbacks/pix", body, headers=headers)).status == 200
+        headers = signed("POST", "/v1/callbacks/sandbox/pix", body)
+        assert (await self.api.call("POST", "/v1/callbacks/sandbox/pix", body, headers=headers)).status == 200
         listed = await self.api.get("/v1/operator/discrepancies", key=self.keys["operator"])
         return str(listed.json["data"][0]["id"])
 

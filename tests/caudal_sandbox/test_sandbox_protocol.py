@@ -67,8 +67,8 @@ def test_the_provider_signs_its_vector() -> None:
         seq=1, lane=1, method="mpesa", body=body.decode(), forged=0, copies=1, copies_delivered=0, failures=0,
         next_attempt_ms=0,
     )  # fmt: skip
-    path, sent, headers = ProviderOutbox(PROVIDER_SECRET).request(letter, int(at))
-    assert (path, sent) == ("/v1/callbacks/mpesa", body)
+    path, sent, headers = ProviderOutbox("sandbox", PROVIDER_SECRET).request(letter, int(at))
+    assert (path, sent) == ("/v1/callbacks/sandbox/mpesa", body)
     assert headers["Provider-Signature"] == f"t={at},v1={v1}" == signature("POST", path, body, at_s=int(at))
 
 

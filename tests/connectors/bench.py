@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from caudal.connectors import Connector, PaymentOrder, PaymentState
+from caudal.connectors import Connector, PaymentOrder, PaymentState, ProviderHealth
 from caudal.kernel.http import Request
 from tests.connectors import orders
 from tests.connectors.provider import SECRET
@@ -26,6 +27,7 @@ class Bench:
     method: str
     connector: Connector
     url: str
+    health: Callable[[], list[ProviderHealth]] = list
 
     async def by_payer(self, key: str, verb: str) -> None:
         """The payer of a payment does something."""

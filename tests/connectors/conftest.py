@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from caudal.connectors import of
+from caudal.connectors import health, of
 from tests.connectors import orders
 from tests.connectors.bench import Bench, Called, Sandbox
 from tests.connectors.provider import SILENT, Provider
@@ -43,7 +43,7 @@ async def bench(request: pytest.FixtureRequest, behaving: str) -> AsyncIterator[
     """A connector of every method with either provider."""
     method, url = request.param, behaving
     context = orders.context(url, provider_timeout_ms=4000)
-    yield Bench(method=method, connector=of(context, method), url=url)
+    yield Bench(method=method, connector=of(context, "sandbox", method), url=url, health=lambda: health(context))
     for close in context.closing:
         await close()
 
@@ -53,6 +53,6 @@ async def commanded(request: pytest.FixtureRequest, provider: Provider) -> Async
     """A connector whose provider does as the fixture `provider` is told; silence it bears for half a second."""
     silent = request.node.callspec.params.get("fault") in SILENT
     context = orders.context(provider.url, provider_timeout_ms=500 if silent else 5000)
-    yield Bench(method=request.param, connector=of(context, request.param), url=provider.url)
+    yield Bench(method=request.param, connector=of(context, "sandbox", request.param), url=provider.url)
     for close in context.closing:
         await close()

@@ -13,6 +13,7 @@ from caudal.connectors import (
     CaptureOrder,
     Card,
     Destination,
+    Links,
     OperationQuery,
     PayerDetails,
     PaymentOrder,
@@ -20,6 +21,7 @@ from caudal.connectors import (
     RefundOrder,
     VoidOrder,
 )
+from caudal.connectors.providers import Provider, providers_of
 from caudal.kernel.context import Context
 from caudal.kernel.settings import Settings
 from tests.connectors.provider import SECRET
@@ -56,6 +58,17 @@ def settings(url: str | None, **changed: Any) -> Settings:
         **changed,
     }
     return Settings(**given)
+
+
+def provider(**changed: Any) -> Provider:
+    """The sandbox, with these settings."""
+    (found,) = providers_of(settings(None, **changed), frozenset(METHODS))
+    return found
+
+
+def links(url: str | None, **changed: Any) -> Links:
+    """The ways of such a process."""
+    return Links(settings(url, **changed))
 
 
 def context(url: str | None, **changed: Any) -> Context:

@@ -26,8 +26,8 @@ class Script:
     paused_s: list[float] = field(default_factory=list)
 
     def around(self, **changed: object) -> Around:
-        settings = orders.settings(None, **{"provider_timeout_ms": 4000, "provider_tries": 3, **changed})
-        return Around("pix", "test", settings, now=lambda: self.now_s, sleep=self.sleep)
+        provider = orders.provider(**{"provider_timeout_ms": 4000, "provider_tries": 3, **changed})
+        return Around(provider, now=lambda: self.now_s, sleep=self.sleep)
 
     async def ask(self, within_s: float) -> str | Unresolved:
         self.allowed_s.append(within_s)
@@ -147,7 +147,7 @@ async def test_callers_in_haste_do_not_open_the_breaker_for_all() -> None:
 
 
 async def test_nobody_waits_for_a_slot_behind_an_open_breaker() -> None:
-    around = Around("pix", "test", orders.settings(None, provider_concurrency=1, provider_breaker_failures=1))
+    around = Around(orders.provider(provider_concurrency=1, provider_breaker_failures=1))
     free = asyncio.Event()
 
     async def ask(_: float) -> str | Unresolved:
@@ -163,7 +163,7 @@ async def test_nobody_waits_for_a_slot_behind_an_open_breaker() -> None:
 
 
 async def test_as_many_calls_as_there_are_slots_are_under_way() -> None:
-    around = Around("pix", "test", orders.settings(None, provider_concurrency=2))
+    around = Around(orders.provider(provider_concurrency=2))
     free, most = asyncio.Event(), 0
 
     async def ask(_: float) -> str:
@@ -179,7 +179,7 @@ async def test_as_many_calls_as_there_are_slots_are_under_way() -> None:
 
 
 async def test_who_gets_no_slot_in_time_is_turned_away() -> None:
-    around = Around("pix", "test", orders.settings(None, provider_concurrency=1))
+    around = Around(orders.provider(provider_concurrency=1))
     free = asyncio.Event()
 
     async def ask(_: float) -> str:
@@ -196,7 +196,7 @@ async def test_who_gets_no_slot_in_time_is_turned_away() -> None:
 
 
 async def test_a_caller_that_gives_up_leaves_no_slot_and_no_probe_taken() -> None:
-    around = Around("pix", "test", orders.settings(None, provider_concurrency=1))
+    around = Around(orders.provider(provider_concurrency=1))
 
     async def ask(_: float) -> str:
         await asyncio.sleep(3600)
@@ -223,7 +223,7 @@ async def test_the_figures_say_how_it_goes() -> None:
     script.answers = [UNKNOWN]
     await around.call(script.ask, None, deduplicates=True)
     told = figures(around)
-    assert (told.method, told.mode, told.breaker) == ("pix", "test", "closed")
+    assert (told.provider, told.mode, told.breaker) == ("sandbox", "test", "closed")
     assert (told.calls, told.failed, told.repeated, told.turned_away, told.in_flight) == (101, 1, 1, 0, 0)
     assert told.p50_ms == pytest.approx(51, abs=1) and told.p99_ms == pytest.approx(100, abs=1)
     assert told.average_ms is not None and 80 < told.average_ms < 100

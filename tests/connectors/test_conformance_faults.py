@@ -69,7 +69,7 @@ async def test_a_provider_that_says_so_has_done_nothing(commanded: Bench, provid
 @pytest.mark.parametrize("method", orders.METHODS)
 async def test_nothing_happened_where_nobody_listens(method: str) -> None:
     context = orders.context("http://127.0.0.1:1")
-    answer = await of(context, method).submit(orders.order(method))
+    answer = await of(context, "sandbox", method).submit(orders.order(method))
     assert isinstance(answer, Unresolved) and answer.kind == "retry", answer
     for close in context.closing:
         await close()
@@ -84,7 +84,7 @@ async def test_nothing_happened_where_no_connection_comes_about() -> None:
             one.setblocking(False)
             one.connect_ex(deaf.getsockname())
         context = orders.context(f"http://127.0.0.1:{deaf.getsockname()[1]}")
-        answer = await of(context, "pix").submit(orders.order("pix"))
+        answer = await of(context, "sandbox", "pix").submit(orders.order("pix"))
         assert isinstance(answer, Unresolved) and answer.kind == "retry", answer
         for close in context.closing:
             await close()
@@ -103,7 +103,7 @@ async def test_asking_again_finds_out_and_nothing_is_made_twice(provider: Provid
         context = orders.context(provider.url, provider_tries=2)
         provider.faults.append(fault)
         order = orders.order(method)
-        answer = await of(context, method).submit(order)
+        answer = await of(context, "sandbox", method).submit(order)
         assert isinstance(answer, PaymentState) and answer.key == order.key
         for close in context.closing:
             await close()
@@ -141,7 +141,7 @@ async def test_every_request_is_signed_and_says_no_more_than_the_method_needs(
 
 async def test_an_order_that_lacks_something_is_refused_without_a_call(provider: Provider) -> None:
     context = orders.context(provider.url)
-    answer = await of(context, "pse").submit(orders.order("pse", bank=None))
+    answer = await of(context, "sandbox", "pse").submit(orders.order("pse", bank=None))
     assert isinstance(answer, Declined) and answer.reason == "invalid_request" and not provider.asked
     for close in context.closing:
         await close()
@@ -170,29 +170,31 @@ async def test_connections_are_kept(commanded: Bench, provider: Provider) -> Non
 @pytest.mark.parametrize("lacks", ["provider_secret_test", "sandbox_url"])
 async def test_without_a_provider_nothing_is_asked(lacks: str) -> None:
     context = orders.context("http://127.0.0.1:1", **{lacks: None})
-    answer = await of(context, "pix").submit(orders.order("pix"))
+    answer = await of(context, "sandbox", "pix").submit(orders.order("pix"))
     assert isinstance(answer, Unresolved) and answer.kind == "retry"
-    assert not available(context, "pix", "test") and health(context) == []
+    assert not available(context, "sandbox", "pix", "test") and health(context) == []
 
 
 async def test_the_figures_of_all_providers_are_read_at_once(provider: Provider) -> None:
     context = orders.context(provider.url)
-    assert {(figures.method, figures.mode) for figures in health(context)} == {(m, "test") for m in orders.METHODS}
-    assert all(available(context, method, "test") for method in orders.METHODS)
+    assert [(figures.provider, figures.mode) for figures in health(context)] == [("sandbox", "test")]
+    assert all(available(context, "sandbox", method, "test") for method in orders.METHODS)
 
 
 async def test_a_provider_that_is_down_is_left_alone_and_found_again(provider: Provider) -> None:
     context = orders.context(provider.url, provider_breaker_failures=3, provider_breaker_open_s=0.1)
-    pix, card = of(context, "pix"), of(context, "card")
+    pix, card = of(context, "sandbox", "pix"), of(context, "sandbox", "card")
     provider.faults.extend(["reset after"] * 3)
     for _ in range(5):
         await pix.submit(orders.order("pix"))
     assert len(provider.asked) == 3 and not pix.available("test")
-    assert isinstance(await card.submit(orders.order("card")), PaymentState), "other methods go on"
+    assert not card.available("test"), "its other methods share its fate"
+    answer = await card.submit(orders.order("card"))
+    assert isinstance(answer, Unresolved) and answer.kind == "retry" and len(provider.asked) == 3
     await asyncio.sleep(0.11)
     assert pix.available("test")
     for _ in range(2):
         assert isinstance(await pix.submit(orders.order("pix")), PaymentState)
-    assert [figures.breaker for figures in pix.health()] == ["closed"]
+    assert [figures.breaker for figures in health(context)] == ["closed"]
     for close in context.closing:
         await close()

@@ -47,7 +47,7 @@ ANSWERS = {
 @pytest.fixture(params=orders.METHODS)
 async def bench(request: pytest.FixtureRequest, sandbox: Sandbox) -> AsyncIterator[Bench]:
     context = orders.context(sandbox.url, provider_timeout_ms=1200)
-    yield Bench(method=request.param, connector=of(context, request.param), url=sandbox.url)
+    yield Bench(method=request.param, connector=of(context, "sandbox", request.param), url=sandbox.url)
     for close in context.closing:
         await close()
 
@@ -66,7 +66,7 @@ async def test_why_the_provider_refuses_for_good_is_told_and_logged(
 ) -> None:
     answer = await bench.connector.submit(orders.order(bench.method, account="not an account"))
     assert isinstance(answer, Declined) and answer.detail.endswith("/account"), answer
-    assert f"the provider of {bench.method} refuses what was asked: {answer.detail}" in caplog.messages
+    assert f"provider sandbox refuses what was asked: {answer.detail}" in caplog.messages
 
 
 def amounts(part: str) -> dict[str, int]:
@@ -89,7 +89,7 @@ async def test_every_fault_of_an_answer_is_understood_and_asking_again_finds_out
 
 async def test_a_slow_answer_is_right_where_there_is_time(sandbox: Sandbox) -> None:
     context = orders.context(sandbox.url, provider_timeout_ms=4000)
-    answer = await of(context, "pix").submit(orders.order("pix", amount_minor=amounts("answer")["slow"]))
+    answer = await of(context, "sandbox", "pix").submit(orders.order("pix", amount_minor=amounts("answer")["slow"]))
     assert isinstance(answer, PaymentState)
     for close in context.closing:
         await close()
@@ -106,7 +106,7 @@ async def test_every_outcome_is_declined_for_its_reason(bench: Bench) -> None:
 async def test_every_card_number_does_what_the_table_says(sandbox: Sandbox, row: magic.Magic) -> None:
     context = orders.context(sandbox.url, provider_timeout_ms=4000)
     card = msgspec.structs.replace(orders.CARD, number=row.value, security_code=None)
-    state = await of(context, "card").submit(orders.order("card", card=card))
+    state = await of(context, "sandbox", "card").submit(orders.order("card", card=card))
     assert isinstance(state, PaymentState), state
     if row.what.startswith("challenge"):
         assert state.status == "pending" and isinstance(state.action, Redirect)
@@ -141,7 +141,7 @@ async def test_a_refund_fails_or_waits_as_its_amount_says(bench: Bench) -> None:
 
 async def test_a_capture_fails_as_its_amount_says(sandbox: Sandbox) -> None:
     context = orders.context(sandbox.url, provider_timeout_ms=4000)
-    bench = Bench(method="card", connector=of(context, "card"), url=sandbox.url)
+    bench = Bench(method="card", connector=of(context, "sandbox", "card"), url=sandbox.url)
     order = await bench.paid(amount_minor=1_000_000, capture="manual")
     state = await bench.connector.capture(orders.capture(order, amounts("operation")["capture_fails"]))
     assert isinstance(state, OperationState) and (state.status, state.reason) == ("failed", "processing_error")
@@ -166,7 +166,7 @@ def told(bench: Bench, requests: list[Request]) -> list[Notice | str]:
     found: list[Notice | str] = []
     for request in requests:
         try:
-            found.append(receive(bench.method, request, orders.settings(None), time.time()))
+            found.append(receive(orders.links(None), "sandbox", bench.method, request, time.time()))
         except Refused as refused:
             found.append(refused.code)
     return found

@@ -15,7 +15,7 @@ from tests.connectors.bench import callback
 from tests.connectors.provider import signature
 
 NOW = 1_795_000_000
-SETTINGS = orders.settings(None, provider_secret_test="test secret", provider_secret_live="live secret")
+LINKS = orders.links(None, provider_secret_test="test secret", provider_secret_live="live secret")
 PAYMENT = {
     "id": "pp_1",
     "key": "a" * 32,
@@ -64,17 +64,17 @@ def body(kind: str = "payment", told: Any = PAYMENT, **changed: Any) -> bytes:
 RAW = body()
 
 
-def request(header: str | None, raw: bytes = RAW, path: str = "/v1/callbacks/pix") -> Request:
+def request(header: str | None, raw: bytes = RAW, path: str = "/v1/callbacks/sandbox/pix") -> Request:
     return callback(path, raw, {} if header is None else {b"provider-signature": header.encode("latin-1")})
 
 
 def signed(
-    raw: bytes = RAW, *, secret: str = "test secret", at_s: int = NOW, path: str = "/v1/callbacks/pix"
+    raw: bytes = RAW, *, secret: str = "test secret", at_s: int = NOW, path: str = "/v1/callbacks/sandbox/pix"
 ) -> Request:
     return request(signature(secret, at_s, "POST", path, raw), raw, path)
 
 
-GOOD = signature("test secret", NOW, "POST", "/v1/callbacks/pix", RAW)
+GOOD = signature("test secret", NOW, "POST", "/v1/callbacks/sandbox/pix", RAW)
 REFUSED: dict[str, Request] = {
     "none": request(None),
     "empty": request(""),
@@ -87,12 +87,12 @@ REFUSED: dict[str, Request] = {
     "another time": request(GOOD.replace(f"t={NOW}", f"t={NOW + 1}")),
     "cut": request(GOOD[:-1]),
     "not ASCII": request(f"t={NOW},v1=\xe9"),
-    "another secret": request(signature("other secret", NOW, "POST", "/v1/callbacks/pix", RAW)),
+    "another secret": request(signature("other secret", NOW, "POST", "/v1/callbacks/sandbox/pix", RAW)),
     "another body": request(GOOD, body(amount=12051)),
-    "another path": request(GOOD, RAW, "/v1/callbacks/card"),
-    "another query": request(GOOD, RAW, "/v1/callbacks/pix?a=1"),
-    "another verb": request(signature("test secret", NOW, "GET", "/v1/callbacks/pix", RAW)),
-    "the bank's form": request(signature("test secret", NOW, "POST", "/v1/callbacks/pix", b"").split(",")[0]),
+    "another path": request(GOOD, RAW, "/v1/callbacks/sandbox/card"),
+    "another query": request(GOOD, RAW, "/v1/callbacks/sandbox/pix?a=1"),
+    "another verb": request(signature("test secret", NOW, "GET", "/v1/callbacks/sandbox/pix", RAW)),
+    "the bank's form": request(signature("test secret", NOW, "POST", "/v1/callbacks/sandbox/pix", b"").split(",")[0]),
 }
 
 
@@ -100,54 +100,55 @@ REFUSED: dict[str, Request] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_not_signed_right_is_refused_by_every_connector(case: str, method: str) -> None:
     with pytest.raises(Refused) as refused:
-        receive(method, REFUSED[case], SETTINGS, NOW)
+        receive(LINKS, "sandbox", method, REFUSED[case], NOW)
     assert refused.value.code == "unauthenticated"
 
 
 @pytest.mark.parametrize(("age_s", "taken"), [(0, True), (300, True), (301, False), (-300, True), (-301, False)])
 def test_a_signature_counts_for_five_minutes_both_ways(age_s: int, taken: bool) -> None:
     if taken:
-        assert receive("pix", signed(at_s=NOW - age_s), SETTINGS, NOW)
+        assert receive(LINKS, "sandbox", "pix", signed(at_s=NOW - age_s), NOW)
     else:
         with pytest.raises(Refused):
-            receive("pix", signed(at_s=NOW - age_s), SETTINGS, NOW)
+            receive(LINKS, "sandbox", "pix", signed(at_s=NOW - age_s), NOW)
 
 
 def test_the_secret_that_verifies_says_the_mode() -> None:
-    assert receive("pix", signed(), SETTINGS, NOW).mode == "test"
-    assert receive("pix", signed(secret="live secret"), SETTINGS, NOW).mode == "live"
+    assert receive(LINKS, "sandbox", "pix", signed(), NOW).mode == "test"
+    assert receive(LINKS, "sandbox", "pix", signed(secret="live secret"), NOW).mode == "live"
 
 
 @pytest.mark.parametrize("secret", ["", "live secret"])
 def test_a_secret_that_is_not_set_verifies_nothing(secret: str) -> None:
     for unset in (None, ""):
         with pytest.raises(Refused):
-            receive("pix", signed(secret=secret), orders.settings(None, provider_secret_test=unset), NOW)
+            receive(orders.links(None, provider_secret_test=unset), "sandbox", "pix", signed(secret=secret), NOW)
 
 
 def test_the_query_is_signed_too() -> None:
-    assert receive("pix", signed(path="/v1/callbacks/pix?a=1&b=%20"), SETTINGS, NOW)
+    assert receive(LINKS, "sandbox", "pix", signed(path="/v1/callbacks/sandbox/pix?a=1&b=%20"), NOW)
 
 
-def test_there_is_no_provider_of_an_unknown_method() -> None:
+@pytest.mark.parametrize(("provider", "method"), [("sandbox", "cheque"), ("norte", "pix"), ("pix", "pix")])
+def test_there_is_no_provider_of_an_unknown_name_or_method(provider: str, method: str) -> None:
     with pytest.raises(Refused) as refused:
-        receive("cheque", signed(), SETTINGS, NOW)
+        receive(LINKS, provider, method, signed(), NOW)
     assert refused.value.code == "not_found"
 
 
 def test_the_three_nouns_are_told() -> None:
-    payment = receive("pix", signed(), SETTINGS, NOW)
+    payment = receive(LINKS, "sandbox", "pix", signed(), NOW)
     assert payment.id == "cb_1" and isinstance(payment.about, PaymentState)
     assert (payment.about.status, payment.about.captured_minor, payment.about.account) == ("paid", 12050, "7")
-    operation = receive("pix", signed(body("operation", OPERATION)), SETTINGS, NOW).about
+    operation = receive(LINKS, "sandbox", "pix", signed(body("operation", OPERATION)), NOW).about
     assert isinstance(operation, OperationState)
     assert (operation.kind, operation.status, operation.reason) == ("void", "failed", "processing_error")
-    dispute = receive("pix", signed(body("dispute", DISPUTE)), SETTINGS, NOW).about
+    dispute = receive(LINKS, "sandbox", "pix", signed(body("dispute", DISPUTE)), NOW).about
     assert isinstance(dispute, DisputeState) and (dispute.reference, dispute.reason) == ("dp_1", "FR01")
 
 
 def test_a_field_that_is_new_does_no_harm() -> None:
-    assert receive("pix", signed(body(colour="red")), SETTINGS, NOW)
+    assert receive(LINKS, "sandbox", "pix", signed(body(colour="red")), NOW)
 
 
 # What stands in the payment instead (`-`: nothing), the field that is named, and its error
@@ -176,7 +177,7 @@ def test_a_field_that_is_wrong_is_named(line: str) -> None:
     if value != "-":
         told[field] = json.loads(value)
     with pytest.raises(Invalid) as refused:
-        receive("pix", signed(body(told=told)), SETTINGS, NOW)
+        receive(LINKS, "sandbox", "pix", signed(body(told=told)), NOW)
     assert [(error.field, error.code) for error in refused.value.errors] == [(pointer, code)]
 
 
@@ -185,11 +186,11 @@ def test_a_field_that_is_wrong_is_named(line: str) -> None:
 )
 def test_what_is_no_callback_is_refused(raw: bytes) -> None:
     with pytest.raises(Invalid):
-        receive("pix", signed(raw), SETTINGS, NOW)
+        receive(LINKS, "sandbox", "pix", signed(raw), NOW)
 
 
 def test_the_object_of_the_type_has_to_be_there() -> None:
     raw = json.dumps({"id": "cb_1", "type": "dispute", "payment": PAYMENT}).encode()
     with pytest.raises(Invalid) as refused:
-        receive("pix", signed(raw), SETTINGS, NOW)
+        receive(LINKS, "sandbox", "pix", signed(raw), NOW)
     assert [error.field for error in refused.value.errors] == ["/dispute"]

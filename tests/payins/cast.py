@@ -142,9 +142,14 @@ class Merchant(Api):
         body = more | ({} if amount is None else {"amount": amount})
         return await self.post(f"/v1/payins/{payin['id']}/refunds", body, **named)
 
-    async def told(self, method: str, about: str, told: dict[str, Any], *, secret: str = SECRET) -> Answered:
+    async def told(
+        self, method: str, about: str, told: dict[str, Any], *, secret: str = SECRET, provider: str = "sandbox"
+    ) -> Answered:
         """A provider's callback."""
-        path, raw = f"/v1/callbacks/{method}", json.dumps({"id": "cb_1", "type": about, about: told}).encode()
+        path, raw = (
+            f"/v1/callbacks/{provider}/{method}",
+            json.dumps({"id": "cb_1", "type": about, about: told}).encode(),
+        )
         header = signature(secret, int(time.time()), "POST", path, raw)
         return await self.call("POST", path, raw, headers={"provider-signature": header, "authorization": "-"})
 

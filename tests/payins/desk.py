@@ -69,9 +69,9 @@ class Desk:
         self.open = True
         self._counters: dict[str, Callable[[Any], Counter]] = {}
 
-    def counter(self, method: str) -> Callable[[Any], Counter]:
-        """What makes the connector of a method, the same at every call."""
-        return self._counters.setdefault(method, lambda context: Counter(self, method))
+    def counter(self, provider: str, method: str) -> Callable[[Any], Counter]:
+        """What makes the connector to a provider for a method, the same at every call."""
+        return self._counters.setdefault(f"{provider} {method}", lambda context: Counter(self, method))
 
     def count(self, verb: str) -> int:
         """How often this was asked."""
@@ -171,9 +171,6 @@ class Counter:
 
     def available(self, mode: str) -> bool:
         return self._desk.open and mode == "test"
-
-    def health(self) -> list[Any]:
-        return []
 
     async def submit(self, order: PaymentOrder, deadline: float | None = None) -> PaymentState | Declined | Unresolved:
         self._desk.orders.append(order)

@@ -87,7 +87,7 @@ class Seller(Merchant):
             **changed,
         }
         raw = json.dumps({"id": f"cb_{next(NUMBERS)}", "type": "dispute", "dispute": dispute}).encode()
-        path = "/v1/callbacks/card"
+        path = "/v1/callbacks/sandbox/card"
         signed = {"provider-signature": signature(SECRET, int(time.time()), "POST", path, raw), "authorization": "-"}
         return await self.call("POST", path, raw, headers=signed)
 

@@ -32,6 +32,7 @@ from caudal.payins.model import Detail, Payin, Waiting
 from caudal.payins.rows import DEPOSITS, OPERATIONS, PAYINS
 from caudal.payins.states import Status
 
+PROVIDER = "sandbox"
 WITHIN, SWEEP_IN = timedelta(seconds=10), timedelta(seconds=13)
 NOTHING = Decision(outcome=None)
 DECLINED = Declined(reason="do_not_honor", detail="no")
@@ -119,6 +120,7 @@ class ProviderSide:
             key_digest=bytes([slot]) * 32,
             key=key,
             request_id=f"req_{number}",
+            provider=PROVIDER,
             within=WITHIN,
             sweep_in=SWEEP_IN,
         )
@@ -151,7 +153,15 @@ class ProviderSide:
 
     def _facts(self, started: StartPayin, waiting: bytes | None = None) -> Facts:
         waits = started.key.digest if waiting is None else waiting
-        return Facts(id=started.payin.id, book=started.book, currency="BRL", fee_plan=1, day=None, waiting=waits)
+        return Facts(
+            id=started.payin.id,
+            book=started.book,
+            currency="BRL",
+            fee_plan=1,
+            day=None,
+            waiting=waits,
+            method=started.payin.method,
+        )
 
     def _sweep(self, subject: UUID, book: int, kind: str) -> Due | None:
         due = Due(at=self.at + SWEEP_IN, kind=kind, subject=subject, book=book)
@@ -169,7 +179,7 @@ class ProviderSide:
             NotePayment(
                 facts=self._facts(one),
                 live=self.random.random() < 0.02,
-                provider=one.payin.method,
+                provider=PROVIDER,
                 state=self._state(one),
                 sealed=b"sealed",
                 confirmed=self.random.random() < 0.7,
@@ -286,13 +296,13 @@ class ProviderSide:
         if self.begun:
             said = self._said(self.random.choice(self.begun))
             self.odd.append(said)
-            self.commands.append(NoteOdd(book=0, provider="card", said=said))
+            self.commands.append(NoteOdd(book=0, provider=PROVIDER, said=said))
 
     def resolve(self) -> None:
         if self.odd:
             text = encode(self.random.choice(self.odd)).decode()
             command = ResolveDiscrepancy(
-                id=derived(f"odd\ncard\nunknown_payment\n{text}"),
+                id=derived(f"odd\n{PROVIDER}\nunknown_payment\n{text}"),
                 operator=self.operator,
                 resolution="looked after",
                 entry=self._id(18, self._next()),
@@ -305,7 +315,7 @@ class ProviderSide:
         late = [command for command in self.commands if isinstance(command, NotePayment)]
         if late:
             one = self.random.choice(late)
-            subject = late_deposit(one.provider, one.state.key)
+            subject = late_deposit(one.facts.method, one.state.key)
             due = Due(at=self.at, kind="deposit.return", subject=subject, book=one.book)
             self.commands.append(Returned(due=due, version=1, done=self.random.random() < 0.6, currency="BRL"))
 

@@ -31,7 +31,7 @@ async def test_operators_see_what_a_provider_said_newest_first(ana: Merchant, fo
     assert (first["object"], first["mode"], first["provider"], first["kind"]) == (
         "discrepancy",
         "test",
-        "pix",
+        "sandbox",
         "other_amount",
     )
     assert (first["resolved_at"], first["resolution"]) == (None, None)

@@ -47,7 +47,7 @@ async def test_it_is_the_payers_and_goes_back_at_once(ana: Merchant, desk: Desk,
     assert (await ana.seen(payin))["status"] == how
     [deposit] = await deposits(ana)
     assert (deposit["payin"], deposit["amount"], deposit["amount_returning"]) == (payin["id"], 10_000, 10_000)
-    assert (deposit["reason"], deposit["provider"], deposit["tracking_key"]) == ("closed", "mpesa", key_of(payin))
+    assert (deposit["reason"], deposit["provider"], deposit["tracking_key"]) == ("closed", "sandbox", key_of(payin))
     assert [found["kind"] for found in await ana.odd()] == ["late_success"]
     await assert_in_order(context)
     assert await ana.work("deposit.return") == 1

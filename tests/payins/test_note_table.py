@@ -127,7 +127,7 @@ def state_of(said: str, **changed: Any) -> PaymentState:
 
 
 def noted(payin: Payin, state: PaymentState, late_payments: Any = "accept", **changed: Any) -> Decision:
-    asked: dict[str, Any] = {"id": ID, "live": False, "provider": "card", "state": state, "sealed": b""}
+    asked: dict[str, Any] = {"id": ID, "live": False, "provider": "sandbox", "state": state, "sealed": b""}
     return note(Now(payin, late_payments), **{**asked, "confirmed": True, **changed})
 
 
@@ -179,7 +179,7 @@ def test_the_same_word_a_second_time_says_nothing_new(status: str) -> None:
         first = noted(payin, state)
         view = Now(payin)
         view.rows |= {(put.table, put.table.key(put.record)): put.record for put in first.puts if _is_kept(put.table)}
-        second = note(view, id=ID, live=False, provider="card", state=state, sealed=b"", confirmed=True)
+        second = note(view, id=ID, live=False, provider="sandbox", state=state, sealed=b"", confirmed=True)
         assert second.puts == () and second.events == () and second.due == (), said
 
 
@@ -217,7 +217,14 @@ def test_after_expiry_the_merchants_setting_decides() -> None:
 @pytest.mark.parametrize("status", list(Status))
 @pytest.mark.parametrize(
     "changed",
-    [{"account": "2"}, {"amount_minor": 9_999}, {"currency": "USD"}, {"live": True}, {"provider": "pix"}],
+    [
+        {"account": "2"},
+        {"amount_minor": 9_999},
+        {"currency": "USD"},
+        {"live": True},
+        {"provider": "norte"},
+        {"key": ID.hex + "-2"},
+    ],
     ids=str,
 )
 def test_what_is_not_about_this_payin_changes_nothing_whatever_its_status(status: str, changed: Any) -> None:
@@ -231,7 +238,7 @@ def test_what_is_not_about_this_payin_changes_nothing_whatever_its_status(status
 def test_a_payin_that_nobody_knows_is_a_discrepancy_of_the_house() -> None:
     view = Now(payin_of("pending"))
     decision = note(
-        view, id=UUID(int=7), live=True, provider="card", state=state_of("paid"), sealed=b"", confirmed=True
+        view, id=UUID(int=7), live=True, provider="sandbox", state=state_of("paid"), sealed=b"", confirmed=True
     )
     [put] = decision.puts
     assert (put.record.kind, put.record.book, put.record.payin) == ("unknown_payment", 1, None)

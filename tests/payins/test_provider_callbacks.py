@@ -1,4 +1,4 @@
-"""POST /v1/callbacks/{provider}: repeated, reordered, early, contradictory, forged, about another payment."""
+"""POST /v1/callbacks/{provider}/{method}: repeated, reordered, early, contradictory, forged, about another payment."""
 
 from __future__ import annotations
 
@@ -117,14 +117,14 @@ async def test_who_forges_is_told_nothing_and_changes_nothing(
     ana: Merchant, desk: Desk, waits: dict[str, Any], context: Context
 ) -> None:
     desk.pay(key_of(waits))
-    told, path = desk.told(key_of(waits)), "/v1/callbacks/pix"
+    told, path = desk.told(key_of(waits)), "/v1/callbacks/sandbox/pix"
     raw = json.dumps({"id": "cb_1", "type": "payment", "payment": told}).encode()
     now = int(time.time())
     forged = (
         signature("another secret", now, "POST", path, raw),
         signature(SECRET, now - 301, "POST", path, raw),
         signature(SECRET, now + 301, "POST", path, raw),
-        signature(SECRET, now, "POST", "/v1/callbacks/card", raw),
+        signature(SECRET, now, "POST", "/v1/callbacks/sandbox/card", raw),
         signature(SECRET, now, "GET", path, raw),
         signature(SECRET, now, "POST", path, raw + b" "),
         f"t={now},v1=",
@@ -141,7 +141,7 @@ async def test_who_forges_is_told_nothing_and_changes_nothing(
 async def test_what_was_refused_is_counted_for_operators_and_a_line_of_the_log(
     ana: Merchant, desk: Desk, waits: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    told, path, now = desk.told(key_of(waits)), "/v1/callbacks/pix", int(time.time())
+    told, path, now = desk.told(key_of(waits)), "/v1/callbacks/sandbox/pix", int(time.time())
     raw = json.dumps({"id": "cb_1", "type": "payment", "payment": told}).encode()
     headers = [signature("another", now, "POST", path, raw)] * 3 + [signature(SECRET, now - 301, "POST", path, raw), ""]
     for header in headers:
@@ -150,10 +150,10 @@ async def test_what_was_refused_is_counted_for_operators_and_a_line_of_the_log(
     await ana.call("POST", "/v1/callbacks/spei", raw, headers={"authorization": "-"})
     answered = await ana.get("/v1/operator/providers", key=ana.olga)
     assert [tuple(one.values()) for one in answered.json["callbacks_refused"]] == [
-        ("boleto", "malformed", 1),
-        ("pix", "forged", 3),
-        ("pix", "stale", 1),
-        ("pix", "unsigned", 1),
+        ("sandbox", "forged", 3),
+        ("sandbox", "malformed", 1),
+        ("sandbox", "stale", 1),
+        ("sandbox", "unsigned", 1),
         ("spei", "unsigned", 1),
     ]
     lines = [record.getMessage() for record in caplog.records if "was refused" in record.getMessage()]
@@ -181,14 +181,14 @@ async def test_what_is_about_something_else_is_written_down_and_changes_nothing(
         assert (await ana.told("pix", "payment", told, secret=secret)).status == 200
     assert (await ana.seen(waits))["status"] == "pending"
     [found] = await ana.odd()
-    assert (found["kind"], found["provider"]) == (kind, "pix")
+    assert (found["kind"], found["provider"]) == (kind, "sandbox")
     assert found["payin"] == (None if kind == "unknown_payment" else waits["id"])
     assert (await ana.told("pix", "payment", desk.told(key_of(waits)))).status == 200
     assert (await ana.seen(waits))["status"] == "paid", "the right one counts all the same"
     await assert_in_order(context)
 
 
-async def test_a_payment_of_another_method_is_refused_and_of_ours_by_another_provider_written_down(
+async def test_a_payment_of_another_method_is_refused_and_of_ours_by_another_method_written_down(
     ana: Merchant, desk: Desk, waits: dict[str, Any]
 ) -> None:
     desk.pay(key_of(waits))
@@ -202,7 +202,7 @@ async def test_a_payment_of_another_method_is_refused_and_of_ours_by_another_pro
 OPERATIONS: dict[str, tuple[dict[str, Any], str, str]] = {
     "another amount": ({"amount": 1}, SECRET, "other_amount"),
     "another account": ({"account": "999"}, SECRET, "other_account"),
-    "another provider": ({"method": "pix"}, SECRET, "other_account"),
+    "another method": ({"method": "pix"}, SECRET, "other_account"),
     "the other mode": ({}, LIVE_SECRET, "other_account"),
     "another payment": ({"payment_key": "f" * 32}, SECRET, "unknown_payment"),
     "another kind": ({"kind": "refund"}, SECRET, "unknown_payment"),

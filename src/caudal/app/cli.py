@@ -59,8 +59,17 @@ def _run(make: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
     sys.exit(asyncio.run(make()))
 
 
-def _serving(process: str) -> Settings:
+def _loaded() -> Settings:
+    """The settings of what is going to ask providers. Raises SettingError for a wrong file of theirs, too."""
+    from caudal.connectors import Links
+
     settings = load()
+    Links(settings)
+    return settings
+
+
+def _serving(process: str) -> Settings:
+    settings = _loaded()
     telemetry.configure(settings, process)
     return settings
 
@@ -86,7 +95,7 @@ def up(
     from caudal.app import demo, first
     from caudal.app.up import up as run
 
-    _run(lambda: run(load(), prepare=first.prepare, show=demo.show_addresses if no_demo else demo.show))
+    _run(lambda: run(_loaded(), prepare=first.prepare, show=demo.show_addresses if no_demo else demo.show))
 
 
 @app.command("demo", epilog="Example: caudal demo && echo every payment arrived")
@@ -99,7 +108,7 @@ def demo_command() -> None:
     from caudal.app import demo, first
     from caudal.app.up import up as run
 
-    _run(lambda: run(load(), prepare=first.prepare, show=demo.show_and_end, demo_only=True))
+    _run(lambda: run(_loaded(), prepare=first.prepare, show=demo.show_and_end, demo_only=True))
 
 
 @app.command(epilog="Example: caudal down && caudal up")

@@ -130,5 +130,5 @@ from payin p
 left join lateral (
     select sum(amount_minor)::bigint refunded from payin_operation o
     where o.shard = p.shard and o.payin = p.id and o.kind = 'refund' and o.status = 'succeeded') o on true
-left join deposit d on d.shard = p.shard and d.payin = p.id and d.provider = p.method
+left join deposit d on d.shard = p.shard and d.payin = p.id and d.provider <> 'spei'
 where p.deposit_number is null and p.book %% 2 = 0

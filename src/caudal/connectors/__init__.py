@@ -1,6 +1,7 @@
-"""Connectors: one folder a provider, the same names in each. Nothing outside a folder knows its protocol."""
+"""Connectors: one folder a method, the same names in each. Nothing outside a folder knows its protocol."""
 
 from caudal.connectors import spei
+from caudal.connectors.links import Links, links
 from caudal.connectors.model import (
     Action,
     AwaitPush,
@@ -33,24 +34,40 @@ from caudal.connectors.model import (
     Unresolved,
     VoidOrder,
 )
-from caudal.connectors.registry import CAPABILITIES, CONNECTORS, Connector, available, callback_of, health, of, receive
+from caudal.connectors.providers import BANK, FIRST, Cost, Provider
+from caudal.connectors.registry import (
+    CAPABILITIES,
+    CONNECTORS,
+    Connector,
+    available,
+    callback_of,
+    health,
+    of,
+    provider_of,
+    receive,
+    takers,
+)
 from caudal.connectors.sandbox_protocol import payer
 
 __all__ = [
+    "BANK",
     "CAPABILITIES",
     "CONNECTORS",
+    "FIRST",
     "Action",
     "AwaitPush",
     "Capabilities",
     "CaptureOrder",
     "Card",
     "Connector",
+    "Cost",
     "Declined",
     "DepositReport",
     "Destination",
     "DisputeState",
     "Evidence",
     "EvidenceTaken",
+    "Links",
     "NotFound",
     "NotGenuine",
     "Notice",
@@ -62,6 +79,7 @@ __all__ = [
     "PaymentOut",
     "PaymentQuery",
     "PaymentState",
+    "Provider",
     "ProviderHealth",
     "Redirect",
     "RefundOrder",
@@ -73,8 +91,11 @@ __all__ = [
     "available",
     "callback_of",
     "health",
+    "links",
     "of",
     "payer",
+    "provider_of",
     "receive",
     "spei",
+    "takers",
 ]

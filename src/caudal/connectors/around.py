@@ -14,8 +14,8 @@ from time import monotonic
 from typing import Final, TypeVar
 
 from caudal.connectors.breaker import Breaker, RetryBudget
-from caudal.connectors.model import Mode, ProviderHealth, Unresolved
-from caudal.kernel.settings import Settings
+from caudal.connectors.model import ProviderHealth, Unresolved
+from caudal.connectors.providers import Provider
 
 T = TypeVar("T")
 
@@ -29,21 +29,19 @@ _PAUSED: Final = "the provider does not answer; it is asked again in a few secon
 
 
 class Around:
-    """Stands around one provider in one mode, in one process."""
+    """Stands around one provider in one mode, in one process: its methods share what it can bear, and its fate."""
 
     def __init__(
         self,
-        method: str,
-        mode: Mode,
-        settings: Settings,
+        provider: Provider,
         *,
         now: Callable[[], float] = monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._method, self._mode, self._now, self._sleep = method, mode, now, sleep
-        self._try_s, self._tries = settings.provider_timeout_ms / 1000, settings.provider_tries
-        self._slots = asyncio.Semaphore(settings.provider_concurrency)
-        self._breaker = Breaker(failures=settings.provider_breaker_failures, open_s=settings.provider_breaker_open_s)
+        self._provider, self._now, self._sleep = provider, now, sleep
+        self._try_s, self._tries = provider.timeout_ms / 1000, provider.tries
+        self._slots = asyncio.Semaphore(provider.concurrency)
+        self._breaker = Breaker(failures=provider.breaker_failures, open_s=provider.breaker_open_s)
         self._budget = RetryBudget()
         self._calls = self._failed = self._turned_away = self._repeated = self._in_flight = 0
         self._times: deque[float] = deque(maxlen=_REMEMBERED)
@@ -135,8 +133,8 @@ class Around:
         """The figures as they stand now."""
         times, now = sorted(self._times), self._now()
         return ProviderHealth(
-            method=self._method,
-            mode=self._mode,
+            provider=self._provider.name,
+            mode=self._provider.mode,
             breaker=self._breaker.state(now),
             calls=self._calls,
             failed=self._failed,

@@ -317,7 +317,7 @@ class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True):
     last seconds; times are of tries that got an answer or gave up, in milliseconds, None before the first.
     """
 
-    method: str
+    provider: str
     mode: Mode
     breaker: Literal["closed", "open", "half_open"]
     calls: int

@@ -1,4 +1,4 @@
-"""Which methods have a connector, and the way to it. A connector's wire is imported at its first use."""
+"""Which methods have a connector, and the way to a provider through it. A wire is imported at its first use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final, Protocol, cast
 import msgspec
 
 from caudal.connectors import boleto, card, mpesa, pix, pse
+from caudal.connectors.links import METHODS, Links, links
 from caudal.connectors.model import (
     Capabilities,
     CaptureOrder,
@@ -29,19 +30,14 @@ from caudal.connectors.model import (
     Unresolved,
     VoidOrder,
 )
+from caudal.connectors.providers import FIRST, Provider
+from caudal.connectors.signed import Secrets
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request
-from caudal.kernel.settings import Settings
 
 # The folder of each method's connector; `client.Client`, `inbound.receive` and `inbound.CALLBACK` stand in it.
-CONNECTORS: Final[dict[str, str]] = {
-    "boleto": "caudal.connectors.boleto",
-    "card": "caudal.connectors.card",
-    "mpesa": "caudal.connectors.mpesa",
-    "pix": "caudal.connectors.pix",
-    "pse": "caudal.connectors.pse",
-}
+CONNECTORS: Final[dict[str, str]] = {method: f"caudal.connectors.{method}" for method in METHODS}
 
 CAPABILITIES: Final[dict[str, Capabilities]] = {
     folder.CAPABILITIES.method: folder.CAPABILITIES for folder in (boleto, card, mpesa, pix, pse)
@@ -80,37 +76,37 @@ class Connector(Protocol):
     ) -> EvidenceTaken | Declined | Unresolved:
         """Sends a file against a dispute."""
 
-    def receive(self, request: Request, now_s: float) -> Notice:
-        """What a callback tells. Raises NotGenuine or Invalid: it is the provider's request."""
-
     def available(self, mode: Mode) -> bool:
-        """Whether there is a provider for this mode, and it is worth asking now."""
-
-    def health(self) -> list[ProviderHealth]:
-        """The figures of each mode that has a provider."""
+        """Whether there is such a provider for this mode, and it is worth asking now."""
 
 
 class _Inbound(Protocol):
     CALLBACK: type[msgspec.Struct]
 
-    def receive(self, request: Request, settings: Settings, now_s: float) -> Notice: ...
+    def receive(self, request: Request, secrets: Secrets, now_s: float) -> Notice: ...
 
 
 @cache
-def _client(method: str) -> Callable[[Context], Connector]:
-    return cast("Callable[[Context], Connector]", import_module(f"{CONNECTORS[method]}.client").Client)
+def _client(provider: str, method: str) -> Callable[[Context], Connector]:
+    made = cast("Callable[[Context, str], Connector]", import_module(f"{CONNECTORS[method]}.client").Client)
+    return lambda context: made(context, provider)
 
 
-def of(context: Context, method: str) -> Connector:
-    """The connector of a method, one a process. Raises KeyError for a method that has none."""
-    return context.once(_client(method))
+def of(context: Context, provider: str, method: str) -> Connector:
+    """The connector to a provider for a method, one a process. Raises KeyError for a method that has none.
+
+    A provider that is not configured any more answers nothing: what it carries waits until it is back. Rows of the time
+    when providers had no names hold the method instead.
+    """
+    return context.once(_client(FIRST if provider in CONNECTORS else provider, method))
 
 
-def receive(method: str, request: Request, settings: Settings, now_s: float) -> Notice:
-    """What a callback tells. Raises Refused("not_found") for an unknown method, Refused("unauthenticated"), Invalid."""
-    if method not in CONNECTORS:
+def receive(links: Links, provider: str, method: str, request: Request, now_s: float) -> Notice:
+    """What a callback tells. Raises Refused("not_found") where nobody is called so, NotGenuine, Invalid."""
+    secrets = links.secrets(provider)
+    if method not in CONNECTORS or secrets is None:
         raise Refused("not_found", "there is no such provider")
-    return _inbound(method).receive(request, settings, now_s)
+    return _inbound(method).receive(request, secrets, now_s)
 
 
 def callback_of(method: str) -> type[msgspec.Struct]:
@@ -122,11 +118,23 @@ def _inbound(method: str) -> _Inbound:
     return cast("_Inbound", import_module(f"{CONNECTORS[method]}.inbound"))
 
 
-def available(context: Context, method: str, mode: Mode) -> bool:
-    """Whether a payment by this method could be asked for now; False while its provider's breaker is open."""
-    return of(context, method).available(mode)
+def takers(context: Context, method: str, country: str, mode: Mode) -> list[Provider]:
+    """The providers that may be asked for a payment, in the order of the configuration, available or not."""
+    found = (link.provider for link in links(context))
+    return [provider for provider in found if provider.mode == mode and provider.takes(method, country)]
+
+
+def available(context: Context, provider: str, method: str, mode: Mode) -> bool:
+    """Whether a payment could be asked for there now; False while the provider's breaker is open."""
+    return of(context, provider, method).available(mode)
+
+
+def provider_of(context: Context, name: str, mode: Mode) -> Provider | None:
+    """What the configuration says of a provider."""
+    link = links(context).of(name, mode)
+    return None if link is None else link.provider
 
 
 def health(context: Context) -> list[ProviderHealth]:
     """The figures of every provider, in this process."""
-    return [figures for method in CONNECTORS for figures in of(context, method).health()]
+    return [link.around.health() for link in links(context) if link.provider.url is not None]

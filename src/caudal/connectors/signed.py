@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from typing import NamedTuple
 
 from caudal.connectors.model import Mode, NotGenuine
+
+
+class Secrets(NamedTuple):
+    """What signs a provider's callbacks about test and about live money, and how old such a signature may be."""
+
+    test: str | None
+    live: str | None
+    window_s: int
 
 
 def verified_mode(

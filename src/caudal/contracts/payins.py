@@ -265,7 +265,7 @@ class DiscrepancyData(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[str, Meta(description="the discrepancy's id", pattern="^disc_[0-9a-f]{32}$")]
     object: Annotated[Literal["discrepancy"], Meta(description="what this is")] = "discrepancy"
     mode: Mode
-    provider: Annotated[str, Meta(description="who says it", examples=["card"])]
+    provider: Annotated[str, Meta(description="who says it", examples=["sandbox"])]
     kind: Annotated[
         Literal["contradicts_final_state", "other_account", "other_amount", "unknown_payment", "late_success"],
         Meta(description="how it contradicts"),

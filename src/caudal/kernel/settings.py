@@ -74,11 +74,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "646180"
 
     # Providers
+    providers: Annotated[
+        str | None,
+        Meta(description="TOML file that names the providers (docs/providers.md); unset: the sandbox alone"),
+    ] = None
     provider_secret_test: Annotated[
-        str | None, Meta(description="secret that signs calls to and from the test providers; unset: no providers")
+        str | None,
+        Meta(description="secret that signs calls to and from the sandbox where no file names providers; unset: none"),
     ] = None
     provider_secret_live: Annotated[
-        str | None, Meta(description="secret that signs calls to and from the live providers")
+        str | None, Meta(description="secret that signs live callbacks, where no file names providers")
     ] = None
     provider_concurrency: Annotated[
         int, Meta(ge=1, description="calls to one provider that one process has under way at once")

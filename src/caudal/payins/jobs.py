@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from caudal.connectors import CONNECTORS, ReturnOrder, spei
+from caudal.connectors import BANK, ReturnOrder, spei
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
 from caudal.kernel.due import Job
@@ -31,8 +31,8 @@ async def send_back(context: Context, shard: int, due: Due) -> None:
         currency=deposit.currency,
     )
     done = True
-    if deposit.returning_minor and deposit.provider in CONNECTORS:
-        done = await calls.give_back(context, deposit)
+    if deposit.returning_minor and deposit.provider != BANK:
+        done = await calls.give_back(context, shard, deposit)
     elif deposit.returning_minor:
         outcome = await context.once(spei.SpeiClient).send_back(order, live=bool(deposit.book & 1))
         if outcome.status in ("retry", "unknown"):

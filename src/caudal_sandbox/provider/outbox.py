@@ -1,4 +1,4 @@
-"""The provider's callbacks on the wire: `POST {caudal}/v1/callbacks/{method}`, signed."""
+"""The provider's callbacks on the wire: `POST {caudal}/v1/callbacks/{provider}/{method}`, signed."""
 
 import sqlite3
 
@@ -13,8 +13,8 @@ PATH = "/v1/callbacks/"
 class ProviderOutbox:
     """The callbacks of payments, for the courier."""
 
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+    def __init__(self, name: str, secret: bytes) -> None:
+        self._path, self._secret = f"{PATH}{name}/", secret
 
     def next_due(self, rows: sqlite3.Connection, limit: int) -> list[Letter]:
         """List the callbacks that are due first, one a payment."""
@@ -26,7 +26,7 @@ class ProviderOutbox:
 
     def request(self, letter: Letter, now_s: int) -> tuple[str, bytes, dict[str, str]]:
         """Build a callback; the body is the same, byte for byte, in every attempt."""
-        path, body = PATH + letter.method, letter.body.encode()
+        path, body = self._path + letter.method, letter.body.encode()
         secret = b"not the secret of " + self._secret if letter.forged else self._secret
         headers = {
             "Content-Type": "application/json",

@@ -105,7 +105,7 @@ _TRANSACTION: Final[dict[str, Any]] = {
 }
 
 _PROVIDER: Final[dict[str, Any]] = {
-    "method": "card",
+    "provider": "sandbox",
     "mode": "test",
     "breaker": "closed",
     "calls": 1_204,
@@ -139,7 +139,7 @@ ANSWERS: Final[dict[str, Any]] = {
     "DiscrepancyList": _page(msgspec.to_builtins(DISCREPANCY)),
     "ProviderList": {
         "data": [_PROVIDER],
-        "callbacks_refused": [{"provider": "card", "reason": "stale", "count": 2}],
+        "callbacks_refused": [{"provider": "sandbox", "reason": "stale", "count": 2}],
     },
     "CallbackAccepted": {"deposit": EXACT_ID, "status": "accepted"},
     "DepositList": _page(msgspec.to_builtins(UNAPPLIED)),

@@ -214,7 +214,7 @@ def _discrepancy(kind: type[Discrepancy], **more: Any) -> Discrepancy:
     return kind(
         id="disc_9c1d7ae14b088c2f9d1b63ac02e4f7d5",
         mode="test",
-        provider="card",
+        provider="sandbox",
         kind="contradicts_final_state",
         payin=PAYIN_ID,
         detail=said,

@@ -37,7 +37,7 @@ MEANINGS: Final[dict[str, str]] = {
     "NoticeAccepted.status": "what was told is recorded, now or before",
     "Played.payin": "the payin whose payer was played",
     "Played.status": "the sandbox has done it; its callback follows",
-    "ProviderHealth.method": "whose provider",
+    "ProviderHealth.provider": "its name",
     "ProviderHealth.breaker": "`open`: it is not asked until a probe succeeds",
     "ProviderHealth.calls": "calls since this process began",
     "ProviderHealth.failed": "calls that stayed without an outcome",

@@ -225,6 +225,14 @@ def _parameters(route: Route) -> list[Schema]:
 
 def _path_parameter(route: Route) -> Schema:
     segments = route.path.split("/")
+    if "{provider}" in segments:
+        return {
+            "name": "provider",
+            "in": "path",
+            "required": True,
+            "description": "The provider's name, as the configuration has it.",
+            "schema": {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,31}$", "example": "sandbox"},
+        }
     place = segments.index("{id}")
     prefix = _PREFIXES[segments[place - 1]]
     return {

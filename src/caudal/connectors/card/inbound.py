@@ -7,12 +7,12 @@ from typing import Final
 from caudal.connectors.card import CAPABILITIES, translate
 from caudal.connectors.model import Notice
 from caudal.connectors.sandbox_protocol import inbound
+from caudal.connectors.signed import Secrets
 from caudal.kernel.http import Request
-from caudal.kernel.settings import Settings
 
 CALLBACK: Final = inbound.ProviderCallback
 
 
-def receive(request: Request, settings: Settings, now_s: float) -> Notice:
+def receive(request: Request, secrets: Secrets, now_s: float) -> Notice:
     """What a callback tells. Raises NotGenuine or Invalid."""
-    return inbound.receive(request, settings, now_s, CAPABILITIES.method, translate)
+    return inbound.receive(request, secrets, now_s, CAPABILITIES.method, translate)

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from caudal.connectors.around import Around
+from caudal.connectors.links import Link, links
 from caudal.connectors.model import (
     Capabilities,
     CaptureOrder,
@@ -34,7 +34,6 @@ from caudal.connectors.model import (
     PaymentOrder,
     PaymentQuery,
     PaymentState,
-    ProviderHealth,
     Reason,
     RefundOrder,
     Unresolved,
@@ -57,14 +56,13 @@ from caudal.connectors.sandbox_protocol.translate import (
     payment_of,
 )
 from caudal.kernel.context import Context
-from caudal.kernel.exchange import AnswerTooLong, ExchangeBroken, Lines, NotConnected
+from caudal.kernel.exchange import AnswerTooLong, ExchangeBroken, NotConnected
 from caudal.kernel.http import encode
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LARGEST: Final = 65_536  # bytes of an answer, and of a body that is sent at once
 _REFUSED: Final = frozenset({400, 404, 405, 413, 415, 422})
 _NOTHING_HAPPENED: Final = frozenset({401, 403, 408, 425, 429, 503})
 _JSON: Final = "application/json"
@@ -77,38 +75,24 @@ _problem = msgspec.json.Decoder(ProviderProblem).decode
 
 
 class ProviderClient:
-    """Talks to the provider of one method. One per process; it connects at the first call."""
+    """Talks to one provider about one method, over the connections that all of its methods share."""
 
-    def __init__(self, context: Context, capabilities: Capabilities, words: Words) -> None:
-        self.capabilities, self._words = capabilities, words
-        self._settings = context.settings
+    def __init__(self, context: Context, provider: str, capabilities: Capabilities, words: Words) -> None:
+        self.capabilities, self._words, self._provider = capabilities, words, provider
         self._folder = f"/v1/provider/{capabilities.method}"
-        self._lines: Lines | None = None
-        self._around: dict[Mode, Around] = {}
-        if self._settings.sandbox_url is not None and self._settings.provider_secret_test:
-            self._around["test"] = Around(capabilities.method, "test", self._settings)
-        context.closing.append(self.close)
-
-    async def close(self) -> None:
-        """Ends the connections."""
-        if self._lines is not None:
-            await self._lines.close()
+        self._links = links(context)
 
     def available(self, mode: Mode) -> bool:
-        """Whether there is a provider for this mode, and it is worth asking now."""
-        around = self._around.get(mode)
-        return around is not None and around.available()
-
-    def health(self) -> list[ProviderHealth]:
-        """The figures of each mode that has a provider."""
-        return [around.health() for around in self._around.values()]
+        """Whether there is such a provider for this mode, and it is worth asking now."""
+        link = self._links.of(self._provider, mode)
+        return link is not None and link.available()
 
     async def submit(self, order: PaymentOrder, deadline: float | None = None) -> PaymentState | Declined | Unresolved:
         """Makes the payment, or finds the one that was made with this key. `deadline`: monotonic seconds."""
         try:
             body = encode(self._words.asked(order))
         except Unfit as unfit:
-            log.warning("an order to %s is not sent: %s", self.capabilities.method, unfit, extra={"key": order.key})
+            log.warning("an order to %s is not sent: %s", self._provider, unfit, extra={"key": order.key})
             return Declined(reason="invalid_request", detail=str(unfit))
 
         def read(status: int, told: bytes) -> PaymentState | Declined | Unresolved:
@@ -241,7 +225,7 @@ class ProviderClient:
             fields = " ".join(wrong.field for wrong in problem.errors)
             detail = _shown(f"{problem.code}: {problem.detail} {fields}".rstrip())
             # What a payment or an operation came to says the reason alone, and this is not an answer to a payer.
-            log.warning("the provider of %s refuses what was asked: %s", self.capabilities.method, detail)
+            log.warning("provider %s refuses what was asked: %s", self._provider, detail)
             return Declined(reason=reason, detail=detail)
         return _trouble(status, told)
 
@@ -258,13 +242,13 @@ class ProviderClient:
         *,
         content_type: str = _JSON,
     ) -> T | Unresolved:
-        around = self._around.get(mode)
-        if around is None:
-            return Unresolved(kind="retry", detail="no provider is configured for this mode")
+        link = self._links.of(self._provider, mode)
+        if link is None or link.provider.url is None:
+            return Unresolved(kind="retry", detail=f"no {mode} provider {self._provider} is configured")
 
         async def one_try(within_s: float) -> T | Unresolved:
             try:
-                status, told = await self._exchange(verb, self._folder + path, body, content_type, within_s)
+                status, told = await _exchange(link, verb, self._folder + path, body, content_type, within_s)
                 return read(status, told)
             except NotConnected as error:
                 return Unresolved(kind="retry", detail=f"no connection: {error}")
@@ -275,32 +259,29 @@ class ProviderClient:
             except Garbled as garbled:
                 return Unresolved(kind="unknown", detail=_shown(str(garbled)))
 
-        return await around.call(one_try, deadline, deduplicates=verb == "GET" or self.capabilities.deduplicates)
+        return await link.around.call(one_try, deadline, deduplicates=verb == "GET" or self.capabilities.deduplicates)
 
-    async def _exchange(
-        self, verb: str, path: str, body: bytes, content_type: str, within_s: float
-    ) -> tuple[int, bytes]:
-        """One request and its answer. Raises Garbled when that is too long, or holds U+0000."""
-        secret, address = self._settings.provider_secret_test, self._settings.sandbox_url
-        assert secret is not None and address is not None, "there is nothing around a provider that is not configured"
-        if self._lines is None:
-            # The slots are counted around; an idle connection is dropped before the provider does it.
-            self._lines = Lines(address, kept_s=4.0, largest=LARGEST)
-        assert content_type.isprintable(), "a type is known before it is sent on"
-        signed = signature(secret, int(time.time()), verb, path, body)
-        head = f"{verb} {self._lines.folder}{path} HTTP/1.1\r\nHost: {self._lines.host}\r\n{HEADER}: {signed}\r\n"
-        if body:
-            head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
-        # Less than the whole, so that the time in which nothing was sent yet is known from the rest.
-        connect_s = min(self._settings.provider_connect_timeout_ms / 1000, 0.9 * within_s)
-        request = head.encode() + b"\r\n" + body
-        try:
-            status, told = await self._lines.exchange(request, within_s=within_s, connect_s=connect_s)
-        except AnswerTooLong:
-            raise Garbled("the answer is too long") from None
-        if b"\\u0000" in told:
-            raise Garbled("the answer holds U+0000")
-        return status, told
+
+async def _exchange(
+    link: Link, verb: str, path: str, body: bytes, content_type: str, within_s: float
+) -> tuple[int, bytes]:
+    """One request and its answer. Raises Garbled when that is too long, or holds U+0000."""
+    provider, lines = link.provider, link.lines
+    assert content_type.isprintable(), "a type is known before it is sent on"
+    signed = signature(provider.secret, int(time.time()), verb, path, body)
+    head = f"{verb} {lines.folder}{path} HTTP/1.1\r\nHost: {lines.host}\r\n{HEADER}: {signed}\r\n"
+    if body:
+        head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+    # Less than the whole, so that the time in which nothing was sent yet is known from the rest.
+    connect_s = min(provider.connect_timeout_ms / 1000, 0.9 * within_s)
+    request = head.encode() + b"\r\n" + body
+    try:
+        status, told = await lines.exchange(request, within_s=within_s, connect_s=connect_s)
+    except AnswerTooLong:
+        raise Garbled("the answer is too long") from None
+    if b"\\u0000" in told:
+        raise Garbled("the answer holds U+0000")
+    return status, told
 
 
 def _absence(status: int, told: bytes) -> NotFound | Unresolved:

@@ -23,11 +23,10 @@ from caudal.connectors.sandbox_protocol.translate import (
     operation_of,
     payment_of,
 )
-from caudal.connectors.signed import verified_mode
+from caudal.connectors.signed import Secrets, verified_mode
 from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.http import Request
 from caudal.kernel.parse import parser
-from caudal.kernel.settings import Settings
 
 HEADER: Final = "Provider-Signature"
 _HEADER: Final = HEADER.lower().encode()
@@ -52,16 +51,16 @@ def signature(secret: str, timestamp: int, method: str, path: str, body: bytes) 
     return f"t={timestamp},v1={hmac.digest(secret.encode(), signed, 'sha256').hex()}"
 
 
-def receive(request: Request, settings: Settings, now_s: float, method: str, words: Words) -> Notice:
+def receive(request: Request, secrets: Secrets, now_s: float, method: str, words: Words) -> Notice:
     """What a callback tells. Raises NotGenuine or Invalid."""
     path = request.path + (f"?{request.query.decode('latin-1')}" if request.query else "")
     mode = verified_mode(
         request.header(_HEADER),
-        test=settings.provider_secret_test,
-        live=settings.provider_secret_live,
+        test=secrets.test,
+        live=secrets.live,
         signature=lambda secret, timestamp: signature(secret, timestamp, request.method, path, request.body),
         now_s=now_s,
-        window_s=settings.signature_window_s,
+        window_s=secrets.window_s,
     )
     callback = _parse(request.body)
     told: Any = getattr(callback, callback.type)

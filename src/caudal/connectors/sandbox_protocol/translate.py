@@ -25,6 +25,13 @@ from caudal.connectors.model import (
 )
 
 Key = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="our key: an id of ours in 32 hex digits")]
+PaymentKey = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9a-f]{32}(-[1-9][0-9]?)?$",
+        description="our key: an id of ours in 32 hex digits, and behind it the attempt where it is not the first",
+    ),
+]
 _NO_NUL: Final = {"pattern": r"^[^\u0000]*$"}  # refused in any text (kernel/parse.py)
 _WORDS_MAX: Final = 200  # characters of a text that we send
 Text = Annotated[str, Meta(min_length=1, max_length=200, extra_json_schema=_NO_NUL)]
@@ -139,7 +146,7 @@ class ProviderPayment(msgspec.Struct, frozen=True, kw_only=True):
     """A payment as the provider has it."""
 
     id: Name
-    key: Key
+    key: PaymentKey
     method: Annotated[Text, Meta(description="by which it is paid")]
     account: Account
     status: Annotated[
@@ -163,7 +170,7 @@ class ProviderOperation(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Name
     key: Key
-    payment_key: Annotated[Key, Meta(description="the key of its payment")]
+    payment_key: Annotated[PaymentKey, Meta(description="the key of its payment")]
     account: Account
     kind: Annotated[Literal["capture", "cancellation", "refund"], Meta(description="what was asked for")]
     status: Annotated[Literal["pending", "succeeded", "failed"], Meta(description="what came of it")]
@@ -177,7 +184,7 @@ class ProviderDispute(msgspec.Struct, frozen=True, kw_only=True):
     """A dispute as the provider has it."""
 
     reference: Name
-    payment_key: Annotated[Key, Meta(description="the key of its payment")]
+    payment_key: Annotated[PaymentKey, Meta(description="the key of its payment")]
     account: Account
     status: Annotated[Literal["opened", "won", "lost"], Meta(description="how it stands")]
     amount: Amount

@@ -23,7 +23,7 @@ async def caught_up(context: Context, shard: int, payin: Payin) -> Payin:
     open = payin.status is Status.SUBMITTING or after(payin.status, Happening.TIME_PASSED) is not None
     if not open or payin.method not in connectors.CONNECTORS:
         return payin
-    state = await connectors.of(context, payin.method).payment(query_of(payin))
+    state = await connectors.of(context, payin.carrier, payin.method).payment(query_of(payin))
     if isinstance(state, PaymentState):
         await record(context, shard, payin, facts_of(payin, settlement_days=0), state)
     return await store.payin_row(context, shard, payin.id) or payin
@@ -42,7 +42,9 @@ async def send_evidence(context: Context, shard: int, due: Due) -> None:
         content_type=evidence.content_type,
         content=context.sealer.open(sealed, evidence.id.bytes),
     )
-    said = await connectors.of(context, dispute.provider).send_evidence(file)
+    payin = await store.payin_row(context, shard, dispute.payin)
+    assert payin is not None, "a dispute is of a payin"
+    said = await connectors.of(context, dispute.provider, payin.method).send_evidence(file)
     if isinstance(said, Unresolved):
         raise Retry("try_again", f"the provider has not taken the file yet: {said.detail}")
     refused = said.detail if isinstance(said, Declined) else None

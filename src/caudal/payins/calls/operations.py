@@ -63,23 +63,23 @@ async def _state_of(context: Context, operation: Operation, payin: Payin) -> Ope
         return NotFound()  # a bank is asked by ordering again, with the same key
     query = OperationQuery(
         key=operation.id.hex,
-        payment_key=payin.id.hex,
+        payment_key=payin.key,
         mode=mode_of(payin),
         kind=operation.kind,
         amount_minor=None if operation.kind == "void" else operation.amount_minor,
         currency=operation.currency,
     )
-    return await connectors.of(context, payin.method).operation(query)
+    return await connectors.of(context, payin.carrier, payin.method).operation(query)
 
 
 async def _ask(
     context: Context, operation: Operation, payin: Payin, deadline: float | None
 ) -> OperationState | Declined | Unresolved:
     """Orders the operation by its key; safe to repeat."""
-    key, payment_key, mode = operation.id.hex, payin.id.hex, mode_of(payin)
+    key, payment_key, mode = operation.id.hex, payin.key, mode_of(payin)
     if payin.method not in connectors.CONNECTORS:
         return await _pay_out(context, operation, payin)
-    connector = connectors.of(context, payin.method)
+    connector = connectors.of(context, payin.carrier, payin.method)
     match operation.kind:
         case "capture":
             capture = CaptureOrder(
@@ -151,7 +151,7 @@ def return_keys(deposit: Deposit) -> tuple[str, str]:
     return now, before
 
 
-async def give_back(context: Context, deposit: Deposit) -> bool:
+async def give_back(context: Context, shard: int, deposit: Deposit) -> bool:
     """Has a provider send back what it took for a payin that had ended; False when it never will. Raises Retry.
 
     The key follows from the deposit and its version, so that one request is one refund however often it is made.
@@ -164,7 +164,9 @@ async def give_back(context: Context, deposit: Deposit) -> bool:
         currency=deposit.currency,
         destination=_opened(context, deposit.destination, deposit.id),
     )
-    said = await connectors.of(context, deposit.provider).refund(order)
+    payin = None if deposit.payin is None else await store.payin_row(context, shard, deposit.payin)
+    assert payin is not None, "what a provider took was for a payin"
+    said = await connectors.of(context, deposit.provider, payin.method).refund(order)
     if isinstance(said, Declined):
         return False
     if isinstance(said, Unresolved) or said.status == "pending":

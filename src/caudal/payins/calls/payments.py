@@ -19,6 +19,7 @@ from caudal.connectors import (
     PaymentQuery,
     PaymentState,
     Unresolved,
+    provider_of,
 )
 from caudal.kernel.clock import rfc3339, wall_clock
 from caudal.kernel.commit import Due, Key, Result
@@ -50,6 +51,7 @@ def facts_of(payin: Payin, *, settlement_days: int | None = None) -> Facts:
         fee_plan=payin.fee_plan,
         day=day,
         waiting=None if waiting is None else waiting.key,
+        method=payin.method,
         days=detail.days,
     )
 
@@ -77,7 +79,7 @@ async def submit(
     `due` is the sweep that was to come if nobody came back.
     """
     facts = facts_of(payin, settlement_days=days)
-    connector = connectors.of(context, payin.method)
+    connector = connectors.of(context, payin.carrier, payin.method)
     state = await connector.submit(order_of(payin, card, payer), until - RESERVE_S)
     if isinstance(state, Unresolved):
         return await context.commit(shard, commands.LeavePayment(facts=facts, asked=key))
@@ -101,7 +103,7 @@ async def record(
     noted = commands.NotePayment(
         facts=facts,
         live=payin.live,
-        provider=payin.method,
+        provider=payin.carrier,
         state=state,
         sealed=nobody(context, payin.id),
         confirmed=True,
@@ -113,7 +115,7 @@ async def record(
 
 async def confirm(context: Context, shard: int, payin: Payin, until: float) -> PaymentState | NotFound | Unresolved:
     """Asks how a payment stands that a callback speaks of, and records the answer. `until` is monotonic seconds."""
-    found = await connectors.of(context, payin.method).payment(query_of(payin), until)
+    found = await connectors.of(context, payin.carrier, payin.method).payment(query_of(payin), until)
     if isinstance(found, PaymentState):
         await record(context, shard, payin, facts_of(payin, settlement_days=0), found)
     return found
@@ -128,7 +130,7 @@ async def sweep(context: Context, shard: int, due: Due) -> None:
     """Finds out what became of a payment. Raises Retry while there is no outcome; the work is due again then."""
     payin = await store.payin_row(context, shard, due.subject)
     assert payin is not None, "due work names what there is"
-    facts, connector = facts_of(payin), connectors.of(context, payin.method)
+    facts, connector = facts_of(payin), connectors.of(context, payin.carrier, payin.method)
     state: PaymentState | Declined | NotFound | Unresolved = await connector.payment(query_of(payin))
     if isinstance(state, NotFound):
         state = await _submit_again(context, shard, payin)
@@ -147,7 +149,7 @@ async def ask_once_more(context: Context, shard: int, due: Due) -> None:
     payin = await store.payin_row(context, shard, due.subject)
     if payin is None or payin.status != "pending" or payin.method not in connectors.CONNECTORS:
         return
-    state = await connectors.of(context, payin.method).payment(query_of(payin))
+    state = await connectors.of(context, payin.carrier, payin.method).payment(query_of(payin))
     if isinstance(state, Unresolved):
         raise Retry("try_again", f"nobody says whether this payment was made: {state.detail}")
     if isinstance(state, PaymentState):
@@ -157,7 +159,7 @@ async def ask_once_more(context: Context, shard: int, due: Due) -> None:
 def query_of(payin: Payin) -> PaymentQuery:
     """How its payment is asked for."""
     return PaymentQuery(
-        key=payin.id.hex,
+        key=payin.key,
         account=account_of(payin),
         mode=mode_of(payin),
         amount_minor=payin.amount_minor,
@@ -182,12 +184,15 @@ async def _submit_again(context: Context, shard: int, payin: Payin) -> PaymentSt
             return Unresolved(kind="retry", detail="its instrument was deleted meanwhile")
         card = vault.open_card(context, instrument)
     payer = await store.payer(context, shard, payin.id)
-    within_s = context.settings.provider_tries * context.settings.provider_timeout_ms / 1000
+    provider = provider_of(context, payin.carrier, mode_of(payin))
+    if provider is None:
+        return Unresolved(kind="retry", detail=f"no provider {payin.carrier} is configured")
+    within_s = provider.tries * provider.timeout_ms / 1000
     until = monotonic() + within_s
     again = commands.SubmitAgain(id=payin.id, book=payin.book, within=timedelta(seconds=within_s))
     if not (await context.commit(shard, again)).outcome:
         return NotFound()
-    return await connectors.of(context, payin.method).submit(order_of(payin, card, payer), until)
+    return await connectors.of(context, payin.carrier, payin.method).submit(order_of(payin, card, payer), until)
 
 
 def order_of(payin: Payin, card: Card | None, payer: Payer | None) -> PaymentOrder:
@@ -196,7 +201,7 @@ def order_of(payin: Payin, card: Card | None, payer: Payer | None) -> PaymentOrd
     chosen, sent = detail.chosen, detail.submission
     assert sent is not None, "what is submitted says until when"
     return PaymentOrder(
-        key=payin.id.hex,
+        key=payin.key,
         account=account_of(payin),
         mode=mode_of(payin),
         amount_minor=payin.amount_minor,

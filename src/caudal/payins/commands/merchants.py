@@ -77,6 +77,7 @@ class StartPayin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key_digest: bytes
     key: Key
     request_id: str
+    provider: str
     within: timedelta
     sweep_in: timedelta
     lane: Lane = Lane.NORMAL
@@ -103,6 +104,7 @@ class StartPayin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             brands=self.brands,
             sealed=self.sealed,
             key_digest=self.key_digest,
+            provider=self.provider,
             waiting=Waiting(key=self.key.digest, request_id=self.request_id),
             within=self.within,
             sweep_in=self.sweep_in,

@@ -34,6 +34,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fee_plan: int
     day: date | None
     waiting: bytes | None
+    method: str
     days: tuple[date, ...] = ()
 
     def needs(self) -> Iterable[Need]:
@@ -97,7 +98,7 @@ class NotePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def needs(self) -> Iterable[Need]:
         yield from self.facts.needs()
         if self.state.status == "paid":  # which may be for a payin that has ended, or another amount
-            yield DEPOSITS, decide.late_deposit(self.provider, self.state.key)
+            yield DEPOSITS, decide.late_deposit(self.facts.method, self.state.key)
             for account in postings.accounts_of_late(self.facts.book, self.facts.currency):
                 yield ledger.ACCOUNTS, account
 

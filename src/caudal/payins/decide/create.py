@@ -23,7 +23,7 @@ from caudal.payins.decide.changing import (
     offset_of,
     void_of,
 )
-from caudal.payins.model import Chosen, DepositAccount, Detail, PayerSeal, Payin, Submission, Waiting, body_of
+from caudal.payins.model import Attempt, Chosen, DepositAccount, Detail, PayerSeal, Payin, Submission, Waiting, body_of
 from caudal.payins.rows import DEPOSIT_ACCOUNTS, OPERATIONS, PAYERS, PAYINS
 from caudal.payins.states import Happening, Status, after
 from caudal.vault import INSTRUMENTS, InstrumentRecord, refuse_unusable, spend_code
@@ -89,11 +89,12 @@ def start(
     brands: frozenset[str],
     sealed: bytes | None,
     key_digest: bytes,
+    provider: str,
     waiting: Waiting,
     within: timedelta,
     sweep_in: timedelta,
 ) -> Decision | Refused:
-    """A payin whose provider is asked next. Its key stays in progress `within` the request's deadline."""
+    """A payin whose `provider` is asked next. Its key stays in progress `within` the request's deadline."""
     refusal = refuse_ended(view, key_digest)
     if refusal is not None:
         return refusal
@@ -108,7 +109,8 @@ def start(
     instrument, shown = chosen
     until = view.at + within
     submission = Submission(first_until=until, until=until, expires_at=expires_at - offset)
-    detail = msgspec.structs.replace(detail, chosen=shown, waiting=waiting, submission=submission)
+    attempts = (Attempt(provider=provider, begun_at=view.at),)
+    detail = msgspec.structs.replace(detail, chosen=shown, waiting=waiting, submission=submission, attempts=attempts)
     payin = msgspec.structs.replace(payin, detail=encode(detail), created_at=now, expires_at=expires_at)
     body = encode(body_of(payin, detail=detail))
     due = Due(at=view.clock + sweep_in, kind=SUBMIT, subject=payin.id, book=payin.book)

@@ -2,7 +2,7 @@
 
 What a provider says is judged in this order, so that repetitions and reorderings change nothing:
 
-    of another mode, account or method              a discrepancy
+    of another mode, account or provider            a discrepancy
     known: of another payin, amount or currency     a discrepancy
     known: forbidden by the table of states         a discrepancy
     known: nothing new                              nothing
@@ -24,7 +24,7 @@ from uuid import UUID
 import msgspec
 
 from caudal import ledger, settlement
-from caudal.connectors import DisputeState
+from caudal.connectors import FIRST, DisputeState
 from caudal.kernel.commit import Decision, Due, Event, Put, View
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import encode
@@ -44,9 +44,10 @@ OPEN: Final = frozenset((DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIE
 _OF_STATE: Final = {"won": DisputeHappening.WON, "lost": DisputeHappening.LOST}
 
 
-def dispute_id(provider: str, reference: str) -> UUID:
-    """The id of the dispute that a provider names so."""
-    return derived(f"dispute\n{provider}\n{reference}")
+def dispute_id(provider: str, method: str, reference: str) -> UUID:
+    """The id of the dispute that a provider names so. The first provider's were made when providers had no names."""
+    whose = method if provider == FIRST else f"{provider}\n{method}"
+    return derived(f"dispute\n{whose}\n{reference}")
 
 
 def evidence_id(book: int, digest: bytes, fingerprint: bytes) -> UUID:
@@ -62,10 +63,10 @@ def note_dispute(
     assert payin is not None, "the caller has looked"
     dispute = view.get(DISPUTES, id)
     happening = _OF_STATE.get(state.status)
-    if payin.live != live or state.account != str(payin.book >> 1) or payin.method != provider:
+    if payin.live != live or state.account != str(payin.book >> 1) or not payin.is_with(provider, state.payment_key):
         return odd(view, payin.book, provider, "other_account", payin.id, state, (), outcome=dispute)
     if dispute is None:
-        return _new(view, id, payin, state, happening, respond_by)
+        return _new(view, id, payin, provider, state, happening, respond_by)
     if dispute.payin != payin.id:
         return odd(view, payin.book, provider, "other_account", payin.id, state, (), outcome=dispute)
     if (state.amount_minor, state.currency) != (dispute.amount_minor, dispute.currency):
@@ -82,6 +83,7 @@ def _new(
     view: View,
     id: UUID,
     payin: Payin,
+    provider: str,
     state: DisputeState,
     happening: DisputeHappening | None,
     respond_by: datetime,
@@ -89,9 +91,9 @@ def _new(
     """The first that is heard of it, mostly that it was opened."""
     left = payin.received_minor - payin.disputed_minor
     if after(payin.status, Happening.DISPUTE_OPENED) is None:
-        return odd(view, payin.book, payin.method, "contradicts_final_state", payin.id, state, (), outcome=None)
+        return odd(view, payin.book, provider, "contradicts_final_state", payin.id, state, (), outcome=None)
     if state.currency != payin.currency or not 0 < state.amount_minor <= left:
-        return odd(view, payin.book, payin.method, "other_amount", payin.id, state, (), outcome=None)
+        return odd(view, payin.book, provider, "other_amount", payin.id, state, (), outcome=None)
     offset = offset_of(view, payin.book)
     now = view.at + offset
     new = Dispute(
@@ -99,7 +101,7 @@ def _new(
         book=payin.book,
         payin=payin.id,
         version=1,
-        provider=payin.method,
+        provider=provider,
         reference=state.reference,
         status=DisputeStatus.NEEDS_RESPONSE,
         reason=state.reason,
@@ -119,7 +121,7 @@ def _new(
     if new.amount_minor <= left - payin.refunded_minor:
         return opened
     # The payer is about to have some of the money twice, which somebody may still keep from happening.
-    told = odd(view, payin.book, payin.method, "other_amount", payin.id, state, (), outcome=None)
+    told = odd(view, payin.book, provider, "other_amount", payin.id, state, (), outcome=None)
     return msgspec.structs.replace(opened, puts=(*opened.puts, *told.puts), events=(*opened.events, *told.events))
 
 

@@ -35,7 +35,7 @@ def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | 
         done = (due,) if due is not None and operation.status != "pending" else ()
         stands = Begun(operation, payin, body_of_begun(operation, payin))
         if isinstance(said, OperationState) and said.status not in ("pending", operation.status):
-            return odd(view, payin.book, payin.method, "contradicts_final_state", payin.id, said, done, outcome=stands)
+            return odd(view, payin.book, payin.carrier, "contradicts_final_state", payin.id, said, done, outcome=stands)
         return Decision(outcome=stands, done=done, finishes=_finishes(view, operation))
     succeeded = isinstance(said, OperationState) and said.status == "succeeded"
     detail = operation.details()
@@ -51,7 +51,7 @@ def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | 
     told = Decision()
     if outcome.contradicts:
         evidence = said if isinstance(said, OperationState) else _refusal(operation, said)
-        told = odd(view, payin.book, payin.method, "contradicts_final_state", payin.id, evidence, (), outcome=None)
+        told = odd(view, payin.book, payin.carrier, "contradicts_final_state", payin.id, evidence, (), outcome=None)
     return Decision(
         outcome=Begun(new, outcome.payin, body_of_begun(new, outcome.payin)),
         puts=(Put(OPERATIONS, new), *outcome.puts, *told.puts),

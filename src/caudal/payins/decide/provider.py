@@ -3,7 +3,7 @@
 Its amounts are what has happened so far, so repetitions and reorderings change nothing, in this order:
 
     the payin is not known                             a discrepancy
-    of another mode or account, or order               a discrepancy
+    of another mode, account or provider, or order               a discrepancy
     a success after the end that is only told          a discrepancy; the provider is asked
     paid with another amount                           booked as unapplied, a discrepancy
     paid, and the payin has ended without money        booked as unapplied, sent back, a discrepancy
@@ -96,11 +96,11 @@ def note(
     if payin is None:
         return _odd(view, int(live), provider, "unknown_payment", None, state, done)
     ended = () if payin.status is Status.SUBMITTING else done  # what is not about it is no outcome
-    if payin.live != live or state.account != str(payin.book >> 1) or payin.method != provider:
+    if payin.live != live or state.account != str(payin.book >> 1) or not payin.is_with(provider, state.key):
         return _odd(view, payin.book, provider, "other_account", payin, state, ended)
     if (state.amount_minor, state.currency) != (payin.amount_minor, payin.currency):
         return _odd(view, payin.book, provider, "other_amount", payin, state, ended)
-    if not confirmed and contradicts_end(payin, state) and not _is_booked(view, provider, state):
+    if not confirmed and contradicts_end(payin, state) and not _is_booked(view, payin, state):
         return _unconfirmed(view, payin, provider, state, done)
     decision = _judged(view, payin, provider, state, sealed, done)
     if not _takes_more(payin, state):
@@ -121,13 +121,13 @@ def _judged(
             return _given_back(view, payin, provider, state, done)
         return Decision(outcome=Created(payin, encode(body_of(payin))), done=done)
     if happening in (Happening.ALL_RECEIVED, Happening.CAPTURED):
-        strayed = view.get(DEPOSITS, late_deposit(provider, state.key)) is not None
+        strayed = view.get(DEPOSITS, late_deposit(payin.method, state.key)) is not None
         if state.captured_minor != payin.amount_minor or strayed:
             return _not_its_money(view, payin, provider, state, sealed, done, kind="other_amount", returns=False)
         if payin.status in _ENDED_WITHOUT_MONEY and not _takes_late_money(view, payin):
             # What came after expiry waits for an operator, like any late deposit, and so does what can go to a bank
             # account only, which nobody has asked the payer for; the rest is sent back at once.
-            returns = payin.status is not Status.EXPIRED and CAPABILITIES[provider].refund == "provider"
+            returns = payin.status is not Status.EXPIRED and CAPABILITIES[payin.method].refund == "provider"
             return _not_its_money(view, payin, provider, state, sealed, done, kind="late_success", returns=returns)
         return _received(view, payin, happening, state, done)
     return _moved(view, payin, happening, state, done)
@@ -196,9 +196,9 @@ def contradicts_end(payin: Payin, state: PaymentState) -> bool:
     return payin.status in _ENDED_WITHOUT_MONEY and (succeeded or _is_late_authorization(payin, state))
 
 
-def _is_booked(view: View, provider: str, state: PaymentState) -> bool:
+def _is_booked(view: View, payin: Payin, state: PaymentState) -> bool:
     """Whether its money is a deposit already: the same word again says nothing new."""
-    known = view.get(DEPOSITS, late_deposit(provider, state.key)) if state.status == "paid" else None
+    known = view.get(DEPOSITS, late_deposit(payin.method, state.key)) if state.status == "paid" else None
     return known is not None and known.amount_minor == state.captured_minor
 
 
@@ -314,7 +314,7 @@ def _not_its_money(
     returns: bool,
 ) -> Decision:
     """Money that the payin does not take is the payer's: a deposit that pays nothing, sent back if it `returns`."""
-    id, amount = late_deposit(provider, state.key), state.captured_minor
+    id, amount = late_deposit(payin.method, state.key), state.captured_minor
     known = view.get(DEPOSITS, id)
     if known is not None:
         if known.amount_minor != amount:
@@ -359,9 +359,9 @@ def _strayed(view: View, payin: Payin, state: PaymentState, odd: Decision) -> De
     return msgspec.structs.replace(moved, puts=(*moved.puts, *odd.puts), events=(*moved.events, *odd.events))
 
 
-def late_deposit(provider: str, key: str) -> UUID:
+def late_deposit(method: str, key: str) -> UUID:
     """The id of the deposit that holds what a provider took with a payment that its payin does not take."""
-    return derived(f"late\n{provider}\n{key}")
+    return derived(f"late\n{method}\n{key}")
 
 
 def _odd(

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from caudal import ledger
+from caudal.connectors import BANK
 from caudal.kernel import ids
 from caudal.kernel.clock import rfc3339
 from caudal.kernel.commit import Decision, Due, Event, Put, View
@@ -95,7 +96,7 @@ def settle_return(view: View, *, due: Due, version: int, done: bool) -> Decision
         return Decision(outcome=deposit, done=(due,))
     if done:
         group = postings.return_confirmed(
-            deposit.book, deposit.currency, deposit.id, deposit.version, amount, from_bank=deposit.provider == "spei"
+            deposit.book, deposit.currency, deposit.id, deposit.version, amount, from_bank=deposit.provider == BANK
         )
     else:
         group = postings.return_failed(deposit.book, deposit.currency, deposit.id, deposit.version, amount)

@@ -15,19 +15,30 @@ from uuid import UUID
 import msgspec
 
 from caudal import connectors
-from caudal.connectors import DisputeState, Notice, OperationState, PaymentState, Unresolved, callback_of
+from caudal.connectors import (
+    DisputeState,
+    Notice,
+    OperationState,
+    PaymentState,
+    Unresolved,
+    callback_of,
+    links,
+    receive,
+)
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid, Retry
 from caudal.kernel.http import Request, Response, Route, ok
 from caudal.payins import calls, commands, decide, store
 from caudal.payins.http.refusals import counted
-from caudal.payins.model import DiscrepancyKind, Operation, Payin
+from caudal.payins.model import DiscrepancyKind, Operation, Payin, attempt_of
 from caudal.payins.states import Happening, Status, after
 
 # How long a callback waits while its provider is asked whether it is so; after that the worker asks.
 _CONFIRMED_WITHIN_S: Final = 2.0
 RESPOND_WITHIN_MAX: Final = timedelta(days=731)
+
+Sender = tuple[str, str]  # a provider, and the method that its callback is about
 
 
 class NoticeAccepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,26 +49,29 @@ class NoticeAccepted(msgspec.Struct, frozen=True, kw_only=True):
 
 async def provider_callback(context: Context, request: Request) -> Response:
     """A provider tells how something stands. Answered when it is recorded; a repetition gets the same answer."""
-    provider = request.path.rstrip("/").rpartition("/")[2]
+    provider, method = request.parameters[0], request.path.rstrip("/").rpartition("/")[2]
     with counted(context, request, provider):
-        notice = connectors.receive(provider, request, context.settings, time.time())
+        notice = receive(links(context), provider, method, request, time.time())
     match notice.about:
         case PaymentState():
-            await _payment(context, request, provider, notice, notice.about)
+            await _payment(context, request, (provider, method), notice, notice.about)
         case OperationState():
-            await _operation(context, request, provider, notice, notice.about)
+            await _operation(context, request, (provider, method), notice, notice.about)
         case DisputeState():
-            await _dispute(context, request, provider, notice, notice.about)
+            await _dispute(context, request, (provider, method), notice, notice.about)
     return ok(NoticeAccepted())
 
 
-async def _payment(context: Context, request: Request, provider: str, notice: Notice, state: PaymentState) -> None:
-    id = _id_of(state.key)
+async def _payment(context: Context, request: Request, sender: Sender, notice: Notice, state: PaymentState) -> None:
+    (provider, method), id = sender, _id_of(state.key)
     payin = None if id is None else await store.payin_row(context, context.settings.shard, id)
     if payin is None:
         await _unknown(context, request, provider, notice)
         return
-    doubtful = _is_of(payin, provider, notice, state.account) and decide.contradicts_end(payin, state)
+    if payin.method != method:
+        await _of_other(context, request, provider, payin, state)
+        return
+    doubtful = _is_of(payin, sender, notice, state.key, state.account) and decide.contradicts_end(payin, state)
     if doubtful and await _is_decided(context, request, payin, state):
         return
     noted = commands.NotePayment(
@@ -80,25 +94,27 @@ async def _is_decided(context: Context, request: Request, payin: Payin, told: Pa
         return False
     if not isinstance(found, PaymentState) or not decide.contradicts_end(payin, found):
         kind: DiscrepancyKind = "contradicts_final_state"
-        odd = commands.NoteOdd(book=payin.book, provider=payin.method, kind=kind, payin=payin.id, said=told)
+        odd = commands.NoteOdd(book=payin.book, provider=payin.carrier, kind=kind, payin=payin.id, said=told)
         await context.commit(shard, odd, request.deadline)
     return True
 
 
-def _is_of(payin: Payin, provider: str, notice: Notice, account: str) -> bool:
+def _is_of(payin: Payin, sender: Sender, notice: Notice, key: str, account: str) -> bool:
     """Whether a callback is about this payin: its provider's, of its mode and its merchant."""
-    return (provider, account, notice.mode) == (payin.method, calls.account_of(payin), calls.mode_of(payin))
+    provider, method = sender
+    same = (method, account, notice.mode) == (payin.method, calls.account_of(payin), calls.mode_of(payin))
+    return same and payin.is_with(provider, key)
 
 
-async def _operation(context: Context, request: Request, provider: str, notice: Notice, state: OperationState) -> None:
-    shard, id = context.settings.shard, _id_of(state.key)
+async def _operation(context: Context, request: Request, sender: Sender, notice: Notice, state: OperationState) -> None:
+    (provider, method), shard, id = sender, context.settings.shard, _id_of(state.key)
     operation = None if id is None else await store.operation(context, shard, id)
     payin = None if operation is None else await store.payin_row(context, shard, operation.payin)
     if operation is None or payin is None:
-        if not await _is_return(context, provider, state):
+        if not await _is_return(context, method, state):
             await _unknown(context, request, provider, notice)
         return
-    kind = _misfit(operation, payin, provider, notice, state)
+    kind = _misfit(operation, payin, sender, notice, state)
     if kind is not None:
         odd = commands.NoteOdd(book=payin.book, provider=provider, kind=kind, payin=payin.id, said=state)
         await context.commit(shard, odd, request.deadline)
@@ -112,37 +128,41 @@ async def _operation(context: Context, request: Request, provider: str, notice: 
 
 
 def _misfit(
-    operation: Operation, payin: Payin, provider: str, notice: Notice, state: OperationState
+    operation: Operation, payin: Payin, sender: Sender, notice: Notice, state: OperationState
 ) -> DiscrepancyKind | None:
     """What it says otherwise than our operation; the amount of a void only the provider knows."""
-    if (state.kind, state.payment_key) != (operation.kind, payin.id.hex):
+    of = attempt_of(state.payment_key)
+    if state.kind != operation.kind or of is None or of[0] != payin.id:
         return "unknown_payment"
-    if not _is_of(payin, provider, notice, state.account):
+    if not _is_of(payin, sender, notice, state.payment_key, state.account):
         return "other_account"
     same = operation.kind == "void" or state.amount_minor == operation.amount_minor
     return None if same and state.currency == operation.currency else "other_amount"
 
 
-async def _is_return(context: Context, provider: str, state: OperationState) -> bool:
+async def _is_return(context: Context, method: str, state: OperationState) -> bool:
     """Whether it is the return of money that came for a payin that had ended: whoever ordered it asks for its end."""
-    deposit = await store.deposit(context, context.settings.shard, decide.late_deposit(provider, state.payment_key))
+    deposit = await store.deposit(context, context.settings.shard, decide.late_deposit(method, state.payment_key))
     return deposit is not None and state.key in calls.return_keys(deposit)
 
 
-async def _dispute(context: Context, request: Request, provider: str, notice: Notice, state: DisputeState) -> None:
+async def _dispute(context: Context, request: Request, sender: Sender, notice: Notice, state: DisputeState) -> None:
     """Raises Retry where the payment itself, or what is under way with it, has to be known first: it is told again."""
-    shard, id = context.settings.shard, _id_of(state.payment_key)
+    (provider, method), shard, id = sender, context.settings.shard, _id_of(state.payment_key)
     respond_by = _moment_of(state.respond_by)
     payin = None if id is None else await store.payin_row(context, shard, id)
     if payin is None:
         await _unknown(context, request, provider, notice)
         return
-    if _is_of(payin, provider, notice, state.account):
+    if payin.method != method:
+        await _of_other(context, request, provider, payin, state)
+        return
+    if _is_of(payin, sender, notice, state.payment_key, state.account):
         payin = await calls.caught_up(context, shard, payin)
-        await _refuse_early(context, shard, payin, state)
+        await _refuse_early(context, shard, payin, provider, state)
     noted = commands.NoteDispute(
         facts=calls.facts_of(payin, settlement_days=0),
-        id=decide.dispute_id(provider, state.reference),
+        id=decide.dispute_id(provider, method, state.reference),
         live=notice.mode == "live",
         provider=provider,
         state=state,
@@ -151,12 +171,12 @@ async def _dispute(context: Context, request: Request, provider: str, notice: No
     await context.commit(shard, noted, request.deadline)
 
 
-async def _refuse_early(context: Context, shard: int, payin: Payin, state: DisputeState) -> None:
+async def _refuse_early(context: Context, shard: int, payin: Payin, provider: str, state: DisputeState) -> None:
     """What is more than was received may fit when what is under way has come to something."""
     left = payin.received_minor - payin.disputed_minor
     open = payin.status is Status.SUBMITTING or after(payin.status, Happening.TIME_PASSED) is not None
     if state.amount_minor > left and (open or await store.under_way(context, shard, payin.id)):
-        known = await store.dispute(context, shard, decide.dispute_id(payin.method, state.reference))
+        known = await store.dispute(context, shard, decide.dispute_id(provider, payin.method, state.reference))
         if known is None:
             raise Retry("try_again", "what is under way with this payment is not settled yet", after_s=2.0)
 
@@ -173,27 +193,34 @@ def _moment_of(text: str) -> datetime:
     return at
 
 
+async def _of_other(
+    context: Context, request: Request, provider: str, payin: Payin, said: PaymentState | DisputeState
+) -> None:
+    """It is about a payin of another method: written down for a person."""
+    odd = commands.NoteOdd(book=payin.book, provider=provider, kind="other_account", payin=payin.id, said=said)
+    await context.commit(context.settings.shard, odd, request.deadline)
+
+
 async def _unknown(context: Context, request: Request, provider: str, notice: Notice) -> None:
     command = commands.NoteOdd(book=int(notice.mode == "live"), provider=provider, said=notice.about)
     await context.commit(context.settings.shard, command, request.deadline)
 
 
 def _id_of(key: str) -> UUID | None:
-    try:
-        return UUID(hex=key)
-    except ValueError:
-        return None
+    of = attempt_of(key)
+    return None if of is None else of[0]
 
 
 ROUTES: Final = tuple(
     Route(
         method="POST",
-        path=f"/v1/callbacks/{provider}",
+        path=f"/v1/callbacks/{{provider}}/{method}",
         handler=provider_callback,
-        summary=f"The provider of {provider} tells how a payment, an operation or a dispute stands",
+        summary=f"A provider of {method} tells how a payment, an operation or a dispute stands",
         who="provider",
-        body=callback_of(provider),
+        body=callback_of(method),
         answer=NoticeAccepted,
+        codes=("not_found",),
     )
-    for provider in connectors.CONNECTORS
+    for method in connectors.CONNECTORS
 )

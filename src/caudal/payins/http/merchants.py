@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
 
-from caudal import connectors, vault
+from caudal import vault
 from caudal.catalogue import BRANDS, COUNTRIES, METHODS
-from caudal.connectors import CAPABILITIES, spei
+from caudal.connectors import CAPABILITIES, available, spei, takers
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
 from caudal.kernel import idempotency, ids
@@ -78,7 +78,7 @@ async def _through_provider(
     expires_in: timedelta | None,
 ) -> Response:
     """Intent, call, outcome: whatever happens by the deadline, the key has an answer."""
-    await _refuse_unavailable(context, asked.method, caller, key)
+    provider = await _provider(context, asked, caller, key)
     within_s = max(request.deadline - monotonic(), 0.0)
     start = commands.StartPayin(
         payin=_new(id, caller, asked, FIRST_WITH_PROVIDER),
@@ -89,6 +89,7 @@ async def _through_provider(
         key_digest=caller.key_digest,
         key=key,
         request_id=request.id,
+        provider=provider,
         within=timedelta(seconds=within_s),
         sweep_in=timedelta(seconds=within_s + calls.MARGIN_S),
     )
@@ -113,15 +114,22 @@ async def _through_provider(
     return respond(noted.stored or done.answer or Answer(201, noted.body))
 
 
-async def _refuse_unavailable(context: Context, method: str, caller: Caller, key: Key) -> None:
-    """Refuses at the door what nobody could carry out now. Raises Invalid for live money, Retry for a broken provider.
+async def _provider(context: Context, asked: CreatePayinBody, caller: Caller, key: Key) -> str:
+    """The first that can take the payment now, in the order of the configuration.
 
+    Refuses at the door what nobody could carry out: Invalid where there is no such provider, Retry where none answers.
     A repetition finds the answer of its first request.
     """
-    if caller.live:
-        raise _not_available(f"no live provider of {method} is connected")
-    if not connectors.available(context, method, "test") and not await idempotency.is_known(context, caller.shard, key):
-        raise Retry("provider_unavailable", f"the provider of {method} does not answer at the moment", after_s=5.0)
+    mode: Literal["test", "live"] = "live" if caller.live else "test"
+    found = takers(context, asked.method, asked.country, mode)
+    if not found:
+        raise _not_available(f"no {mode} provider of {asked.method} is connected")
+    for taker in found:
+        if available(context, taker.name, asked.method, mode):
+            return taker.name
+    if not await idempotency.is_known(context, caller.shard, key):
+        raise Retry("provider_unavailable", f"no provider of {asked.method} answers at the moment", after_s=5.0)
+    return found[0].name
 
 
 def _not_available(detail: str) -> Invalid:

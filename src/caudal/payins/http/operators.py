@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from caudal import connectors
-from caudal.connectors import CONNECTORS, ProviderHealth, spei
+from caudal.connectors import BANK, ProviderHealth, spei
 from caudal.contracts.pages import cursor_of, page_of
 from caudal.kernel import idempotency, ids
 from caudal.kernel.context import Context
@@ -94,7 +94,7 @@ async def return_deposit(context: Context, request: Request) -> Response:
     deposit = await store.deposit(context, shard, id)
     if deposit is None:
         raise Refused("not_found", "there is no such deposit")
-    nobody = deposit.book & 1 and deposit.provider not in CONNECTORS and not spei.bank_of(context.settings, live=True)
+    nobody = deposit.book & 1 and deposit.provider == BANK and not spei.bank_of(context.settings, live=True)
     if nobody and not await idempotency.is_known(context, shard, key):
         raise Refused("forbidden_transition", "no live bank is connected: nobody could send the money back")
     command = commands.RequestReturn(
@@ -113,7 +113,7 @@ async def return_deposit(context: Context, request: Request) -> Response:
 
 async def _destination(context: Context, shard: int, deposit: Deposit, asked: DestinationAsked | None) -> bytes | None:
     """The payer's account, sealed. Raises Invalid where it is missing, wrong, or not asked for."""
-    if deposit.provider not in CONNECTORS:
+    if deposit.provider == BANK:
         if asked is not None:
             detail = "a transfer goes back to the account that it came from"
             error = FieldError(field="/destination", code="not_supported", detail=detail)

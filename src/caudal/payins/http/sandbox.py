@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, cast
 
 import msgspec
 
-from caudal.connectors import CONNECTORS, Outcome, payer
+from caudal.connectors import CONNECTORS, Outcome, payer, provider_of
 from caudal.contracts.problems import respond
 from caudal.kernel import ids
 from caudal.kernel.context import Context
@@ -67,7 +67,10 @@ async def play(context: Context, request: Request) -> Response:
 
 async def _act(context: Context, payin: Payin, verb: payer.Act) -> Outcome:
     if payin.method in CONNECTORS:
-        return await payer.act(context.settings, payin.id.hex, verb)
+        provider = provider_of(context, payin.carrier, "test")
+        if provider is None or provider.url is None:
+            return Outcome(status="unknown", detail=f"no provider {payin.carrier} is configured")
+        return await payer.act(provider.url, payin.key, verb)
     clabe, left = payin.details().clabe, payin.amount_minor - payin.received_minor
     if verb != "pay" or clabe is None or left <= 0:
         return Outcome(status="permanent", detail=f"nobody can {verb} this transfer now")

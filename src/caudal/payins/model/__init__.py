@@ -27,6 +27,7 @@ from caudal.payins.model.operation import (
     refund_body,
 )
 from caudal.payins.model.payin import (
+    Attempt,
     Capture,
     Change,
     Chosen,
@@ -38,6 +39,8 @@ from caudal.payins.model.payin import (
     Payin,
     Submission,
     Waiting,
+    attempt_of,
+    key_of,
 )
 from caudal.payins.model.shown import (
     BankDetails,
@@ -52,6 +55,7 @@ from caudal.payins.model.shown import (
 __all__ = [
     "FILES_MAX",
     "FILE_BYTES_MAX",
+    "Attempt",
     "BankDetails",
     "Capture",
     "CaptureBody",
@@ -83,6 +87,7 @@ __all__ = [
     "RefusedOperation",
     "Submission",
     "Waiting",
+    "attempt_of",
     "body_of",
     "body_with_payer",
     "capture_body",
@@ -90,6 +95,7 @@ __all__ = [
     "discrepancy_body",
     "dispute_body",
     "evidence_body",
+    "key_of",
     "refund_body",
     "without_personal_data",
 ]

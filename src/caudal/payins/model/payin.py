@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
 
-from caudal.connectors import Action
+from caudal.connectors import BANK, FIRST, Action
 from caudal.payins.states import Status
 
 Capture = Literal["automatic", "manual"]
+
+_KEY: Final = re.compile(r"([0-9a-f]{32})(?:-([2-9]|[1-9][0-9]))?")
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,12 +43,20 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A provider that was asked for a payment. Real time, whatever the book's own clock says."""
+
+    provider: str
+    begun_at: datetime
+
+
 class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What of a payin nobody filters by. `deposits` count towards it; until it is paid their money is held.
 
     `capturing_minor` is asked for and not settled; `closed` says that nothing more may be captured, `voiding` that the
     provider is asked to give up the payin or the rest of it; `waiting` is there while the first request has no answer;
-    `days` are those on which what was captured is available; `dispute` is the latest.
+    `days` are those on which what was captured is available; `attempts` are the providers that were asked, the last
+    of which carries the payin; `dispute` is the latest.
     """
 
     description: str | None = None
@@ -65,7 +76,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     voiding: bool = False
     waiting: Waiting | None = None
     submission: Submission | None = None
-    dispute: UUID | None = None
+    attempts: tuple[Attempt, ...] = ()
+    dispute: UUID | None = None  # the last one: db/checks look for it there
 
 
 class Payin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -108,6 +120,42 @@ class Payin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def details(self) -> Detail:
         """The part that is kept as JSON."""
         return Detail() if self.detail is None else msgspec.json.decode(self.detail, type=Detail)
+
+    def provider(self, number: int | None = None) -> str | None:
+        """Who was asked in this attempt, the current one if none is named; None where there was no such attempt."""
+        attempts = self.details().attempts
+        if not attempts:  # a transfer, or made when providers had no names
+            return None if number not in (None, 1) else FIRST if self.deposit_number is None else BANK
+        place = len(attempts) if number is None else number
+        return attempts[place - 1].provider if place <= len(attempts) else None
+
+    @property
+    def carrier(self) -> str:
+        """Whom the payment is with now."""
+        name = self.provider()
+        assert name is not None, "every payin is with somebody"
+        return name
+
+    def is_with(self, provider: str, key: str) -> bool:
+        """Whether this key is a provider's name for this payin, given to it in one of the attempts."""
+        of = attempt_of(key)
+        return of is not None and of[0] == self.id and self.provider(of[1]) == provider
+
+    @property
+    def key(self) -> str:
+        """By which the provider that is asked now knows the payment."""
+        return key_of(self.id, max(1, len(self.details().attempts)))
+
+
+def key_of(id: UUID, attempt: int) -> str:
+    """By which the provider of an attempt knows the payment: attempts count from 1."""
+    return id.hex if attempt == 1 else f"{id.hex}-{attempt}"
+
+
+def attempt_of(key: str) -> tuple[UUID, int] | None:
+    """The payin that a provider's key speaks of, and which attempt; None for a key that is none of ours."""
+    found = _KEY.fullmatch(key)
+    return None if found is None else (UUID(hex=found[1]), int(found[2] or 1))
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):

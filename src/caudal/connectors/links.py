@@ -1,0 +1,90 @@
+"""This process's way to each provider in each mode: what it may be asked, what stands around it, its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from caudal.connectors.around import Around
+from caudal.connectors.model import Mode
+from caudal.connectors.providers import FIRST, Provider, providers_of
+from caudal.connectors.signed import Secrets
+from caudal.kernel.context import Context
+from caudal.kernel.exchange import Lines
+from caudal.kernel.settings import Settings
+
+# The methods that have a connector; the folder of each stands in the registry.
+METHODS: Final = ("boleto", "card", "mpesa", "pix", "pse")
+LARGEST: Final = 65_536  # bytes of an answer, and of a body that is sent at once
+
+
+class Link:
+    """The way to one provider in one mode. It connects at the first call."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider, self.around = provider, Around(provider)
+        self._lines: Lines | None = None
+
+    @property
+    def lines(self) -> Lines:
+        """The connections; their number is the slots' that are counted around."""
+        if self._lines is None:
+            assert self.provider.url is not None, "nobody can be asked"
+            # An idle connection is dropped before the provider does it.
+            self._lines = Lines(self.provider.url, kept_s=4.0, largest=LARGEST)
+        return self._lines
+
+    def available(self) -> bool:
+        """Whether a call could be made now."""
+        return self.provider.url is not None and self.around.available()
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        if self._lines is not None:
+            await self._lines.close()
+
+
+class Links:
+    """The ways of one process, in the order of the configuration. Raises SettingError for a wrong one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._links = {
+            (provider.name, provider.mode): Link(provider) for provider in providers_of(settings, frozenset(METHODS))
+        }
+        self._secrets = dict[str, Secrets]()
+        window_s = settings.signature_window_s
+        for name, _ in self._links:
+            self._secrets[name] = Secrets(self._secret(name, "test"), self._secret(name, "live"), window_s)
+        if settings.providers is None:
+            self._secrets[FIRST] = Secrets(settings.provider_secret_test, settings.provider_secret_live, window_s)
+
+    def __iter__(self) -> Iterator[Link]:
+        return iter(self._links.values())
+
+    def of(self, name: str, mode: Mode) -> Link | None:
+        """The way to a provider; None where the configuration has none of this name and mode."""
+        return self._links.get((name, mode))
+
+    def secrets(self, name: str) -> Secrets | None:
+        """The secrets of a provider's callbacks; None for a name that nobody has."""
+        return self._secrets.get(name)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        for link in self:
+            await link.close()
+
+    def _secret(self, name: str, mode: Mode) -> str | None:
+        link = self._links.get((name, mode))
+        return None if link is None else link.provider.secret
+
+
+def _opened(context: Context) -> Links:
+    links = Links(context.settings)
+    context.closing.append(links.close)
+    return links
+
+
+def links(context: Context) -> Links:
+    """The ways of this process."""
+    return context.once(_opened)

@@ -10,7 +10,9 @@ import pytest
 from aiohttp import web
 
 from caudal.kernel.context import Context
+from caudal.merchants import first_merchant, first_operator
 from caudal.webhooks import round as rounds
+from tests.conftest import settings_of
 from tests.webhooks.cast import Ana, delivering, hurry, settled, told
 from tests.webhooks.receiver import Message, Receiver
 
@@ -40,6 +42,20 @@ async def test_what_fails_is_tried_again_by_the_schedule(context: Context, ana: 
     assert [attempt["number"] for attempt in attempts] == list(range(1, 11))
     assert {attempt["response"]["body"] for attempt in attempts} == {"not today"}
     assert len({message.id for message in server.messages}) == 1, "one message keeps its id"
+
+
+async def test_the_pauses_of_the_schedule_can_be_shorter(database_url: str, server: Receiver) -> None:
+    settings = settings_of(database_url, webhook_loopback=True, worker_poll_s=0.02, webhook_retry_factor=0.0001)
+    async with Context(settings, name="test") as context:
+        ana = Ana(context, *await first_merchant(context, "Ana", "MX"), await first_operator(context))
+        server.answer = server.refuse
+        endpoint = await ana.endpoint(server.url)
+        await ana.payin()
+        await told(context)
+        async with delivering(context):
+            await server.until(5)
+        [delivery] = await ana.deliveries(endpoint)
+        assert delivery["attempts"] >= 4, "by itself, and not in hours"
 
 
 async def test_later_events_of_an_object_wait_while_an_earlier_one_is_tried_soon(

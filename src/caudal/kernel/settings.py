@@ -158,6 +158,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     webhook_timeout_s: Annotated[float, Meta(gt=0, le=60, description="an endpoint's time to answer, seconds")] = 15.0
     webhook_width: Annotated[int, Meta(ge=1, le=256, description="messages on their way to one endpoint at once")] = 16
+    webhook_retry_factor: Annotated[
+        float, Meta(gt=0, le=10, description="the pauses between the attempts of a delivery, times this")
+    ] = 1.0
     webhook_patience_days: Annotated[
         float, Meta(gt=0, description="an endpoint of which only failures came for so long is disabled, days")
     ] = 5.0

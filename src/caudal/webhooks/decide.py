@@ -235,15 +235,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     blocks: bool = False
 
 
-def outcome_of(attempt: Attempt, jitter: float) -> Outcome:
-    """What becomes of a delivery after its n-th attempt; `jitter` is from 0 to 1."""
+def outcome_of(attempt: Attempt, jitter: float, factor: float = 1.0) -> Outcome:
+    """What becomes of a delivery after its n-th attempt; `jitter` is from 0 to 1, pauses are multiplied by `factor`."""
     if attempt.accepted:
         return Outcome(status=after(Status.PENDING, Happening.ACCEPTED))
     if attempt.gone:
         return Outcome(status=after(Status.PENDING, Happening.GONE))
     if attempt.number >= ATTEMPTS_MAX:
         return Outcome(status=after(Status.PENDING, Happening.LAST_NOT_ACCEPTED))
-    delay_us = round(SCHEDULE_S[attempt.number] * (1 + JITTER * jitter) * 1_000_000)
+    delay_us = round(SCHEDULE_S[attempt.number] * factor * (1 + JITTER * jitter) * 1_000_000)
     status = after(Status.PENDING, Happening.NOT_ACCEPTED)
     return Outcome(status=status, delay_us=delay_us, blocks=attempt.number < FAST_ATTEMPTS)
 

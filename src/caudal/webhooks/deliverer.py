@@ -327,7 +327,7 @@ class Deliverer:
         self._launch()
 
     def _landed(self, lane: Lane, letter: Letter, attempt: Attempt) -> None:
-        outcome = outcome_of(attempt, random.random())
+        outcome = outcome_of(attempt, random.random(), self._settings.webhook_retry_factor)
         self._back.append(
             Back(
                 lane=lane.id,

@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from caudal_load.processes import is_running
@@ -44,6 +44,8 @@ class Running:
     operator_key: str | None = None
     processes: Mapping[str, int]
     """By name: `web` (or `web-1`, `web-2`, …), `worker`, `sandbox`, `postgres`. Empty if it is not ours."""
+    var: Path | None = None
+    """The directory of one that is ours: its `up.json` and its logs."""
 
 
 @contextlib.asynccontextmanager
@@ -78,7 +80,7 @@ def _empty_directory() -> Path:
 
 
 async def _start(directory: Path, settings: Mapping[str, str]) -> asyncio.subprocess.Process:
-    port, sandbox_port = _free_ports(2)
+    port, sandbox_port = free_ports(2)
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     environment |= settings
     environment |= {
@@ -111,7 +113,7 @@ async def _ready(directory: Path, process: asyncio.subprocess.Process) -> Runnin
         if process.returncode is not None:
             raise CaudalFailed(f"caudal ended with code {process.returncode} before it was ready\n{_tail(directory)}")
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            return read_up(path.read_text())
+            return replace(read_up(path.read_text()), var=path.parent)
         await asyncio.sleep(0.05)
     raise CaudalFailed(f"caudal was not ready after {START_TIMEOUT_S:.0f} s\n{_tail(directory)}")
 
@@ -152,7 +154,7 @@ async def _end(process: asyncio.subprocess.Process, processes: Mapping[str, int]
         raise CaudalFailed(f"caudal ended and left processes behind: {', '.join(left)}")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that are free now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]

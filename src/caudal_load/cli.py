@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
+from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 import aiohttp
@@ -16,6 +17,8 @@ import uvloop
 from rich.console import Console
 
 from caudal_load.caudal_up import CaudalFailed
+from caudal_load.cluster import ServerFailed
+from caudal_load.failover import Failover, failover, print_outcome
 from caudal_load.merchants import SetupFailed
 from caudal_load.plan import BadPlan, Plan
 from caudal_load.report import print_table
@@ -25,7 +28,7 @@ from caudal_load.seed import SeedFailed
 from caudal_load.seed import seed as seed_database
 
 _KEK_BYTES = 32
-_FAILURES = (CaudalFailed, SetupFailed, SeedFailed, OSError, psycopg.Error, aiohttp.ClientError)
+_FAILURES = (CaudalFailed, SetupFailed, SeedFailed, ServerFailed, OSError, psycopg.Error, aiohttp.ClientError)
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -143,6 +146,29 @@ def bare_command(
     figures = _carried_out(against_bare(plan, _say))
     print(json.dumps(figures))
     if figures["lost"] or figures["doubled"]:
+        raise typer.Exit(1)
+
+
+@app.command("failover")
+def failover_command(
+    seconds: Annotated[float, typer.Option(min=3, max=3600, help="under load; the primary fails after a third")] = 24.0,
+    connections: Annotated[int, typer.Option(min=1, max=1000, help="that pay by SPEI; a fourth as many by card")] = 32,
+    pause: Annotated[
+        bool, typer.Option("--pause", help="the primary stands still, and comes back when its standby is the primary")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Have a database of its own fail over under load, and ask for everything that was told.
+
+    Starts a primary, its synchronous standby and a caudal that knows both addresses, and promotes the standby a second
+    after the primary has failed. Exit 0: nothing lost, nothing double, nobody restarted.
+    """
+    outcome = _carried_out(failover(Failover(seconds=seconds, connections=connections, pause=pause), _say, {}))
+    if as_json:
+        print(json.dumps({**asdict(outcome), "passed": outcome.passed}))
+    else:
+        print_outcome(outcome, Console())
+    if not outcome.passed:
         raise typer.Exit(1)
 
 

@@ -70,6 +70,11 @@ def _trees(roots: Mapping[str, int], fields_of: dict[int, list[str]]) -> dict[st
     return trees
 
 
+def tree_of(root: int) -> list[int]:
+    """A process with all its descendants; empty if it is gone."""
+    return _trees({"": root}, _all_stats()).get("", [])
+
+
 def _stat(pid: int) -> list[str] | None:
     """The fields of /proc/<pid>/stat from the third (state) on.
 

@@ -144,6 +144,10 @@ class Requests:
         """The bytes of the next request; its number was `count` before the call."""
         number = self.count
         self.count = number + 1
+        return self.again(number)
+
+    def again(self, number: int) -> bytes:
+        """The bytes of request `number`, the same each time."""
         token = b"%b%012x" % (self._prefix, number)
         return self._templates[number % len(self._templates)] % (token, token)
 

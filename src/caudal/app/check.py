@@ -14,12 +14,14 @@ from uuid import UUID
 
 import aiohttp
 import psycopg
+from psycopg.conninfo import make_conninfo
 from rich.console import Console
 
 from caudal.app.replay import replay as replay_shard
 from caudal.catalogue import METHODS
 from caudal.kernel import sqlfile
 from caudal.kernel.money import CURRENCIES
+from caudal.kernel.primary import Primary
 from caudal.kernel.settings import Settings
 
 CHECKS: Final = Path(__file__).parents[3] / "db" / "checks"
@@ -59,7 +61,9 @@ Progress = Callable[[str, int], None]
 async def check(settings: Settings, *, replay: bool, against_sandbox: bool) -> int:
     """Checks everything and prints what is wrong; the exit status."""
     console, wrong = Console(highlight=False), 0
-    connection: Connection = await psycopg.AsyncConnection.connect(settings.database_url or "", autocommit=True)
+    async with Primary(settings.database_url or "") as primary:
+        address = make_conninfo(primary.url, target_session_attrs="read-write")
+    connection: Connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
     connection.prepare_threshold = None  # a plan for any range might read a whole table for each
     async with connection:
         await connection.execute("set timezone = 'UTC'")

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, cast
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from caudal.app.partitions import ONE_AT_A_TIME, database_time, keep_partitions
+from caudal.kernel.primary import Primary
 
 DIRECTORY: Final = Path(__file__).parents[3] / "db" / "migrations"
 _NAME: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.(pre|post)\.sql")
@@ -55,9 +57,9 @@ async def migrate(database_url: str, *, shards: int = 1, phase: Phase = "all") -
 
     Safe to run at once from several places. Raises MigrationError.
     """
-    connection: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(
-        database_url, autocommit=True, connect_timeout=10
-    )
+    async with Primary(database_url) as primary:
+        address = make_conninfo(primary.url, connect_timeout=10, target_session_attrs="read-write")
+    connection: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(address, autocommit=True)
     async with connection:
         await connection.execute("set client_min_messages = warning")
         ran, known = [], files()

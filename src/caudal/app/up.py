@@ -23,7 +23,8 @@ from caudal.app import state
 from caudal.app.children import Children, Service
 from caudal.app.ports import Ports, address
 from caudal.app.state import Ready, Secrets, UpError
-from caudal.kernel.postgres import Cluster, ClusterError, verify_durable
+from caudal.kernel.postgres import Cluster, ClusterError
+from caudal.kernel.primary import Primary
 from caudal.kernel.settings import PREFIX, Settings
 
 SANDBOX_HOST: Final = "127.0.0.1"  # whoever reaches it makes payments succeed: it is for this machine alone
@@ -238,8 +239,8 @@ async def _database(
     """The database's URL, verified durable, and what fails if it cannot be kept running."""
     if settings.database_url is not None:
         try:
-            async with await psycopg.AsyncConnection.connect(settings.database_url, autocommit=True) as connection:
-                await verify_durable(connection)
+            async with Primary(settings.database_url, synchronous=settings.database_synchronous) as primary:
+                await (await primary.connect()).close()
         except psycopg.OperationalError as error:
             raise UpError(f"the database of CAUDAL_DATABASE_URL does not answer: {error}") from error
         return asyncio.get_running_loop().create_future(), settings.database_url

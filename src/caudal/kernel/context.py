@@ -17,6 +17,7 @@ from caudal.kernel import db
 from caudal.kernel.commit import Command, Limits, PostgresPort, Result, Row, Shard
 from caudal.kernel.errors import Overloaded, Retry
 from caudal.kernel.postgres import NotDurable, verify_durable
+from caudal.kernel.primary import Primary
 from caudal.kernel.seal import Sealer, WrongKek
 from caudal.kernel.settings import SettingError, Settings
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 _WAITING_MAX: Final = 1024  # reads that wait for a connection
 _OF_ONE_MAX: Final = 64  # of one merchant's, above its share of the connections
 _KEY_READERS: Final = 2
+_READ_S: Final = 6.0  # longer than the server's own limit for a statement: it stands still
+_RECONNECT_S: Final = 1.0  # then whoever asks next begins anew, rather than a pause that doubles as long as it lasts
 _LOOK_S: Final = 2.0  # for the server that is up; the writer's own connections look each time that they are opened
 
 
@@ -42,7 +45,7 @@ class Context:
             raise SettingError("CAUDAL_DATABASE_URL is not set")
         self.settings, self.name = settings, name
         self.sealer = Sealer(settings.kek_bytes(), settings.former_keks())
-        self._url = settings.database_url
+        self.primary = Primary(settings.database_url, synchronous=settings.database_synchronous)
         self._shards: dict[int, Shard] = {}
         self._once: dict[object, Any] = {}
         self.closing: list[Callable[[], Awaitable[None]]] = []
@@ -52,21 +55,25 @@ class Context:
 
     def _pool_of(self, kept: int, size: int) -> AsyncConnectionPool[Any]:
         return AsyncConnectionPool(
-            db.conninfo(self._url, statement_timeout="5s", application_name=f"caudal-{self.name}"),
+            lambda: db.conninfo(self.primary.url, statement_timeout="5s", application_name=f"caudal-{self.name}"),
             min_size=kept,
             max_size=size,
             open=False,
             timeout=5.0,
             max_waiting=_WAITING_MAX,
+            reconnect_timeout=_RECONNECT_S,
+            configure=self.primary.admit,
+            check=self.primary.check,
             kwargs={"autocommit": True, "prepare_threshold": 0},
         )
 
     async def __aenter__(self) -> Context:
+        await self.primary.__aenter__()
         await self.pool.open(wait=False)
         await self._key_pool.open(wait=False)
         try:
             async with self.pool.connection(timeout=_LOOK_S) as connection:
-                await verify_durable(connection)
+                await verify_durable(connection, synchronous=self.settings.database_synchronous)
                 await self.sealer.verify(connection)
         except psycopg.OperationalError:
             log.warning("the database does not answer yet")
@@ -86,6 +93,7 @@ class Context:
     async def _close_pools(self) -> None:
         await self.pool.close()
         await self._key_pool.close()
+        await self.primary.__aexit__()
 
     @property
     def shards(self) -> Mapping[int, Shard]:
@@ -96,7 +104,7 @@ class Context:
         """A shard's queue, started at its first use."""
         found = self._shards.get(id)
         if found is None:
-            found = Shard(id, PostgresPort(self._url, self.sealer), limits_of(self.settings))
+            found = Shard(id, PostgresPort(self.primary, self.sealer), limits_of(self.settings))
             found.start()
             self._shards[id] = found
         return found
@@ -141,8 +149,9 @@ class Context:
         """Raises Retry when the database does not answer, or too many wait for it."""
         try:
             async with (pool or self.pool).connection() as connection, connection.cursor(binary=True) as cursor:
-                await cursor.execute(query, parameters)
-                rows: list[Row] = await cursor.fetchall()
+                with db.answering_within(connection, _READ_S):
+                    await cursor.execute(query, parameters)
+                    rows: list[Row] = await cursor.fetchall()
                 return rows
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Retry("database_unavailable", "the database does not answer") from error

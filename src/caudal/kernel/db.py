@@ -6,8 +6,12 @@ tenth of adapting it element by element, so these wrappers carry the finished by
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, Final, TypeVar, cast
 from uuid import UUID
@@ -50,7 +54,7 @@ KEEPALIVES: Final[dict[str, int | str]] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 8000,
-    "connect_timeout": 5,
+    "connect_timeout": 3,  # of one host: a batch has time for two that stand still before one that answers
     "target_session_attrs": "read-write",
 }
 
@@ -231,3 +235,22 @@ async def connect(database_url: str, **settings: str) -> psycopg.AsyncConnection
     )
     connection.prepared_max = None
     return connection
+
+
+@contextmanager
+def answering_within(connection: psycopg.AsyncConnection[Any], seconds: float) -> Iterator[None]:
+    """Whoever waits for an answer in this block for longer learns that the connection is lost.
+
+    The server's own time-outs do not help where the server stands still, and psycopg's way to cancel asks the server.
+    """
+    timer = asyncio.get_running_loop().call_later(seconds, abandon, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def abandon(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Shuts a connection's socket down under whoever waits on it, who learns so at once; it is never used again."""
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.pgconn.socket)) as shared:
+        shared.shutdown(socket.SHUT_RDWR)

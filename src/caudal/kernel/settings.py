@@ -35,8 +35,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Where things are
     database_url: Annotated[
-        str | None, Meta(description="PostgreSQL ≥ 17 to use (URL or conninfo); unset: the embedded one")
+        str | None,
+        Meta(
+            description="PostgreSQL ≥ 17 to use (URL or conninfo; a primary and its standbys: `postgresql://a,b/caudal`);"
+            " unset: the embedded one"
+        ),
     ] = None
+    database_synchronous: Annotated[
+        bool, Meta(description="write only to a primary whose commits wait for a standby (`synchronous_standby_names`)")
+    ] = False
     var: Annotated[str, Meta(description="directory of the embedded database, logs and secrets")] = "var"
     host: Annotated[str, Meta(description="address that the API listens on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="port of the API; `caudal up` takes the next free one")] = (

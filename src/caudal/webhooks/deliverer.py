@@ -26,6 +26,7 @@ from caudal.contracts.webhooks import DisabledReason
 from caudal.kernel import db
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError
+from caudal.kernel.postgres import NotDurable
 from caudal.webhooks import round as rounds
 from caudal.webhooks.commands import DisableEndpoint
 from caudal.webhooks.decide import failed_for_too_long, outcome_of
@@ -84,7 +85,7 @@ class Deliverer:
             try:
                 await self.round()
                 pause_s = _BETWEEN_ROUNDS_S
-            except (psycopg.Error, CaudalError, OSError) as error:
+            except (psycopg.Error, CaudalError, NotDurable, OSError) as error:
                 log.warning("deliveries: %s", error)
                 pause_s = _AFTER_ERROR_S
             except Exception:
@@ -109,7 +110,7 @@ class Deliverer:
             for task in late:
                 task.cancel()
         self._dry = list(self._lanes)
-        with suppress(psycopg.Error, OSError):
+        with suppress(psycopg.Error, NotDurable, OSError):
             await self.round()
         await self._disconnect()
 
@@ -193,7 +194,7 @@ class Deliverer:
 
     async def _connected(self) -> psycopg.AsyncConnection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = await db.connect(self._settings.database_url or "", **db.PLANS)
+            self._connection = await self._context.primary.connect(**db.PLANS)
         return self._connection
 
     async def _disconnect(self) -> None:

@@ -21,11 +21,12 @@ from typing import Final, Protocol
 from uuid import UUID
 
 import psycopg
+from psycopg import pq
 
 from caudal.kernel import db, sqlfile
 from caudal.kernel.commit.model import Head, Row, Statement
 from caudal.kernel.commit.wire import Wire
-from caudal.kernel.postgres import verify_durable
+from caudal.kernel.primary import Primary
 from caudal.kernel.seal import Sealer
 
 _FIRST_PLANS: Final = 16
@@ -53,8 +54,9 @@ class BatchPort(Protocol):
 class PostgresPort:
     """The port to a real PostgreSQL."""
 
-    def __init__(self, database_url: str, sealer: Sealer | None = None) -> None:
-        self._database_url, self._sealer = database_url, sealer
+    def __init__(self, primary: Primary | str, sealer: Sealer | None = None) -> None:
+        self._primary = Primary(primary) if isinstance(primary, str) else primary
+        self._sealer = sealer
         self._connection: psycopg.AsyncConnection[Row] | None = None
         self._wire: Wire | None = None
         self._warned = False
@@ -66,9 +68,8 @@ class PostgresPort:
         Raises NotDurable or WrongKek: no shard is written on such a server, or under a key that others do not have.
         """
         if self._connection is None or self._connection.closed:
-            connection = await db.connect(self._database_url, **db.PLANS)
+            connection = await self._primary.connect(**db.PLANS)
             try:
-                await verify_durable(connection)
                 if self._sealer is not None:
                     await self._sealer.verify(connection)
             except BaseException:
@@ -76,7 +77,7 @@ class PostgresPort:
                 raise
             self._connection = connection
             self._connection.add_notice_handler(self._notice)
-            self._wire = Wire(self._connection)
+            self._wire, self._warned = Wire(self._connection), False
             self._batches, self._plans_end = 0, _FIRST_PLANS
 
     def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -106,11 +107,14 @@ class PostgresPort:
         assert wire is not None, "read() comes first"
         *_, commit = await wire.ask([*statements, (SQL["commit"], ())])
         wire.end()
-        if commit.command_status != b"COMMIT" or self._warned:
-            raise NotCommitted(f"COMMIT answered {commit.command_status!r}, warned: {self._warned}")
+        self._expect_committed(commit)
 
     async def find(self, shard: int, batch: UUID) -> bool:
-        """Whether a batch committed. Takes the shard's lock first, so that its former backend has ended."""
+        """Whether a batch committed. Takes the shard's lock first, so that its former backend has ended.
+
+        ▲ A commit whose wait for the standby was cut short is there, and would be gone after a failover. The lock is a
+        write, so that the COMMIT of this look waits for the standby as well, behind what it has found.
+        """
         await self.close()
         await self.open()
         wire = self._wire
@@ -122,9 +126,14 @@ class PostgresPort:
             (SQL["find_batch"], (shard, batch)),
             (SQL["commit"], ()),
         ]
-        _, _, found, _ = await wire.ask(steps)
+        _, _, found, commit = await wire.ask(steps)
         wire.end()
+        self._expect_committed(commit)
         return found.ntuples > 0
+
+    def _expect_committed(self, commit: pq.abc.PGresult) -> None:
+        if commit.command_status != b"COMMIT" or self._warned:
+            raise NotCommitted(f"COMMIT answered {commit.command_status!r}, warned: {self._warned}")
 
     async def close(self) -> None:
         """Gives the connection up, whatever state it is in."""

@@ -18,18 +18,27 @@ ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     "full_page_writes": frozenset({"on"}),
     "in_recovery": frozenset({"off"}),
 }
+# A promotion begins a new one. 0 for a standby, which `pg_walfile_name` refuses, and for a server made read-only.
+TIMELINE: Final = (
+    "case when pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' then 0"
+    " else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::integer end"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Durability:
-    """What a server said of itself: version as `server_version_num` has it, e.g. 180004."""
+    """What a server said of itself: version as `server_version_num` has it, e.g. 180004; timeline 0: a standby."""
 
     version: int
     data_checksums: bool
+    timeline: int
 
 
-async def verify_durable(connection: psycopg.AsyncConnection[Any]) -> Durability:
-    """Ask the server behind an autocommit connection. Raises NotDurable naming every setting that is wrong."""
+async def verify_durable(connection: psycopg.AsyncConnection[Any], *, synchronous: bool = False) -> Durability:
+    """Ask the server behind an autocommit connection. Raises NotDurable naming every setting that is wrong.
+
+    `synchronous` demands that commits wait for a standby.
+    """
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(
             "select current_setting('server_version_num')::int as version,"
@@ -37,13 +46,19 @@ async def verify_durable(connection: psycopg.AsyncConnection[Any]) -> Durability
             " current_setting('fsync') as fsync,"
             " current_setting('synchronous_commit') as synchronous_commit,"
             " current_setting('full_page_writes') as full_page_writes,"
-            " case when pg_is_in_recovery() then 'on' else 'off' end as in_recovery"
+            " case when pg_is_in_recovery() then 'on' else 'off' end as in_recovery,"
+            " current_setting('synchronous_standby_names') as standbys,"
+            f" {TIMELINE} as timeline"
         )
         shown = await cursor.fetchone()
     assert shown is not None
     if shown["version"] < LEAST_VERSION:
         raise NotDurable(f"the server is PostgreSQL {shown['version'] // 10_000}; caudal needs 17 or newer")
     wrong = [f"{name} is {shown[name]}" for name, allowed in ALLOWED.items() if shown[name] not in allowed]
+    if synchronous and not shown["standbys"]:
+        wrong.append("synchronous_standby_names is empty, and CAUDAL_DATABASE_SYNCHRONOUS demands a standby")
     if wrong:
         raise NotDurable(f"the server may lose what it has acknowledged: {', '.join(wrong)}")
-    return Durability(version=shown["version"], data_checksums=shown["data_checksums"] == "on")
+    return Durability(
+        version=shown["version"], data_checksums=shown["data_checksums"] == "on", timeline=shown["timeline"]
+    )

@@ -136,6 +136,22 @@ def reset() -> None:
     _run(lambda: clear(load()))
 
 
+@app.command(epilog="Example: CAUDAL_VAR=/srv/caudal caudal database")
+def database() -> None:
+    """Run the embedded PostgreSQL alone and stay until Ctrl-C.
+
+    For processes that are supervised one by one: web and worker take the URL that it prints on standard output as
+    CAUDAL_DATABASE_URL. It is made in CAUDAL_VAR (./var) where there is none, started again whenever it dies, and is
+    the one that `caudal up` would run there; `caudal down` stops it, too. It listens on a Unix socket of this machine.
+
+    Exits 0 on SIGTERM and Ctrl-C, 1 when it cannot be started or is run by somebody else already, 2 for a wrong
+    setting.
+    """
+    from caudal.app.database import run
+
+    _run(lambda: run(load()))
+
+
 @app.command(epilog="Example: CAUDAL_DATABASE_URL=postgresql://db/caudal CAUDAL_KEK=… caudal web")
 def web() -> None:
     """Serve the API on CAUDAL_HOST and CAUDAL_PORT. Any number of processes may share a database.

@@ -102,11 +102,11 @@ async def up(
     services: Callable[[Settings], Sequence[Service]] = own_services,
 ) -> int:
     """Run everything until a signal, or with `demo_only` until the demo has been shown. Returns the exit status."""
-    var = _var(settings)
+    var = var_of(settings)
     settings = msgspec.structs.replace(settings, var=str(var))
     try:
         with state.held(var, only_its_owner=True):
-            async with _signalled() as asked, AsyncExitStack() as endings:
+            async with signalled() as asked, AsyncExitStack() as endings:
                 running = asyncio.create_task(_run(settings, prepare, show, demo_only, say, services, endings))
                 try:
                     await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -122,12 +122,13 @@ async def up(
         return 1
 
 
-def _var(settings: Settings) -> Path:
+def var_of(settings: Settings) -> Path:
+    """Where this caudal keeps what it has."""
     return Path(settings.var).absolute()
 
 
 @asynccontextmanager
-async def _signalled() -> AsyncIterator[asyncio.Task[bool]]:
+async def signalled() -> AsyncIterator[asyncio.Task[bool]]:
     """A task that ends when somebody wants us to: Ctrl-C, SIGTERM, or a terminal that went away."""
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
     numbers = [signal.SIGINT, signal.SIGTERM]
@@ -257,7 +258,7 @@ async def _database(
 
 async def down(settings: Settings, *, say: Callable[[str], None] = tell) -> int:
     """Stop the `caudal up` of this directory and wait for its end. Returns the exit status."""
-    var = _var(settings)
+    var = var_of(settings)
     pid = state.holder(var)
     if pid is None:
         say(f"nothing is up in {var}")
@@ -278,7 +279,7 @@ async def reset(settings: Settings, *, say: Callable[[str], None] = tell) -> int
 
     A database of CAUDAL_DATABASE_URL is not ours to delete, nor are the secrets without which it cannot be read.
     """
-    var = _var(settings)
+    var = var_of(settings)
     if not var.exists():
         return 0
     try:

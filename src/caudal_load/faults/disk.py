@@ -19,7 +19,7 @@ _TRIES = 200
 class Disks:
     """The two file systems, and whoever holds them."""
 
-    def __init__(self, holder: subprocess.Popen[bytes], places: dict[str, Path]) -> None:
+    def __init__(self, holder: asyncio.subprocess.Process, places: dict[str, Path]) -> None:
         self._holder, self._places = holder, places
 
     @property
@@ -37,7 +37,7 @@ class Disks:
 
     async def make_room(self, name: str) -> None:
         """There is room again."""
-        if self._holder.poll() is None and await self._resize(name, ROOMY) != 0:
+        if self._holder.returncode is None and await self._resize(name, ROOMY) != 0:
             raise BadFaults(f"the file system of {name} cannot be made larger again")
 
     def _used(self, name: str) -> int:
@@ -47,11 +47,11 @@ class Disks:
     async def _resize(self, name: str, size: str) -> int:
         return await _status(*self.enter, "mount", "-o", f"remount,size={size}", str(self._places[name]))
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go; the file systems are gone when nobody is inside any more."""
         assert self._holder.stdin is not None
         self._holder.stdin.close()
-        self._holder.wait()
+        await self._holder.wait()
 
 
 _SCRIPT = """
@@ -77,13 +77,12 @@ async def moved(data: Path, directory: Path) -> Disks:
     """
     places = {"data": directory / "data", "wal": directory / "wal"}
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _SCRIPT.format(roomy=ROOMY), "sh"]
-    holder = subprocess.Popen(  # its end of the pipe is ours as long as we live
-        [*command, str(data), str(places["data"]), str(places["wal"])], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    holder = await asyncio.create_subprocess_exec(
+        *command, str(data), *map(str, places.values()), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert holder.stdout is not None
-    said = await asyncio.to_thread(holder.stdout.readline)
-    if said != b"mounted\n":
-        raise BadFaults(f"the file systems for a full disk cannot be mounted (status {holder.wait()}): run as root")
+    if await holder.stdout.readline() != b"mounted\n":
+        raise BadFaults(f"the file systems for a full disk cannot be mounted (status {await holder.wait()})")
     return Disks(holder, places)
 
 

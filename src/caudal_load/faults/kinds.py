@@ -8,6 +8,7 @@ from caudal_load.faults.model import BadFaults, Parameter
 
 PROCESSES = ("web", "worker", "sandbox", "postgres", "backend")
 LINKS = ("database", "provider", "callback", "webhook")
+LINK_FAULTS = ("latency", "black_hole", "reset", "half_open", "lost_answer", "drip", "refuse")
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):

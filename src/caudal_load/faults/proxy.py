@@ -31,6 +31,10 @@ class Link:
         self.messages = 0
         self._server: asyncio.Server | None = None
 
+    def lead_to(self, *addresses: Address) -> None:
+        """Lead there from the next connection on."""
+        self._to = list(addresses)
+
     async def open(self) -> None:
         """Listen. Port 0 becomes a free one, and stays."""
         loop = asyncio.get_running_loop()
@@ -91,8 +95,8 @@ class Link:
                     await loop.create_connection(lambda: end, *to)
                 return
             except OSError:
-                if nth == len(self._to) - 1:
-                    raise
+                continue
+        raise ConnectionRefusedError(f"nobody answers behind {self.address}")
 
 
 class Connection:

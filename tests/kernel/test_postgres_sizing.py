@@ -41,3 +41,18 @@ def test_many_api_processes_find_room_for_their_connections() -> None:
     for processes in (1, 5, 16, 64):
         connections = int(settings_for(machine, web_processes=processes)["max_connections"])
         assert connections >= max(100, 60 + 8 * processes)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "method"),
+    [((6, 1), "syncfs"), ((5, 8), "syncfs"), ((5, 7), "fsync"), ((4, 19), "fsync"), ((0, 0), "fsync")],
+)
+def test_a_crash_is_flushed_by_file_system_where_linux_says_that_it_failed(
+    kernel: tuple[int, int], method: str
+) -> None:
+    machine = Machine(memory_bytes=4 * 1024**3, cores=2, kernel=kernel)
+    assert settings_for(machine)["recovery_init_sync_method"] == method
+
+
+def test_the_kernel_is_known() -> None:
+    assert this_machine().kernel >= (3, 0)

@@ -21,6 +21,7 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
 from caudal.webhooks import guard
 from caudal.webhooks.model import ANSWER_MAX_BYTES, Attempt, Endpoint, headers_of
@@ -47,7 +48,7 @@ def target_of(context: Context, endpoint: Endpoint) -> Target:
     assert endpoint.sealed is not None, "only what is enabled is sent to"
     opened = [endpoint.sealed]
     former_until = endpoint.former_until
-    if endpoint.former_sealed is not None and former_until is not None and former_until > datetime.now(UTC):
+    if endpoint.former_sealed is not None and former_until is not None and former_until > wall_clock():
         opened.append(endpoint.former_sealed)
     keys = [key_of(context.sealer.open(sealed, endpoint.id.bytes).decode()) for sealed in opened]
     url = URL(endpoint.url)

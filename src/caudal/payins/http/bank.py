@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final, Literal
 from uuid import UUID
 
@@ -12,6 +12,7 @@ import msgspec
 from caudal.catalogue import METHODS
 from caudal.connectors import DepositReport, spei
 from caudal.kernel import ids
+from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request, Response, Route, encode, ok
@@ -40,7 +41,7 @@ async def spei_callback(context: Context, request: Request) -> Response:
         found = await store.payin_of_number(context, shard, number, _FAMILY)
         if found is not None and found.book & 1 == live:
             payin, book, plan, days, offset_s = found
-            day = available_on(datetime.now(UTC) + timedelta(seconds=offset_s), days)
+            day = available_on(wall_clock() + timedelta(seconds=offset_s), days)
     id = deposit_id(report, live=live)
     sealed = context.sealer.seal(encode({"name": report.payer_name, "bank": report.payer_bank}), id.bytes)
     command = commands.RecordDeposit(

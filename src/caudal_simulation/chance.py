@@ -1,0 +1,65 @@
+"""What goes wrong, how often it really did, and how long things take: all from the history's seed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from random import Random
+from typing import Any, Final, TypeVar
+
+from caudal_simulation.loop import Loop
+from caudal_simulation.nature import Clock
+
+T = TypeVar("T")
+
+FATES: Final = ("lost", "unheard", "late", "silent", "refused")
+
+
+class Faults:
+    """One history's bad luck. `on` until it heals; `rate` multiplies every probability."""
+
+    def __init__(self, random: Random, loop: Loop, clock: Clock, rate: float = 1.0) -> None:
+        self.random, self.loop, self.clock, self.rate = random, loop, clock, rate
+        self.on = True
+        self.happened: Counter[str] = Counter()
+        self.context = Context()  # of nobody's process
+
+    def later(self, delay_s: float, callback: Callable[..., object], *arguments: Any) -> None:
+        """The world does this by itself, whoever is dead by then."""
+        self.loop.call_later(delay_s, callback, *arguments, context=self.context)
+
+    def happens(self, kind: str, probability: float) -> bool:
+        """Whether this goes wrong now; it is counted."""
+        if not self.on or self.random.random() >= probability * self.rate:
+            return False
+        self.happened[kind] += 1
+        return True
+
+    def fate_of_commit(self) -> str:
+        """What becomes of a commit."""
+        if not self.on or self.random.random() >= 0.04 * self.rate:
+            return "committed"
+        fate = self.pick(FATES)
+        self.happened[f"commit {fate}"] += 1
+        return fate
+
+    def hop_s(self) -> float:
+        """How long a message is on its way."""
+        if self.on and self.random.random() < 0.01 * self.rate:
+            self.happened["slow message"] += 1
+            return self.spread(0.1, 0.6)
+        return self.random.random() * 0.002
+
+    async def hop(self) -> None:
+        """Waits for a message."""
+        await asyncio.sleep(self.hop_s())
+
+    def spread(self, low: float, high: float) -> float:
+        """Somewhere between."""
+        return low + self.random.random() * (high - low)
+
+    def pick(self, among: Sequence[T]) -> T:
+        """One of these."""
+        return among[int(self.random.random() * len(among))]

@@ -1,0 +1,239 @@
+"""Merchants' programs: what they ask for, under which key, what they were answered, and what they make of silence."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from random import Random
+from typing import Any, Final
+
+from caudal_simulation.programs import Lost
+from caudal_simulation.world import World
+
+_TRIES: Final = 8
+_AGAIN: Final = (0, 409, 429, 500, 503, 504)
+
+
+class Asked:
+    """One request with a key: each answer that came, in order. Status 0: none came."""
+
+    def __init__(self, key: str, path: str, body: bytes) -> None:
+        self.key, self.path, self.body = key, path, body
+        self.answers: list[tuple[int, bytes]] = []
+
+    @property
+    def acknowledged(self) -> tuple[int, bytes] | None:
+        """The first answer that is final."""
+        return next((answer for answer in self.answers if final(answer)), None)
+
+
+def final(answer: tuple[int, bytes]) -> bool:
+    """Whether an answer says what became of the request, for good."""
+    status, body = answer
+    if status == 409:
+        return b'"key_in_progress"' not in body
+    return 200 <= status < 300 or status in (422, 404)
+
+
+class Merchant:
+    """Who a client works for."""
+
+    def __init__(self, name: str, secret: str, slot: int, instrument: str) -> None:
+        self.name, self.secret, self.slot, self.instrument = name, secret, slot, instrument
+
+
+class Client:
+    """One program of a merchant's."""
+
+    def __init__(self, world: World, merchant: Merchant, number: int) -> None:
+        self.world, self.merchant, self.number = world, merchant, number
+        self.random = Random(world.seed * 16 + number)
+        self.asked: list[Asked] = []
+        self.payins: list[dict[str, Any]] = []
+        self.commands = 0
+        self.reads: list[str] = []
+
+    async def work(self, commands: int) -> None:
+        """So many commands, one after the other, with pauses."""
+        verbs = (
+            (self.spei, 6),
+            (self.card, 6),
+            (self.deposit, 6),
+            (self.capture, 4),
+            (self.refund, 4),
+            (self.cancel, 2),
+            (self.replay, 3),
+            (self.race, 2),
+            (self.reuse, 1),
+            (self.confirm, 2),
+            (self.look, 1),
+        )
+        lots = [verb for verb, weight in verbs for _ in range(weight)]
+        while self.commands < commands:
+            await asyncio.sleep(self.random.random() * 0.3)
+            if await lots[int(self.random.random() * len(lots))]():
+                self.commands += 1
+
+    # Verbs: whether there was something to do
+
+    async def spei(self) -> bool:
+        amount = 1_000 + int(self.random.random() * 50_000)
+        await self._create({"amount": amount, "currency": "MXN", "country": "MX", "method": "spei"})
+        return True
+
+    async def card(self) -> bool:
+        await self._create(self._card())
+        return True
+
+    def _card(self) -> dict[str, Any]:
+        return {
+            "amount": 1_000 + int(self.random.random() * 50_000),
+            "currency": "BRL",
+            "country": "BR",
+            "method": "card",
+            "capture": "manual" if self.random.random() < 0.6 else "automatic",
+            "instrument": {"id": self.merchant.instrument},
+        }
+
+    async def _create(self, body: dict[str, Any]) -> None:
+        asked = self._new("/v1/payins", body)
+        made = await self.ask(asked)
+        if made is not None and made.get("object") == "payin":
+            self.payins.append(made)
+
+    async def deposit(self) -> bool:
+        payin = self._one("spei")
+        if payin is None:
+            return False
+        share = self.random.random()
+        amount = payin["amount"] if share < 0.7 else max(1, int(payin["amount"] * share))
+        if share > 0.95:
+            amount = payin["amount"] + 7
+        tracking = f"T{self.number}x{len(self.world.deposits)}"
+        asyncio.get_running_loop().create_task(
+            self.world.deposit(tracking, payin["next_action"]["clabe"], amount)
+        )
+        return True
+
+    async def capture(self) -> bool:
+        payin = self._one("card", "authorized")
+        if payin is None:
+            return False
+        body: dict[str, Any] = {}
+        if self.random.random() < 0.5:
+            body = {"amount": max(1, payin["amount"] // 3), "final": self.random.random() < 0.3}
+        await self.ask(self._new(f"/v1/payins/{payin['id']}/captures", body))
+        return True
+
+    async def refund(self) -> bool:
+        payin = self._one("card") if self.random.random() < 0.6 else self._one("spei")
+        if payin is None:
+            return False
+        body: dict[str, Any] = {"amount": max(1, payin["amount"] // 4)}
+        if payin["method"] == "spei":
+            body["destination"] = {"account": "646180110400000007", "holder_name": "Beto Ruiz"}
+        await self.ask(self._new(f"/v1/payins/{payin['id']}/refunds", body))
+        return True
+
+    async def cancel(self) -> bool:
+        payin = self._one(None)
+        if payin is None:
+            return False
+        await self.ask(self._new(f"/v1/payins/{payin['id']}/cancellations", None))
+        return True
+
+    async def replay(self) -> bool:
+        """A request once more, as it was."""
+        if not self.asked:
+            return False
+        await self.ask(self._among(self.asked))
+        return True
+
+    async def race(self) -> bool:
+        """Two programs, one key, both webs."""
+        body = self._card() if self.random.random() < 0.5 else {
+            "amount": 2_500, "currency": "MXN", "country": "MX", "method": "spei",
+        }  # fmt: skip
+        asked = self._new("/v1/payins", body)
+        made = await asyncio.gather(self.ask(asked, web=0), self.ask(asked, web=1))
+        self.payins += [one for one in made[:1] if one is not None and one.get("object") == "payin"]
+        return True
+
+    async def reuse(self) -> bool:
+        """A key that was used, for another request."""
+        if not self.asked:
+            return False
+        before = self._among(self.asked)
+        other = Asked(before.key, "/v1/payins", b'{"amount":77,"currency":"MXN","country":"MX","method":"spei"}')
+        status, _ = await self._once(other, None)
+        if before.acknowledged is not None and 200 <= status < 300:
+            self.reads.append(f"key {before.key} made something else as well")
+        return True
+
+    async def confirm(self) -> bool:
+        """A payer proves to hold the card."""
+        payin = self._one("card")
+        if payin is None:
+            return False
+        self.world.outside.payer_confirms(payin["id"].removeprefix("payin_"))
+        return True
+
+    async def look(self) -> bool:
+        """What was answered is there."""
+        payin = self._one(None)
+        if payin is None:
+            return False
+        try:
+            response = await self.world.ask("GET", f"/v1/payins/{payin['id']}", b"", self._headers(None))
+        except Lost:
+            return True
+        if response.status == 404:
+            self.reads.append(f"{payin['id']} was answered and is not there")
+        return True
+
+    # Asking
+
+    def _one(self, method: str | None, status: str | None = None) -> dict[str, Any] | None:
+        found = [
+            payin
+            for payin in self.payins
+            if method in (None, payin["method"]) and status in (None, payin["status"])
+        ]
+        return self._among(found) if found else None
+
+    def _among(self, things: list[Any]) -> Any:
+        return things[int(self.random.random() * len(things))]
+
+    def _new(self, path: str, body: dict[str, Any] | None) -> Asked:
+        key = f"{self.merchant.name}-{self.number}-{len(self.asked)}"
+        asked = Asked(key, path, b"" if body is None else json.dumps(body).encode())
+        self.asked.append(asked)
+        return asked
+
+    def _headers(self, key: str | None) -> dict[bytes, bytes]:
+        headers = {b"authorization": f"Bearer {self.merchant.secret}".encode(), b"content-type": b"application/json"}
+        if key is not None:
+            headers[b"idempotency-key"] = key.encode()
+        return headers
+
+    async def ask(self, asked: Asked, web: int | None = None) -> dict[str, Any] | None:
+        """A request, again with its key while nobody says what became of it; its body, where it was done."""
+        pause_s = 0.1
+        for _ in range(_TRIES):
+            answer = await self._once(asked, web)
+            if final(answer):
+                status, body = answer
+                return json.loads(body) if status < 300 else None
+            await asyncio.sleep(pause_s * (0.5 + self.random.random()))
+            pause_s = min(pause_s * 2, 2.0)
+        return None
+
+    async def _once(self, asked: Asked, web: int | None) -> tuple[int, bytes]:
+        try:
+            response = await self.world.ask("POST", asked.path, asked.body, self._headers(asked.key), web)
+            answer = (response.status, response.body)
+        except Lost:
+            answer = (0, b"")
+        asked.answers.append(answer)
+        self.world.note(f"{self.merchant.name}/{self.number} {asked.key} {asked.path}: {answer[0]} {answer[1][:90]!r}")
+        return answer

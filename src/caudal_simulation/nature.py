@@ -1,0 +1,84 @@
+"""Time and chance of a simulated world. `take_over` comes before anything of caudal is imported.
+
+What reads the time or draws a random number takes the standard library's function at its import; so those are
+replaced first, and the code that runs is the same, with no seam that would cost the payment path anything.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_DAWN: Final = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)  # a Monday's noon
+_DAWN_S: Final = _DAWN.timestamp()
+
+
+class Clock:
+    """Virtual time: seconds since the world began. It moves only when nothing is left to do at its present moment."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        """What programs measure by; never 0, which some take for never."""
+        return 1_000.0 + self.now_s
+
+    def time(self) -> float:
+        """Seconds since 1970."""
+        return _DAWN_S + self.now_s
+
+    def time_ns(self) -> int:
+        """Nanoseconds since 1970."""
+        return round(self.time() * 1e9)
+
+    def wall(self) -> datetime:
+        """The time of day."""
+        return _DAWN + timedelta(seconds=self.now_s)
+
+
+CLOCK: Final = Clock()
+CHANCE: Final = random.Random(0)
+
+
+def take_over() -> None:
+    """Replaces time and chance in this process, for good. Raises RuntimeError where caudal has them already."""
+    here = [name for name in sys.modules if name.partition(".")[0] == "caudal"]
+    if here:
+        raise RuntimeError(f"{here[0]} was imported before nature was taken over")
+    time.monotonic, time.time, time.time_ns = CLOCK.monotonic, CLOCK.time, CLOCK.time_ns
+    os.urandom = random._urandom = CHANCE.randbytes  # type: ignore[attr-defined]
+    random.random = CHANCE.random
+    uuid.uuid4 = lambda: uuid.UUID(bytes=CHANCE.randbytes(16), version=4)
+
+    from caudal.kernel import clock
+
+    clock.wall_clock = CLOCK.wall
+    _put_in_place()
+
+
+def _put_in_place() -> None:
+    """Columns are not packed for a wire that is not there; what is connected to is simulated."""
+    from caudal.kernel import db
+    from caudal.kernel.commit import shard
+    from caudal_simulation.database.arrays import unpacked
+
+    db._column = unpacked  # type: ignore[assignment]
+    shard._LOOK_S = 0.5  # type: ignore[misc]
+
+    from caudal_simulation.programs import connect
+
+    db.connect = connect  # type: ignore[assignment]
+
+
+def begin(seed: int) -> None:
+    """The beginning of a history: time is where it always begins, and chance is the seed's."""
+    from caudal.kernel import ids
+
+    CLOCK.now_s = 0.0
+    CHANCE.seed(seed)
+    ids._pool.forget()

@@ -1,0 +1,180 @@
+"""One history's world: a server, the outside, receivers, two webs and a worker, and what happens to them from a seed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine, Mapping
+from random import Random
+from typing import Any, Final
+
+from caudal.kernel.http import Response
+from caudal_simulation import nature
+from caudal_simulation.chance import Faults
+from caudal_simulation.database import Database, Row
+from caudal_simulation.database.byhand import statement_of
+from caudal_simulation.loop import Loop
+from caudal_simulation.nature import CLOCK
+from caudal_simulation.network import Network
+from caudal_simulation.programs import Lost, Program, Receiver, WebProgram, WorkerProgram
+from caudal_simulation.provider import Outside, bank_signature, provider_signature
+from caudal_simulation.server import Server
+
+Rows = Mapping[str, Mapping[Row, Row]]
+
+_WEBS: Final = ("web one", "web two")
+
+
+class World:
+    """Everything there is. `rate` multiplies what goes wrong by itself; 0 is a world in which nothing does."""
+
+    def __init__(self, seed: int, rows: Rows, *, rate: float = 1.0) -> None:
+        nature.begin(seed)
+        self.seed, self.random = seed, Random(seed)
+        self.loop = Loop(CLOCK)
+        self.faults = Faults(self.random, self.loop, CLOCK, rate)
+        self.database = Database(statement_of, CLOCK.wall).restored(rows)
+        self.server = Server(self.database, self.faults)
+        self.outside, self.receiver = Outside(self.faults), Receiver()
+        self.loop.connecting = Network(self.faults, self.outside).connect
+        self.webs: list[WebProgram] = []
+        self.worker: WorkerProgram | None = None
+        self.dead: list[Program] = []
+        self.told: list[str] = []  # what happened, for whoever replays a seed
+        self.deposits: dict[str, tuple[str, int]] = {}  # what the bank has taken: tracking key → CLABE, amount
+        self.owed = 0  # callbacks that are on their way
+
+    def run(self, story: Coroutine[Any, Any, None]) -> None:
+        """Plays a story to its end."""
+        self.loop.run_until_complete(self.loop.create_task(self._opened(story)))
+
+    async def _opened(self, story: Coroutine[Any, Any, None]) -> None:
+        self.webs = [WebProgram(self.server, self.faults, name) for name in _WEBS]
+        self.worker = WorkerProgram(self.server, self.faults, "worker", self.receiver)
+        await story
+
+    def note(self, text: str) -> None:
+        """One line of what happened."""
+        self.told.append(f"{CLOCK.now_s:10.4f}  {text}")
+
+    # Programs die and begin again
+
+    def kill_web(self, number: int, for_s: float) -> None:
+        """A web process is killed; its supervisor starts it again."""
+        self.note(f"kill {_WEBS[number]}")
+        self.faults.happened["web killed"] += 1
+        self.dead.append(self.webs[number])
+        self.webs[number].kill()
+        self.faults.later(for_s, self._start_web, number)
+
+    def _start_web(self, number: int) -> None:
+        self.note(f"start {_WEBS[number]}")
+        self.webs[number] = WebProgram(self.server, self.faults, _WEBS[number])
+
+    def kill_worker(self, for_s: float) -> None:
+        """The worker is killed, likewise."""
+        assert self.worker is not None
+        self.note("kill worker")
+        self.faults.happened["worker killed"] += 1
+        self.dead.append(self.worker)
+        self.worker.kill()
+        self.faults.later(for_s, self._start_worker)
+
+    def _start_worker(self) -> None:
+        self.note("start worker")
+        self.worker = WorkerProgram(self.server, self.faults, "worker", self.receiver)
+
+    def kill_database(self, for_s: float) -> None:
+        """The database's server is killed and recovers."""
+        self.note("kill database")
+        self.faults.happened["database killed"] += 1
+        self.server.crash(for_s)
+
+    def close_outside(self, for_s: float) -> None:
+        """Provider and bank are away."""
+        self.note("provider away")
+        self.faults.happened["provider away"] += 1
+        self.outside.up = False
+        self.faults.later(for_s, self._open_outside)
+
+    def _open_outside(self) -> None:
+        self.outside.up = True
+
+    # The outside calls
+
+    async def ask(
+        self, method: str, path: str, body: bytes, headers: dict[bytes, bytes], web: int | None = None
+    ) -> Response:
+        """A request to one of the webs. Raises Lost."""
+        number = int(self.random.random() * len(self.webs)) if web is None else web
+        return await self.webs[number].request(method, path, body, headers)
+
+    async def deposit(self, tracking: str, clabe: str, amount: int) -> None:
+        """The bank has taken money, and says so until it is heard; sometimes again, and sometimes to both."""
+        self.deposits[tracking] = (clabe, amount)
+        told = {"tracking_key": tracking, "clabe": clabe, "amount": amount, "currency": "MXN"}
+        body = json.dumps({**told, "payer_name": "Beto Ruiz"}).encode()
+        self.owed += 1
+        await self._tell("/v1/callbacks/spei", body, f"deposit {tracking} of {amount}", bank=True)
+        self.owed -= 1
+
+    async def courier(self) -> None:
+        """The provider's callbacks: late, twice, out of order, and again until they are taken."""
+        number = 0
+        while True:
+            while self.outside.telling:
+                about, told = self.outside.telling.pop(int(self.random.random() * len(self.outside.telling)))
+                number += 1
+                body = json.dumps({"id": f"cb_{number}", "type": about, about: told}).encode()
+                self.owed += 1
+                asyncio.get_running_loop().create_task(self._callback(body, f"{about} {told['status']}"))
+            await asyncio.sleep(0.05)
+
+    async def _callback(self, body: bytes, what: str) -> None:
+        if self.faults.happens("late callback", 0.2):
+            await asyncio.sleep(self.faults.spread(0.5, 4.0))
+        else:
+            await asyncio.sleep(self.random.random() * 0.2)
+        await self._tell("/v1/callbacks/card", body, f"callback {what}", bank=False)
+        self.owed -= 1
+
+    async def _tell(self, path: str, body: bytes, what: str, *, bank: bool) -> None:
+        twice = self.faults.happens("callback twice", 0.1)
+        pause_s = 0.2
+        while True:
+            at = int(CLOCK.time())
+            signed = bank_signature(at, body) if bank else provider_signature(at, path, body)
+            headers = {b"content-type": b"application/json"}
+            headers[b"spei-signature" if bank else b"provider-signature"] = signed.encode()
+            try:
+                status = (await self.ask("POST", path, body, headers)).status
+            except Lost:
+                status = 0
+            self.note(f"{what}: {status or 'no answer'}")
+            if status == 200:
+                if not twice:
+                    return
+                twice = False
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, 2.0)
+
+    # The end
+
+    def heal(self) -> None:
+        """Nothing goes wrong from here on, and everything runs."""
+        self.note("heal")
+        self.faults.on, self.server.up, self.outside.up = False, True, True
+        for number, web in enumerate(self.webs):
+            if not web.alive:
+                self._start_web(number)
+        if self.worker is not None and not self.worker.alive:
+            self._start_worker()
+
+    def jump(self, seconds: float) -> None:
+        """Time passes in which nobody does anything."""
+        CLOCK.now_s += seconds
+
+    def close(self) -> None:
+        """Everything ends; what was still waiting is dropped without a word."""
+        for program in [*self.webs, *self.dead, *([self.worker] if self.worker else [])]:
+            program.process.alive = False

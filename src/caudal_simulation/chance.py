@@ -53,8 +53,9 @@ class Faults:
         return self.random.random() * 0.002
 
     async def hop(self) -> None:
-        """Waits for a message."""
-        await asyncio.sleep(self.hop_s())
+        """Waits for a message; every other one is there before anything else happens."""
+        if self.random.random() < 0.5:
+            await asyncio.sleep(self.hop_s())
 
     def spread(self, low: float, high: float) -> float:
         """Somewhere between."""

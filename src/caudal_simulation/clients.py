@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from random import Random
 from typing import Any, Final
+
+import msgspec
 
 from caudal_simulation.programs import Lost
 from caudal_simulation.world import World
@@ -110,9 +111,7 @@ class Client:
         if share > 0.95:
             amount = payin["amount"] + 7
         tracking = f"T{self.number}x{len(self.world.deposits)}"
-        asyncio.get_running_loop().create_task(
-            self.world.deposit(tracking, payin["next_action"]["clabe"], amount)
-        )
+        asyncio.get_running_loop().create_task(self.world.deposit(tracking, payin["next_action"]["clabe"], amount))
         return True
 
     async def capture(self) -> bool:
@@ -195,9 +194,7 @@ class Client:
 
     def _one(self, method: str | None, status: str | None = None) -> dict[str, Any] | None:
         found = [
-            payin
-            for payin in self.payins
-            if method in (None, payin["method"]) and status in (None, payin["status"])
+            payin for payin in self.payins if method in (None, payin["method"]) and status in (None, payin["status"])
         ]
         return self._among(found) if found else None
 
@@ -206,7 +203,7 @@ class Client:
 
     def _new(self, path: str, body: dict[str, Any] | None) -> Asked:
         key = f"{self.merchant.name}-{self.number}-{len(self.asked)}"
-        asked = Asked(key, path, b"" if body is None else json.dumps(body).encode())
+        asked = Asked(key, path, b"" if body is None else msgspec.json.encode(body))
         self.asked.append(asked)
         return asked
 
@@ -223,7 +220,7 @@ class Client:
             answer = await self._once(asked, web)
             if final(answer):
                 status, body = answer
-                return json.loads(body) if status < 300 else None
+                return msgspec.json.decode(body) if status < 300 else None
             await asyncio.sleep(pause_s * (0.5 + self.random.random()))
             pause_s = min(pause_s * 2, 2.0)
         return None
@@ -235,5 +232,8 @@ class Client:
         except Lost:
             answer = (0, b"")
         asked.answers.append(answer)
-        self.world.note(f"{self.merchant.name}/{self.number} {asked.key} {asked.path}: {answer[0]} {answer[1][:90]!r}")
+        if self.world.shown:
+            self.world.note(
+                f"{self.merchant.name}/{self.number} {asked.key} {asked.path}: {answer[0]} {answer[1][:90]!r}"
+            )
         return answer

@@ -1,4 +1,4 @@
-"""An event loop on virtual time: no sockets, no threads, no waiting. When nothing is ready, time goes to the next timer.
+"""An event loop on virtual time: no sockets, no threads, no waiting. With nothing ready, time goes to the next timer.
 
 Callbacks run in the order in which they became ready. Each belongs to the process in whose context it was made; those
 of a process that has been killed are dropped, as its memory was.
@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from heapq import heappop, heappush
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from caudal_simulation.nature import Clock
 
@@ -55,8 +55,8 @@ class Timer:
         return self.when_s
 
 
-class Loop(asyncio.AbstractEventLoop):
-    """One history's loop."""
+class Loop:
+    """One history's loop: what of asyncio's own is used here."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -91,10 +91,10 @@ class Loop(asyncio.AbstractEventLoop):
         return timer
 
     def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=self)
+        return asyncio.Future(loop=cast(Any, self))
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=cast(Any, self), name=name, context=context)
         process = OF.get() if context is None else context.get(OF)
         if process is not None:
             process.tasks.append(task)
@@ -124,7 +124,7 @@ class Loop(asyncio.AbstractEventLoop):
     def run_until_complete(self, future: Any) -> Any:
         task = future if isinstance(future, asyncio.Future) else self.create_task(future)
         before = events._get_running_loop()
-        events._set_running_loop(self)
+        events._set_running_loop(cast(Any, self))
         try:
             while not task.done():
                 self._step()

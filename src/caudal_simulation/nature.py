@@ -23,6 +23,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_s = 0.0
+        self.rules = False  # whether this process has been taken over
 
     def monotonic(self) -> float:
         """What programs measure by; never 0, which some take for never."""
@@ -50,6 +51,7 @@ def take_over() -> None:
     here = [name for name in sys.modules if name.partition(".")[0] == "caudal"]
     if here:
         raise RuntimeError(f"{here[0]} was imported before nature was taken over")
+    CLOCK.rules = True
     time.monotonic, time.time, time.time_ns = CLOCK.monotonic, CLOCK.time, CLOCK.time_ns
     os.urandom = random._urandom = CHANCE.randbytes  # type: ignore[attr-defined]
     random.random = CHANCE.random
@@ -65,10 +67,12 @@ def _put_in_place() -> None:
     """Columns are not packed for a wire that is not there; what is connected to is simulated."""
     from caudal.kernel import db
     from caudal.kernel.commit import shard
+    from caudal.webhooks import deliverer
     from caudal_simulation.database.arrays import unpacked
 
-    db._column = unpacked  # type: ignore[assignment]
+    db._column = unpacked
     shard._LOOK_S = 0.5  # type: ignore[misc]
+    deliverer._BETWEEN_ROUNDS_S = 0.25  # type: ignore[misc]
 
     from caudal_simulation.programs import connect
 

@@ -1,11 +1,11 @@
 """The network between caudal and those whom it calls: bytes of HTTP to a service in memory, and what befalls them.
 
-    refused     no connection
-    lost        the connection breaks before the request arrived
-    unheard     the service does it, and the connection breaks before the answer
-    slow        the service does it, and its answer comes behind every patience
-    busy        the service does nothing, and says so
-    broken      the service does it, and answers 500
+refused     no connection
+lost        the connection breaks before the request arrived
+unheard     the service does it, and the connection breaks before the answer
+slow        the service does it, and its answer comes behind every patience
+busy        the service does nothing, and says so
+broken      the service does it, and answers 500
 """
 
 from __future__ import annotations

@@ -38,10 +38,11 @@ SETTINGS: Final = Settings(
     sandbox_url="http://outside:80",
     provider_secret_test=SECRET,
     spei_secret_test=BANK_SECRET,
-    request_timeout_ms=4_000,
-    provider_timeout_ms=1_200,
-    provider_breaker_open_s=2.0,
-    lease_s=6.0,
+    request_timeout_ms=2_500,
+    provider_timeout_ms=700,
+    provider_breaker_open_s=1.0,
+    batch_deadline_s=2.0,
+    lease_s=4.0,
     worker_poll_s=0.5,
     webhook_timeout_s=3.0,
     webhook_loopback=True,
@@ -70,8 +71,7 @@ class SimulatedContext(Context):
 
     async def _read(self, query: Any, parameters: Any, pool: Any = None) -> list[Row]:
         try:
-            async with self.pool.connection() as connection:
-                return cast("list[Row]", await (await connection.execute(query, parameters)).fetchall())
+            return await self._server.read(query, parameters)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise Retry("database_unavailable", "the database does not answer") from error
 
@@ -227,4 +227,3 @@ async def connect(database_url: str, **settings: str) -> Connection:
     assert process is not None, "programs connect"
     server: Server = process.server
     return Connection(server, await server.connect())
-

@@ -1,15 +1,16 @@
 """The outside: a card provider and a bank in memory, which keep books of their own and call back.
 
-They speak the wire protocols and share no code with caudal's side of them. A key makes one payment or operation, however
-often it comes; every order that really moved money is counted by its key, so that a second one would show.
+They speak the wire protocols and share no code with caudal's side of them. A key makes one payment or operation,
+however often it comes; every order that really moved money is counted by its key, so that a second one would show.
 """
 
 from __future__ import annotations
 
 import hmac
-import json
 from collections import Counter
 from typing import Any, Final
+
+import msgspec
 
 from caudal_simulation.chance import Faults
 from caudal_simulation.network import Answer
@@ -33,7 +34,7 @@ class Outside:
 
     def handle(self, verb: str, path: str, body: bytes) -> Answer:
         """Carries a request out."""
-        asked: dict[str, Any] = json.loads(body) if body else {}
+        asked: dict[str, Any] = msgspec.json.decode(body) if body else {}
         parts = path.strip("/").split("/")
         if parts[1] == "bank":
             return self._bank(parts[2], asked)
@@ -54,7 +55,7 @@ class Outside:
         key = asked["key"]
         known = self.payments.get(key)
         if known is not None:
-            return 200, json.dumps(known).encode()
+            return 200, msgspec.json.encode(known)
         amount, manual = asked["amount"], asked["capture"] == "manual"
         declined = self._faults.random.random() < 0.1
         waits = not declined and self._faults.random.random() < 0.15
@@ -77,7 +78,7 @@ class Outside:
         if status in ("authorized", "paid"):
             self.charges[key] += 1
         self._tell("payment", payment)
-        return 201, json.dumps(payment).encode()
+        return 201, msgspec.json.encode(payment)
 
     def payer_confirms(self, key: str) -> None:
         """The payer of a payment that waits proves to be the holder."""
@@ -96,7 +97,7 @@ class Outside:
             return _problem(404, "not_found")
         known = self.operations.get(key)
         if known is not None:
-            return 200, json.dumps(known).encode()
+            return 200, msgspec.json.encode(known)
         kind = verb.removesuffix("s")
         moved = self._moved(payment, kind, asked)
         if moved is None:
@@ -114,7 +115,7 @@ class Outside:
         }
         self.charges[key] += 1
         self._tell("operation", operation)
-        return 201, json.dumps(operation).encode()
+        return 201, msgspec.json.encode(operation)
 
     def _moved(self, payment: dict[str, Any], kind: str, asked: dict[str, Any]) -> int | None:
         """What an operation moves; None where the payment's state forbids it."""
@@ -148,7 +149,7 @@ class Outside:
             return _problem(409, "key_reused")
         keys = ("return_key", "tracking_key") if verb == "returns" else ("payment_key", "clabe")
         said = {name: asked[name] for name in (*keys, "amount", "currency")}
-        return 200, json.dumps({**said, "status": "returned" if verb == "returns" else "sent"}).encode()
+        return 200, msgspec.json.encode({**said, "status": "returned" if verb == "returns" else "sent"})
 
 
 def provider_signature(at: int, path: str, body: bytes) -> str:
@@ -163,9 +164,9 @@ def bank_signature(at: int, body: bytes) -> str:
 
 
 def _found(known: dict[str, Any] | None) -> Answer:
-    return _problem(404, "not_found") if known is None else (200, json.dumps(known).encode())
+    return _problem(404, "not_found") if known is None else (200, msgspec.json.encode(known))
 
 
 def _problem(status: int, code: str) -> Answer:
     told = {"type": "about:blank", "title": code, "status": status, "code": code, "detail": code}
-    return status, json.dumps(told).encode()
+    return status, msgspec.json.encode(told)

@@ -61,6 +61,13 @@ class Server:
             process.leaving.append(lambda: self._abandon(session))
         return session
 
+    async def read(self, text: str, parameters: Any) -> list[Row]:
+        """The rows of a query outside of any transaction, on a connection that is kept. Raises psycopg.Error."""
+        await self.faults.hop()
+        if not self.up or self.faults.happens("no connection", 0.01):
+            raise psycopg.OperationalError("connection refused")
+        return self.database.reader.run(text, parameters)[0]
+
     def _abandon(self, session: Session) -> None:
         """The program has died; the server notices at once, or when its patience ends."""
         if session.busy and self.faults.happens("a commit of the dead", 0.7):
@@ -219,7 +226,8 @@ class Cursor:
 
     async def execute(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Cursor:
         connection = self._connection
-        await connection.server.faults.hop()
+        if connection.server.faults.random.random() < 0.3:
+            await connection.server.faults.hop()
         self._rows, self.rowcount = await connection.server.ask(connection.session, query, parameters)
         if not connection.inside:
             connection.session.commit()
@@ -284,7 +292,7 @@ class Pool:
         self._server = server
 
     @asynccontextmanager
-    async def connection(self, timeout: float | None = None) -> AsyncIterator[Connection]:
+    async def connection(self) -> AsyncIterator[Connection]:
         session = await self._server.connect()
         try:
             yield Connection(self._server, session)

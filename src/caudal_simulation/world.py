@@ -1,12 +1,13 @@
-"""One history's world: a server, the outside, receivers, two webs and a worker, and what happens to them from a seed."""
+"""One history's world: a server, the outside, receivers, two webs and a worker, and what befalls them."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Coroutine, Mapping
 from random import Random
 from typing import Any, Final
+
+import msgspec
 
 from caudal.kernel.http import Response
 from caudal_simulation import nature
@@ -28,7 +29,7 @@ _WEBS: Final = ("web one", "web two")
 class World:
     """Everything there is. `rate` multiplies what goes wrong by itself; 0 is a world in which nothing does."""
 
-    def __init__(self, seed: int, rows: Rows, *, rate: float = 1.0) -> None:
+    def __init__(self, seed: int, rows: Rows, *, rate: float = 1.0, shown: bool = False) -> None:
         nature.begin(seed)
         self.seed, self.random = seed, Random(seed)
         self.loop = Loop(CLOCK)
@@ -40,8 +41,10 @@ class World:
         self.webs: list[WebProgram] = []
         self.worker: WorkerProgram | None = None
         self.dead: list[Program] = []
+        self.shown = shown
         self.told: list[str] = []  # what happened, for whoever replays a seed
         self.deposits: dict[str, tuple[str, int]] = {}  # what the bank has taken: tracking key → CLABE, amount
+        self.restless = False  # it never became quiet
         self.owed = 0  # callbacks that are on their way
 
     def run(self, story: Coroutine[Any, Any, None]) -> None:
@@ -55,7 +58,8 @@ class World:
 
     def note(self, text: str) -> None:
         """One line of what happened."""
-        self.told.append(f"{CLOCK.now_s:10.4f}  {text}")
+        if self.shown:
+            self.told.append(f"{CLOCK.now_s:10.4f}  {text}")
 
     # Programs die and begin again
 
@@ -113,7 +117,7 @@ class World:
         """The bank has taken money, and says so until it is heard; sometimes again, and sometimes to both."""
         self.deposits[tracking] = (clabe, amount)
         told = {"tracking_key": tracking, "clabe": clabe, "amount": amount, "currency": "MXN"}
-        body = json.dumps({**told, "payer_name": "Beto Ruiz"}).encode()
+        body = msgspec.json.encode({**told, "payer_name": "Beto Ruiz"})
         self.owed += 1
         await self._tell("/v1/callbacks/spei", body, f"deposit {tracking} of {amount}", bank=True)
         self.owed -= 1
@@ -125,7 +129,7 @@ class World:
             while self.outside.telling:
                 about, told = self.outside.telling.pop(int(self.random.random() * len(self.outside.telling)))
                 number += 1
-                body = json.dumps({"id": f"cb_{number}", "type": about, about: told}).encode()
+                body = msgspec.json.encode({"id": f"cb_{number}", "type": about, about: told})
                 self.owed += 1
                 asyncio.get_running_loop().create_task(self._callback(body, f"{about} {told['status']}"))
             await asyncio.sleep(0.05)

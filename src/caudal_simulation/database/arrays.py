@@ -39,7 +39,7 @@ def values_of(array: Array) -> Sequence[Any]:
     """A column's values."""
     data: Any = array.data
     if not isinstance(data, bytes):
-        return list(data)
+        return data  # type: ignore[no-any-return]
     _, _, oid, length, _ = _HEADER.unpack_from(data)
     read, place, values = _READ[oid], _HEADER.size, []
     for _ in range(length):

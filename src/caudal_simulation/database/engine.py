@@ -40,6 +40,8 @@ class Database:
         self.waiting: list[Callable[[], None]] = []
         self.sessions: set[Session] = set()
         self.journal: list[list[tuple[str, Sequence[Any], list[Row]]]] | None = None  # what committed, while asked for
+        self.reader = Session(self)
+        self.kept: dict[str, list[dict[str, Any]]] | None = None  # while nothing changes any more
         self.commits = 0
 
     def restored(self, rows: Mapping[str, Mapping[Row, Row]]) -> Database:
@@ -65,8 +67,13 @@ class Database:
 
     def dicts(self, name: str) -> list[dict[str, Any]]:
         """The committed rows of a table, by column."""
+        if self.kept is not None and name in self.kept:
+            return self.kept[name]
         columns = self.relations[name].columns
-        return [dict(zip(columns, row, strict=True)) for row in self.rows[name].values()]
+        found = [dict(zip(columns, row, strict=True)) for row in self.rows[name].values()]
+        if self.kept is not None:
+            self.kept[name] = found
+        return found
 
     def statement(self, text: str) -> Statement:
         """What a statement does."""
@@ -169,12 +176,7 @@ class Session:
         if isinstance(parameters, Mapping):
             parameters = [parameters[name] for name in _NAMED.findall(text)]
         given = [values_of(value) if isinstance(value, Array) else value for value in parameters]
-        written = {name: dict(rows) for name, rows in self._written.items()}
-        try:
-            rows, count = self.database.statement(text)(self, given)
-        except Wait:
-            self._written = written
-            raise
+        rows, count = self.database.statement(text)(self, given)
         if self.database.journal is not None:
             self._said.append((text, given, rows))
         return rows, count

@@ -25,7 +25,7 @@ SERVICES: Final[tuple[tuple[Mapping[str, str], Mapping[str, Statement]], ...]] =
 )
 _KNOWN: Final[dict[str, Statement]] = {
     sql[name]: statement for sql, statements in SERVICES for name, statement in statements.items()
-} | kernel.UNNAMED
+} | dict(kernel.UNNAMED)
 UNKNOWN: Final[list[str]] = []  # what was asked for and is not simulated
 
 

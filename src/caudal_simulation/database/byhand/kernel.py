@@ -88,9 +88,7 @@ def advance_shard(session: Session, given: Sequence[Any]) -> Rows:
     at = _SHARD
     same = row is not None and (row[at["event_seq"]], row[at["posting_seq"]]) == (read_events, read_postings)
     if row is not None and same:
-        session.changed(
-            "shard", row, event_seq=event_seq, posting_seq=posting_seq, chain=chain, last_at=last_at
-        )
+        session.changed("shard", row, event_seq=event_seq, posting_seq=posting_seq, chain=chain, last_at=last_at)
     guarded(int(same), 1)
     return [], 1
 

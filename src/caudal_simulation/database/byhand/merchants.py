@@ -11,7 +11,9 @@ from caudal_simulation.database.schema import Row, relations
 Rows = tuple[list[Row], int]
 
 _PLANS: Final = ("family", "currency", "fixed_minor", "basis_points", "refund_fixed_minor", "dispute_fixed_minor")
-_AT: Final = {name: relations()[name].at for name in ("directory", "api_key", "book", "merchant", "fee_plan", "operator")}
+_AT: Final = {
+    name: relations()[name].at for name in ("directory", "api_key", "book", "merchant", "fee_plan", "operator")
+}
 
 
 def _value(name: str, row: Row, column: str) -> Any:

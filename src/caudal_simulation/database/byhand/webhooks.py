@@ -29,7 +29,7 @@ def _locked(session: Session, shard: int, endpoints: Iterable[Any]) -> list[Row]
 
 
 def count_endpoints(session: Session, given: Sequence[Any]) -> Rows:
-    shard, books = given
+    _, books = given
     rows = [row for row in session.all("webhook_endpoint") if row[_E["status"]] != "deleted"]
     return [(book, sum(row[_E["book"]] == book for row in rows)) for book in books], len(books)
 
@@ -68,7 +68,7 @@ def fan_out_mark(session: Session, given: Sequence[Any]) -> Rows:
 
 
 def fan_out_source(session: Session, given: Sequence[Any]) -> Rows:
-    shard, low, high, most = given
+    _, low, high, most = given
     endpoints = [row for row in session.all("webhook_endpoint") if row[_E["status"]] == "enabled"]
     found: list[Row] = []
     for seq in range(low + 1, high + 1):
@@ -126,7 +126,18 @@ def _retried(row: Row) -> bool:
 
 def read_held(session: Session, given: Sequence[Any]) -> Rows:
     shard, endpoints = given
-    columns = ("id", "book", "version", "url", "types", "description", "status", "reason", "sealed", "former_sealed")
+    columns: tuple[str, ...] = (
+        "id",
+        "book",
+        "version",
+        "url",
+        "types",
+        "description",
+        "status",
+        "reason",
+        "sealed",
+        "former_sealed",
+    )
     columns += ("former_until", "created_at", "disabled_at", "deleted_at")
     retried = {row[_D["endpoint"]] for row in session.all("webhook_delivery") if _retried(row)}
     found: list[Row] = []

@@ -1,0 +1,114 @@
+"""Planted faults: one line of the real code, changed in memory, to see whether a check notices.
+
+A plant is a file of four fields, each a line but the code:
+
+    module: caudal.kernel.commit.batch
+    caught by: keys
+    seed: 17
+    why: what a program that did this would do to a merchant
+    - the line as it stands, without its indent
+    + the line that takes its place
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Final, NamedTuple
+
+DIRECTORY: Final = Path(__file__).with_name("planted")
+
+
+class PlantError(ValueError):
+    """A file that is no plant, or whose line is not in the code any more; the message says which."""
+
+
+class Plant(NamedTuple):
+    """One fault."""
+
+    name: str
+    module: str
+    caught_by: str
+    seed: int
+    why: str
+    old: str
+    new: str
+
+
+def read(path: Path) -> Plant:
+    """The plant in a file. Raises PlantError."""
+    fields: dict[str, str] = {}
+    for line in path.read_text("utf-8").splitlines():
+        if line.startswith(("- ", "+ ")):
+            fields[line[0]] = line[2:]
+        elif line.strip():
+            name, _, value = line.partition(":")
+            fields[name] = value.strip()
+    try:
+        return Plant(
+            name=path.stem,
+            module=fields["module"],
+            caught_by=fields["caught by"],
+            seed=int(fields["seed"]),
+            why=fields["why"],
+            old=fields["-"],
+            new=fields["+"],
+        )
+    except (KeyError, ValueError) as error:
+        raise PlantError(f"{path}: {error}") from error
+
+
+def all_plants() -> list[Plant]:
+    """Every plant of the directory, by name."""
+    return [read(path) for path in sorted(DIRECTORY.glob("*.plant"))]
+
+
+def sow(plant: Plant) -> None:
+    """From here on, the module is imported with the fault. Raises PlantError where it was imported before."""
+    if plant.module in sys.modules:
+        raise PlantError(f"{plant.name}: {plant.module} was imported before")
+    sys.meta_path.insert(0, _Sower(plant))
+
+
+class _Sower(MetaPathFinder):
+    """Finds the one module."""
+
+    def __init__(self, plant: Plant) -> None:
+        self._plant = plant
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._plant.module:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Planted(fullname, spec.loader.path, self._plant)
+        return spec
+
+
+class _Planted(SourceFileLoader):
+    """Loads it with the fault."""
+
+    def __init__(self, fullname: str, path: str, plant: Plant) -> None:
+        super().__init__(fullname, path)
+        self._plant = plant
+
+    def get_code(self, fullname: str) -> object:  # type: ignore[override]
+        return compile(planted(Path(self.path).read_text("utf-8"), self._plant), self.path, "exec", dont_inherit=True)
+
+
+def planted(text: str, plant: Plant) -> str:
+    """A module's text with the fault. Raises PlantError unless its line is there once."""
+    lines = text.split("\n")
+    places = [number for number, line in enumerate(lines) if line.strip() == plant.old.strip()]
+    if len(places) != 1:
+        raise PlantError(f"{plant.name}: its line stands {len(places)} times in {plant.module}: {plant.old.strip()}")
+    line = lines[places[0]]
+    indent = line[: len(line) - len(line.lstrip())]
+    lines[places[0]] = indent + plant.new.strip()
+    return "\n".join(lines)

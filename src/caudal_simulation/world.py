@@ -139,7 +139,7 @@ class World:
             await asyncio.sleep(self.faults.spread(0.5, 4.0))
         else:
             await asyncio.sleep(self.random.random() * 0.2)
-        await self._tell("/v1/callbacks/card", body, f"callback {what}", bank=False)
+        await self._tell("/v1/callbacks/sandbox/card", body, f"callback {what}", bank=False)
         self.owed -= 1
 
     async def _tell(self, path: str, body: bytes, what: str, *, bank: bool) -> None:

@@ -24,7 +24,6 @@ class Process:
 
     def __init__(self, name: str) -> None:
         self.name, self.alive = name, True
-        self.server: Any = None  # its database's
         self.tasks: list[Any] = []
         self.leaving: list[Callable[[], None]] = []  # what the world notices when it dies
 

@@ -64,7 +64,7 @@ def take_over() -> None:
 
 
 def _put_in_place() -> None:
-    """Columns are not packed for a wire that is not there; what is connected to is simulated."""
+    """Columns are not packed for a wire that is not there, and nobody looks about ten times a second."""
     from caudal.kernel import db
     from caudal.kernel.commit import shard
     from caudal.webhooks import deliverer
@@ -73,10 +73,6 @@ def _put_in_place() -> None:
     db._column = unpacked
     shard._LOOK_S = 0.5  # type: ignore[misc]
     deliverer._BETWEEN_ROUNDS_S = 0.25  # type: ignore[misc]
-
-    from caudal_simulation.programs import connect
-
-    db.connect = connect  # type: ignore[assignment]
 
 
 def begin(seed: int) -> None:

@@ -55,11 +55,12 @@ class SimulatedContext(Context):
 
     def __init__(self, server: Server, name: str) -> None:
         self.settings, self.name, self.sealer = SETTINGS, name, SEALER
-        self._url, self._server = "", server
+        self._server = server
         self._shards: dict[int, Shard] = {}
         self._once: dict[object, Any] = {}
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self.pool = self._key_pool = cast(Any, Pool(server))
+        self.primary = cast(Any, SimulatedPrimary(server))
         self._turns = Turns(2)
 
     def shard(self, id: int) -> Shard:
@@ -76,6 +77,17 @@ class SimulatedContext(Context):
             raise Retry("database_unavailable", "the database does not answer") from error
 
 
+class SimulatedPrimary:
+    """The way to the server that is written: there is one."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def connect(self, **settings: str) -> Connection:
+        """A connection for what is written outside of batches. Raises psycopg.Error."""
+        return Connection(self._server, await self._server.connect())
+
+
 class Lost(Exception):
     """A request has no answer: nobody knows what became of it."""
 
@@ -85,7 +97,6 @@ class Program:
 
     def __init__(self, server: Server, faults: Faults, name: str) -> None:
         self.server, self.faults, self.process = server, faults, Process(name)
-        self.process.server = server
         self._variables = copy_context()
         self._variables.run(OF.set, self.process)
         self.context = self._variables.run(SimulatedContext, server, name)
@@ -219,11 +230,3 @@ class SimulatedSender:
             error=error,
             answer=None if status is None else b"",
         )
-
-
-async def connect(database_url: str, **settings: str) -> Connection:
-    """In place of `caudal.kernel.db.connect`: to the server of whoever's process this is."""
-    process = OF.get()
-    assert process is not None, "programs connect"
-    server: Server = process.server
-    return Connection(server, await server.connect())

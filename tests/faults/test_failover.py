@@ -15,10 +15,8 @@ PLAN = Failover(seconds=4.8, connections=4, noticed_s=0.3)
 
 async def test_nothing_is_lost_or_double_when_the_database_fails_over(say: Callable[[str], None]) -> None:
     outcome = await failover(PLAN, lambda _: None, {})
-    say(
-        f"{outcome.acknowledged} acknowledged, {outcome.unknown} unknown, {outcome.lost} lost, {outcome.doubled} doubled;"
-        f" commits without an answer: {outcome.unknown_commits}; {outcome.without_service_s} s without service"
-    )
+    told = f"{outcome.acknowledged} acknowledged, {outcome.lost} lost, {outcome.doubled} doubled"
+    say(f"{told}; {outcome.unknown_commits} without an answer; {outcome.without_service_s} s without service")
     assert outcome.acknowledged and outcome.rate_before
     assert (outcome.lost, outcome.doubled, outcome.disagreeing, outcome.refused_and_there) == (0, 0, 0, 0)
     assert outcome.contradictory == 0, "what was unknown has one answer"

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from caudal.app.migrate import migrate
 from caudal.kernel import context as contexts
 from caudal.kernel.context import Context
-from caudal.kernel.errors import Retry
+from caudal.kernel.errors import Retry, Unknown
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.primary import Deposed, Primary, hosts_of
 from caudal_load.cluster import Pair, pair
@@ -60,6 +60,14 @@ async def hold_back(servers: Pair) -> int:
 
 async def nobody_but_the_watch(servers: Pair) -> bool:
     return {name for (name,) in await servers.first.rows(SESSIONS)} <= {"caudal-watch"}
+
+
+async def nothing_is_acknowledged_there(servers: Pair) -> None:
+    """Whoever knows the former primary alone waits for its standby, which is none any more."""
+    misled = shard(servers.first.conninfo(dbname="caudal"))
+    with pytest.raises(Unknown):
+        await misled.submit(Note(text="misled"), soon(1.5))
+    await misled.stop(within_s=0.1)
 
 
 # A commit under way
@@ -126,6 +134,7 @@ async def test_a_former_primary_that_comes_back_is_left_alone(servers: Pair, mon
         await until(lambda: nobody_but_the_watch(servers), "all have left the former primary", 20.0)
     assert await servers.first.rows(EVENTS, dbname="caudal") == [(b"before",)]
     assert await servers.second.rows(EVENTS, dbname="caudal") == [(b"before",), (b"meanwhile",), (b"after",)]
+    await nothing_is_acknowledged_there(servers)
     async with Context(settings_of(servers.url), name="late") as context:  # the first address takes writes still
         assert await context.rows(PORT) == [(servers.second.port,)]
 

@@ -94,7 +94,10 @@ class Primary:
 
     def _admit(self, connection: Connection, timeline: int) -> None:
         if timeline < self.timeline:
-            raise Deposed(f"the server is on timeline {timeline}, and timeline {self.timeline} has begun elsewhere")
+            raise Deposed(
+                f"the server is on timeline {timeline}, and timeline {self.timeline} has begun elsewhere; restart this"
+                " process if the database was restored or upgraded"
+            )
         self._rise(timeline)
         self._admitted[connection] = timeline
 
@@ -116,12 +119,18 @@ class Primary:
         """One server, for as long as the process lives; one that is away is asked again."""
         how: dict[str, str | int] = {"connect_timeout": ANSWER_S, "target_session_attrs": "any"}
         address = make_conninfo(self._hosts[number], application_name="caudal-watch", **how)
+        said = ""
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+                    said = ""
                     await self._follow(number, connection, looked.set)
             except (psycopg.Error, OSError) as error:
-                log.debug("server %d does not answer: %s", number, error)
+                if str(error) != said:  # a standby that lets nobody in would be missed at the next failover
+                    said = str(error)
+                    log.warning("server %d of %d does not answer: %s", number + 1, len(self._hosts), said)
+            except Exception:
+                log.exception("the watch of server %d broke", number + 1)
             looked.set()
             await asyncio.sleep(LOOK_EVERY_S)
 

@@ -8,7 +8,7 @@ PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCKED := $(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps
 
-.PHONY: help up demo down reset quick test check bench audit docs lock
+.PHONY: help up demo down reset quick test check bench soak audit docs lock
 
 help:
 	@echo "make up      start caudal in the foreground; Ctrl-C stops it"
@@ -17,6 +17,7 @@ help:
 	@echo "make quick   the checks and the fast tests       make test    everything"
 	@echo "make check   lint, types, import contracts       make docs    generate the generated pages again"
 	@echo "make bench   the figures of the README (LONG=1)  make audit   known vulnerabilities of the dependencies"
+	@echo "make soak    ten minutes of faults and 100,000 simulated histories; a page about it in docs/proof"
 	@echo "make lock    write the lock files again (UPGRADE=--upgrade takes newer versions)"
 
 # ---- running -----------------------------------------------------------------------------------------------------
@@ -55,6 +56,9 @@ check: .venv/.test
 
 bench: .venv/.test
 	@exec .venv/bin/python .ci/bench.py $(if $(LONG),--long)
+
+soak: .venv/.test
+	@exec .venv/bin/python .ci/soak.py
 
 audit: .venv/.made
 	@exec .venv/bin/python .ci/audit.py

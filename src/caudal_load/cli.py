@@ -3,11 +3,13 @@
 import asyncio
 import base64
 import json
+import secrets
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import aiohttp
@@ -19,6 +21,9 @@ from rich.console import Console
 from caudal_load.caudal_up import CaudalFailed
 from caudal_load.cluster import ServerFailed
 from caudal_load.failover import Failover, failover, print_outcome
+from caudal_load.faults.command import Asked, check_again, faults, print_list
+from caudal_load.faults.model import BadFaults
+from caudal_load.faults.report import print_report
 from caudal_load.merchants import SetupFailed
 from caudal_load.plan import BadPlan, Plan
 from caudal_load.report import print_table
@@ -28,6 +33,7 @@ from caudal_load.seed import SeedFailed
 from caudal_load.seed import seed as seed_database
 
 _KEK_BYTES = 32
+_SEEDS = 2**31
 _FAILURES = (CaudalFailed, SetupFailed, SeedFailed, ServerFailed, OSError, psycopg.Error, aiohttp.ClientError)
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -196,14 +202,72 @@ def seed_command(
     )
 
 
+@app.command("faults")
+def faults_command(
+    seconds: Annotated[float, typer.Option(min=1, help="how long the load and the faults last")] = 120.0,
+    seed: Annotated[
+        int | None, typer.Option(help="decides moments, targets and requests; without it a new one")
+    ] = None,
+    each: Annotated[int, typer.Option(min=1, max=1_000, help="how often each fault happens")] = 1,
+    kinds: Annotated[str, typer.Option(help="kill,pause:web,…: kinds, or one target of a kind; without it all")] = "",
+    connections: Annotated[int, typer.Option(min=1, max=1_000, help="clients, one request in flight each")] = 32,
+    quiet: Annotated[float, typer.Option(help="seconds that all may take to come to rest afterwards")] = 90.0,
+    without: Annotated[str, typer.Option(metavar="3,5", help="leave these checks out")] = "",
+    keep: Annotated[Path | None, typer.Option(help="keep plan, history, rows and logs in this new directory")] = None,
+    replay: Annotated[Path | None, typer.Option(help="run the plan of this kept run again")] = None,
+    recheck: Annotated[Path | None, typer.Option(help="run nothing: check this kept run again")] = None,
+    show: Annotated[bool, typer.Option("--list", help="run nothing: show all faults and checks")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start a whole caudal, load it while everything around it fails, and prove that nothing is lost or doubled.
+
+    Clients create, capture, refund, cancel, repeat keys and race for them, and write down what they ask and are told.
+    Meanwhile the plan, made from the seed, kills and stops processes, breaks connections, fills disks. Then all is
+    healed, everything comes to rest, and seven checks hold what was answered against rows, both books and messages.
+
+    Exit 0: every planned fault happened, and nothing is wrong. 1: something is lost, doubled, stuck or wrong, a fault
+    never happened, or the run failed; what was seen is kept, and the directory named. 2: the options do not fit.
+    """
+    if show:
+        print_list(Console())
+        return
+    names, left_out = (tuple(name for name in text.split(",") if name) for text in (kinds, without))
+    if recheck is not None:
+        report = _carried_out(_at_once(lambda: check_again(recheck, left_out)))
+    else:
+        asked = Asked(
+            seconds=seconds,
+            seed=secrets.randbelow(_SEEDS) if seed is None else seed,
+            each=each,
+            kinds=names,
+            connections=connections,
+            quiet_s=quiet,
+            without=left_out,
+            keep=keep,
+            replay=replay,
+        )
+        report = _carried_out(faults(asked, _say))
+    if as_json:
+        print(json.dumps(report.as_json(), default=str))
+    else:
+        print_report(report, Console())
+    if not report.passed:
+        raise typer.Exit(1)
+
+
 T = TypeVar("T")
+
+
+async def _at_once(work: Callable[[], T]) -> T:
+    """What waits for nothing, as what is carried out."""
+    return work()
 
 
 def _carried_out(work: Coroutine[Any, Any, T]) -> T:
     """Do it, and say in one line what went wrong if something did."""
     try:
         return uvloop.run(_interruptible(work))
-    except BadPlan as error:
+    except (BadPlan, BadFaults) as error:
         raise typer.BadParameter(str(error)) from error
     except _FAILURES as error:
         print(f"caudal-load: {error}", file=sys.stderr)

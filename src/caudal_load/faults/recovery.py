@@ -1,6 +1,7 @@
 """How long after a kill the rate is back: from the history alone, acknowledgements per 100 ms.
 
-The former rate is the mean of the 3 s before the kill. The rate is back when half a second has 90 % of it.
+The former rate is the mean of the 3 s before the kill; where that is less than half of the load's median second, the
+kill has hit what was down already, and the median counts. The rate is back when half a second has 90 % of it.
 """
 
 from bisect import bisect_left
@@ -29,11 +30,13 @@ class Recovery(NamedTuple):
 def recoveries(faults: Iterable[Fault], began_s: float, ended_s: float, lines: Sequence[Line]) -> list[Recovery]:
     """Of each kill of a process that merchants wait for. `began_s` is when the plan's time began."""
     answered = sorted(line.at_s for line in lines if line.what is What.OK)
-    found = []
+    seconds = sorted(_between(answered, began_s + at, began_s + at + 1) for at in range(int(ended_s - began_s)))
+    usual, found = seconds[len(seconds) // 2] if seconds else 0, []
     for fault in faults:
         if fault.kind == "kill" and fault.target in OF:
             at_s = began_s + fault.at_s
             former = _between(answered, at_s - FORMER_S, at_s) / FORMER_S
+            former = former if former >= usual / 2 else float(usual)
             found.append(Recovery(fault.target, fault.at_s, former, _back(answered, at_s, ended_s, former)))
     return found
 

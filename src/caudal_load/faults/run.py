@@ -8,7 +8,6 @@ import asyncio
 import json
 import random
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from caudal_load.faults.model import Plan, World, plan_from_json
 from caudal_load.faults.quiet import wait
 from caudal_load.faults.recovery import recoveries
 from caudal_load.faults.report import Report, counts, harms, of_ops
-from caudal_load.faults.workload.asker import Ask, Asker, session
+from caudal_load.faults.workload.asker import Ask, Asker, Flight, session
 from caudal_load.faults.workload.cast import make_cast
 from caudal_load.faults.workload.clients import Clients
 from caudal_load.faults.workload.payers import Payers
@@ -60,8 +59,13 @@ class _Ran(msgspec.Struct, frozen=True):
     happened: dict[str, int]
 
 
-async def carry_out(world: World, plan: Plan, options: Options, directory: Path, say: Say) -> Report:
-    """The whole of it in a world that stands. Raises SetupFailed, aiohttp.ClientError, psycopg.Error."""
+async def carry_out(
+    world: World, plan: Plan, options: Options, directory: Path, say: Say, flight: Flight | None = None
+) -> Report:
+    """The whole of it in a world that stands; `flight` is told how many requests are under way.
+
+    Raises SetupFailed, aiohttp.ClientError, psycopg.Error.
+    """
     (directory / "plan.json").write_bytes(plan.as_json())
     history, ears = History(directory / "history.jsonl"), Ears(directory / "heard.jsonl")
     try:
@@ -72,7 +76,7 @@ async def carry_out(world: World, plan: Plan, options: Options, directory: Path,
         kept.write(directory / "cast.jsonl", [merchant.endpoint for merchant in cast])
         secrets = [merchant.secret for merchant in cast]
         async with session() as requests, session() as payments:
-            asker = Asker(requests, world.api_urls, secrets, history, plan.seed)
+            asker = Asker(requests, world.api_urls, secrets, history, plan.seed, flight or Flight())
             payers = Payers(payments, world.sandbox_url, world.api_urls, secrets, plan.seed)
             clients = Clients(asker, cast, payers, plan.seed, options.connections)
             clients.ordered = world.ordered
@@ -150,6 +154,7 @@ async def _load(
     await clients.end_load()
     say(f"healed; {len(clients.doubtful)} requests are in doubt")
     await clients.settle(SETTLE_S)
+    payers.close_pages()
     waited_s = clock() + PAYERS_S
     while not payers.idle and clock() < waited_s:  # noqa: ASYNC110 (nobody could tell)
         await asyncio.sleep(0.1)
@@ -191,8 +196,3 @@ def _commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return done.stdout.strip()
-
-
-def happened_of(directory: Path) -> Counter[str]:
-    """By a fault's name, how often it took effect in a kept run."""
-    return Counter(msgspec.json.decode((directory / "run.json").read_bytes(), type=_Ran).happened)

@@ -35,15 +35,27 @@ class Ask:
         return replace(self, timeout_ms=None)
 
 
+@dataclass(slots=True)
+class Flight:
+    """How many requests wait for their answers now."""
+
+    count: int = 0
+
+
 class Asker:
     """Whoever asks. `secrets` are the merchants' API keys."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, urls: Sequence[str], secrets: Sequence[str], history: History, seed: int
+        self,
+        session: aiohttp.ClientSession,
+        urls: Sequence[str],
+        secrets: Sequence[str],
+        history: History,
+        seed: int,
+        flight: Flight,
     ) -> None:
         self._session, self._urls, self._secrets, self.history = session, urls, secrets, history
-        self._random = random.Random(seed)
-        self.in_flight = 0
+        self._random, self._flight = random.Random(seed), flight
 
     async def ask(self, ask: Ask, client: str) -> Line:
         """One try; the line of its answer."""
@@ -60,11 +72,11 @@ class Asker:
             request=ask.body,
         )
         self.history.add(asked)
-        self.in_flight += 1
+        self._flight.count += 1
         try:
             told = await self._told(ask, asked)
         finally:
-            self.in_flight -= 1
+            self._flight.count -= 1
         self.history.add(told)
         return told
 

@@ -33,7 +33,7 @@ class Payers:
         self._random = Random(seed)
         self._transfers: deque[dict[str, object]] = deque()
         self._pages: deque[Payin] = deque()
-        self._paying = 0
+        self._paying, self._closed = 0, False
         self.transfers = 0
         """How many the bank has confirmed."""
         self.refused: list[str] = []
@@ -47,6 +47,11 @@ class Payers:
     def start(self) -> None:
         """Begin."""
         self._tasks = [asyncio.create_task(self._payer()) for _ in range(_PAYERS)]
+
+    def close_pages(self) -> None:
+        """Whoever has not paid on a page does not any more; transfers that were ordered are."""
+        self._pages.clear()
+        self._closed = True
 
     async def end(self) -> None:
         """Pay no more."""
@@ -116,6 +121,8 @@ class Payers:
         """What a person does on the page; it may be over by now, or not known to the provider yet."""
         headers = {"Authorization": f"Bearer {self._secrets[payin.merchant]}"}
         for _ in range(_TIMES):
+            if self._closed:
+                return
             url = f"{self._random.choice(self._urls)}/v1/sandbox/payins/{payin.id}/pay"
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async with self._session.post(url, headers=headers) as answer:

@@ -1,0 +1,127 @@
+"""`make soak`: the long proofs, ten minutes of faults and 100,000 simulated histories, and a page about them.
+
+The page is docs/proof/<date>-<commit>.md, written whatever came of it; it is committed with the state that it is about.
+Exit code 1 when something was lost, doubled, stuck or wrong, a planned fault never happened, or a history failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+ROOT: Final = Path(__file__).parents[1]
+PROOF: Final = ROOT / "docs" / "proof"
+SECONDS, EACH, HISTORIES, WORKERS = 600, 5, 100_000, 2
+Result = dict[str, Any]
+
+
+class Simulated(NamedTuple):
+    """What the simulation said, and whether every history was as it must be."""
+
+    command: str
+    said: str
+    passed: bool
+
+
+def faults(seconds: float, each: int, seed: int, kinds: str) -> Result:
+    """A run under faults; its report. Raises SystemExit when there is none."""
+    kept = Path(tempfile.mkdtemp(prefix="caudal-soak-")) / "run"
+    options = ["--seconds", f"{seconds:g}", "--each", f"{each}", "--seed", f"{seed}", "--keep", f"{kept}", "--json"]
+    command = [sys.executable, "-m", "caudal_load", "faults", *options, *(["--kinds", kinds] if kinds else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if not done.stdout.strip():
+        raise SystemExit(f"no report; exit code {done.returncode}")
+    result: Result = json.loads(done.stdout)
+    return result
+
+
+def simulated(histories: int, seed: int) -> Simulated:
+    """Histories from this seed on."""
+    asked = f"--histories {histories} --workers {WORKERS} --seed {seed}"
+    command = [sys.executable, "-m", "caudal_simulation", *asked.split()]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    print(done.stdout)
+    return Simulated(f"python -m caudal_simulation {asked}", done.stdout.rstrip(), done.returncode == 0)
+
+
+def page(report: Result, simulation: Simulated | None, day: str) -> str:
+    """The proof, for people: what was run, on what, and what came of it."""
+    machine = ", ".join(f"{name} {value}" for name, value in report["machine"].items())
+    passed = report["passed"] and (simulation is None or simulation.passed)
+    missed = f"; planned and not happened: {report['missed']}" if report["missed"] else ""
+    lines = [
+        f"# {'Passed' if passed else 'FAILED'}: {day}, commit {report['commit']}",
+        "",
+        f"`caudal-load faults --seconds {report['seconds']:g} --connections {report['connections']} --seed"
+        f" {report['seed']}` on {machine}.",
+        "",
+        f"**{report['lost']} lost, {report['doubled']} doubled, {report['stuck']} stuck, {report['wrong']} wrong**"
+        f"{missed}. {report['events']:,} events, {report['messages']:,} messages to endpoints,"
+        f" {report['transfers']:,} postings; all at rest {report['quiet_s']:.0f} s after the last fault was healed;"
+        f" {report['asked_again']:,} answers were asked for once more.",
+        "",
+        *_table(("fault", "planned", "happened"), _faults(report)),
+        *_table(("request", "sent", "acknowledged", "refused", "nothing happened", "unknown first"), _ops(report)),
+        *_table(("killed", "times", "median s", "longest s", "never"), _recovery(report)),
+        *(f"- check {one['check']}: {one['harm']}: {one['what']}" for one in report["violations"][:50]),
+    ]
+    if simulation is not None:
+        lines += ["", f"`{simulation.command}`:", "", "```text", simulation.said, "```"]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    ruled = [head, ("---", *("---:" for _ in head[1:])), *rows]
+    return [*("| " + " | ".join(row) + " |" for row in ruled), ""]
+
+
+def _faults(report: Result) -> list[tuple[str, ...]]:
+    return [
+        (f"`{name}`", f"{number:,}", f"{report['happened'].get(name, 0):,}")
+        for name, number in report["planned"].items()
+    ]
+
+
+def _ops(report: Result) -> list[tuple[str, ...]]:
+    names = ("requests", "acknowledged", "refused", "nothing", "unknown")
+    return [(op, *(f"{of[name]:,}" for name in names)) for op, of in report["ops"].items()]
+
+
+def _recovery(report: Result) -> list[tuple[str, ...]]:
+    rows = []
+    for process in dict.fromkeys(one["process"] for one in report["recovery"]):
+        of = [one for one in report["recovery"] if one["process"] == process]
+        back = sorted(one["seconds"] for one in of if one["seconds"] is not None)
+        seconds = (f"{back[len(back) // 2]:.1f}", f"{back[-1]:.1f}") if back else ("–", "–")
+        rows.append((process, f"{len(of)}", *seconds, f"{len(of) - len(back)}"))
+    return rows
+
+
+def main() -> int:
+    """Run, write the page, and say where it is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of faults")
+    parser.add_argument("--each", type=int, default=EACH, help="how often each fault happens")
+    parser.add_argument("--kinds", default="", help="some kinds of faults only")
+    parser.add_argument("--histories", type=int, default=HISTORIES, help="to simulate; 0: none")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31), help="of both")
+    asked = parser.parse_args()
+    report = faults(asked.seconds, asked.each, asked.seed, asked.kinds)
+    simulation = simulated(asked.histories, asked.seed) if asked.histories else None
+    day = datetime.now(UTC).date().isoformat()
+    PROOF.mkdir(exist_ok=True)
+    path = PROOF / f"{day}-{report['commit']}.md"
+    path.write_text(page(report, simulation, day))
+    print(path.relative_to(ROOT))
+    return 0 if report["passed"] and (simulation is None or simulation.passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 import aiohttp
 
+from caudal_sandbox import clock
 from caudal_sandbox.delivery import ANSWER_MAX, Letter, Outcome, backoff_ms, judge
 from caudal_sandbox.journal import Journal
 
@@ -106,7 +107,7 @@ class Courier(Generic[L]):
         travelled = set(self._travelling)
         limit = room + len(travelled) + 1
         first = self._journal.glance(lambda rows: self._outbox.next_due(rows, limit))
-        now_ms = _now_ms()
+        now_ms = clock.now_ms()
         for letter in first:
             if letter.lane in travelled:
                 continue
@@ -123,7 +124,7 @@ class Courier(Generic[L]):
     async def _deliver(self, letter: L) -> None:
         try:
             status, detail = await self._call(letter)
-            outcome = judge(letter, status, detail, _now_ms(), random.random())
+            outcome = judge(letter, status, detail, clock.now_ms(), random.random())
             await self._journal.write(lambda rows: self._outbox.record_outcome(rows, letter, outcome))
         except Exception:
             # The callback stays in the outbox; without the pause a full disk would make this loop spin.
@@ -150,7 +151,3 @@ class Courier(Generic[L]):
         if now_s >= self._quiet_until_s:
             self._unreached += 1
             self._quiet_until_s = now_s + backoff_ms(self._unreached, random.random()) / 1000
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -7,6 +7,8 @@ import time
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from caudal import ledger
 from caudal.connectors import spei
 from caudal.kernel.context import Context
@@ -244,6 +246,16 @@ async def test_what_is_not_signed_by_the_bank_is_not_believed(ana: Merchant, con
     )
     assert await rows(context, "select count(*) from deposit") == [(0,)]
     assert (await ana.deposit(clabe, 10_000, at=now - 290)).status == 200
+
+
+@pytest.mark.parametrize("jump_s", [7_200, -7_200])
+async def test_a_process_whose_own_clock_jumps_takes_reports_by_the_databases_clock(
+    ana: Merchant, context: Context, monkeypatch: pytest.MonkeyPatch, jump_s: int
+) -> None:
+    clabe, now = (await ana.payin())["next_action"]["clabe"], time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump_s)
+    assert (await ana.deposit(clabe, 10_000, at=int(now))).status == 200
+    assert (await ana.deposit(clabe, 10_000, "T2", at=int(now) + jump_s)).status == 401
 
 
 async def test_the_secret_of_one_mode_never_pays_the_other(ana: Merchant, context: Context) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from operator import itemgetter
 from time import monotonic
 from typing import Any, Final, LiteralString, TypeVar, cast
 
@@ -14,6 +15,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from caudal.kernel import db
+from caudal.kernel.clock import wall_clock
 from caudal.kernel.commit import Command, Limits, PostgresPort, Result, Row, Shard
 from caudal.kernel.errors import Overloaded, Retry
 from caudal.kernel.postgres import NotDurable, verify_durable
@@ -120,6 +122,17 @@ class Context:
         """Queues a command and waits for its commit. Raises what the command came to, where that is an error."""
         until = monotonic() + self.settings.request_timeout_ms / 1000 if deadline is None else deadline
         return await self.shard(shard).submit(command, until)
+
+    def now_s(self) -> float:
+        """Unix seconds by the database's clock, carried on by our monotonic one: how old a signature is.
+
+        This machine's own clock, which may be set wrong while we run, counts only until a batch has heard that one.
+        """
+        heard = [shard.heard for shard in self._shards.values() if shard.heard is not None]
+        if not heard:
+            return wall_clock().timestamp()
+        clock, at = max(heard, key=itemgetter(1))
+        return clock.timestamp() + monotonic() - at
 
     async def rows(self, query: LiteralString, parameters: Sequence[object] = ()) -> list[Row]:
         """Rows read outside of any batch, from the primary."""

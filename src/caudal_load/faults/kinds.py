@@ -23,6 +23,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     rest_s: float = 1.0
     choices: dict[str, tuple[Parameter, ...]] = {}
     """Parameters, each drawn from what it may be."""
+    of_target: dict[str, dict[str, tuple[Parameter, ...]]] = {}
+    """The same where they differ for one target."""
 
 
 # The sandbox's own table (docs/sandbox-protocol.md): an amount's four last digits, and what they order.
@@ -163,6 +165,7 @@ KINDS: tuple[Kind, ...] = (
         needs=("faketime",),
         for_s=(1.0, 2.0),
         choices={"jump_s": (-7_200, -600, -61, 61, 600, 7_200), "which": (0, 1)},
+        of_target={"sandbox": {"jump_s": (-240, -61, 61, 240)}},  # further off, its callbacks are rightly refused
     ),
     Kind(
         name="connections",

@@ -37,7 +37,9 @@ def _lane(kind: Kind, target: str) -> str:
 
 
 def _drawn(kind: Kind, target: str, chance: random.Random) -> Fault:
-    parameters = {name: chance.choice(values) for name, values in kind.choices.items()}
+    parameters = {
+        name: chance.choice(values) for name, values in (kind.choices | kind.of_target.get(target, {})).items()
+    }
     return Fault(
         at_s=0.0, kind=kind.name, target=target, for_s=round(chance.uniform(*kind.for_s), 2), parameters=parameters
     )

@@ -100,8 +100,8 @@ class Whole:
         return found if is_running(found) else None
 
     def ordered(self) -> str | None:
-        """The order of the moment to the provider; None half of the time, and when there is none."""
-        return self.chance.choice(self.orders) if self.orders and self.chance.random() < 0.5 else None
+        """An order of the moment to the provider; None one time in three, and when there is none."""
+        return self.chance.choice(self.orders) if self.orders and self.chance.random() < 2 / 3 else None
 
     async def inject(self, fault: Fault) -> None:
         """Begin a fault; its end comes by itself. Returns when it has begun."""

@@ -6,10 +6,10 @@ The books are the truth here too: a restart runs what is overdue.
 import asyncio
 import logging
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from caudal_sandbox import clock
 from caudal_sandbox.journal import Journal
 from caudal_sandbox.provider import books
 
@@ -65,7 +65,7 @@ class Timers:
         # Until the moment is known, whatever is told counts as sooner.
         self._next_ms = 1 << 62
         next_ms = self._journal.glance(books.next_moment)
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = clock.now_ms()
         if next_ms is not None and next_ms <= now_ms:
             await self._journal.write(lambda rows: self._run_due(rows, now_ms))
             self._told()

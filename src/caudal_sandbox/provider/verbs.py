@@ -2,10 +2,10 @@
 
 import secrets
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from caudal_sandbox import clock
 from caudal_sandbox.courier import Courier
 from caudal_sandbox.journal import Journal
 from caudal_sandbox.provider import books, callbacks, decide, magic
@@ -39,7 +39,7 @@ class Provider:
 
     async def pay_in(self, ask: PaymentAsk) -> tuple[Payment, bool]:
         """Book a payment; True if it is new. Raises `KeyReused`."""
-        payment, new, told, at_ms = await self.journal.write(lambda rows: self._open(rows, ask, _now_ms()))
+        payment, new, told, at_ms = await self.journal.write(lambda rows: self._open(rows, ask, clock.now_ms()))
         if told:
             self.courier.wake()
         self.timers.wake(at_ms)
@@ -47,7 +47,7 @@ class Provider:
 
     async def operate(self, ask: OperationAsk) -> tuple[Operation, bool]:
         """Carry out a capture, cancellation or refund; True if it is new. Raises a `ProviderRefusal`."""
-        operation, new, told, at_ms = await self.journal.write(lambda rows: self._operate(rows, ask, _now_ms()))
+        operation, new, told, at_ms = await self.journal.write(lambda rows: self._operate(rows, ask, clock.now_ms()))
         if told:
             self.courier.wake()
         self.timers.wake(at_ms)
@@ -85,7 +85,7 @@ class Provider:
         within_ms = (respond_in_s or RESPOND_WITHIN_S) * 1000
 
         def work(rows: sqlite3.Connection) -> Dispute:
-            payment, now_ms = known_payment(rows, key), _now_ms()
+            payment, now_ms = known_payment(rows, key), clock.now_ms()
             return self.open_dispute(rows, payment, (amount_minor, code), (now_ms, now_ms + within_ms))
 
         opened = await self.journal.write(work)
@@ -95,7 +95,7 @@ class Provider:
 
     async def end_dispute(self, reference: str, status: str) -> Dispute:
         """The bank decides a dispute: `won` or `lost` for the merchant. Raises `Unknown`, `WrongMoment`."""
-        ended = await self.journal.write(lambda rows: self.close_dispute(rows, reference, status, _now_ms()))
+        ended = await self.journal.write(lambda rows: self.close_dispute(rows, reference, status, clock.now_ms()))
         self.courier.wake()
         return ended
 
@@ -197,7 +197,7 @@ class Provider:
 
     async def _change(self, key: str, step: Step) -> Payment:
         def work(rows: sqlite3.Connection) -> Payment:
-            payment, now_ms = known_payment(rows, key), _now_ms()
+            payment, now_ms = known_payment(rows, key), clock.now_ms()
             moved = step(rows, payment, now_ms)
             self.change(rows, payment, moved, now_ms)
             return moved
@@ -271,7 +271,3 @@ def _known_dispute(rows: sqlite3.Connection, reference: str) -> Dispute:
     if dispute is None:
         raise Unknown("dispute_unknown", "No dispute has this reference.")
     return dispute
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -55,6 +55,7 @@ class Shard:
         self._trouble: Failure | None = None  # what became of the last try, unless it committed
         self._began: float | None = None
         self._warned_at = -_AGAIN_S
+        self.heard: tuple[datetime, float] | None = None  # the server's clock, and our monotonic one then
         self._stopping = self._giving_up = False
         self.batches = self.commands = self.alarms = self.unknowns = self.reruns = 0
 
@@ -162,6 +163,7 @@ class Shard:
                 await self._port.open()
                 reads = reads_of(batch)
                 head, found = await self._port.read(self.id, [t.reading(self.id, k) for t, k in reads.items()])
+                self.heard = head.clock, started
                 if head.at - head.clock > _AHEAD:
                     self._warn_of_time(head)
                 judged = Batch(head, reads, found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Final, Literal
 from uuid import UUID
@@ -33,7 +32,7 @@ class CallbackAccepted(msgspec.Struct, frozen=True, kw_only=True):
 async def spei_callback(context: Context, request: Request) -> Response:
     """A bank reports a deposit. Answered when it is booked; a repetition gets the same answer."""
     with counted(context, request, "spei"):
-        live, report = spei.receive(request, context.settings, time.time())
+        live, report = spei.receive(request, context.settings, context.now_s())
     shard = context.settings.shard
     payin, book, plan, day = None, int(live), 0, None
     number = spei.number_of(context.settings.spei_prefix, report.account)

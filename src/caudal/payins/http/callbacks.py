@@ -6,7 +6,6 @@ for a person and accepted: the provider has done its part.
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final, Literal
@@ -51,7 +50,7 @@ async def provider_callback(context: Context, request: Request) -> Response:
     """A provider tells how something stands. Answered when it is recorded; a repetition gets the same answer."""
     provider, method = request.parameters[0], request.path.rstrip("/").rpartition("/")[2]
     with counted(context, request, provider):
-        notice = receive(links(context), provider, method, request, time.time())
+        notice = receive(links(context), provider, method, request, context.now_s())
     match notice.about:
         case PaymentState():
             await _payment(context, request, (provider, method), notice, notice.about)

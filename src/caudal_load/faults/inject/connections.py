@@ -22,11 +22,12 @@ _END_SOME = """
     select pg_terminate_backend(pid) from (
         select pid, row_number() over (order by pid) as number from pg_stat_activity
         where application_name like 'caudal-%') sessions where number % 2 = 0"""
-# Reading events reads every partition of them, this one too, which is empty; what is written goes elsewhere.
-_LOCK = "lock table event_default in access exclusive mode"
+# What is read before a card is charged; and events, of which this partition is empty: what is written goes elsewhere.
+_LOCK = "lock table instrument, event_default in access exclusive mode"
 _WAITING = """
     select count(*) from pg_locks l join pg_stat_activity a using (pid)
-    where l.relation = 'event_default'::regclass and not l.granted and a.application_name like 'caudal-%'"""
+    where l.relation in ('instrument'::regclass, 'event_default'::regclass) and not l.granted
+        and a.application_name like 'caudal-%'"""
 
 
 @contextlib.asynccontextmanager

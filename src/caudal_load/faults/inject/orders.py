@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caudal_load.faults.inject.seen import EVIDENCE_S, Seen, until
+from caudal_load.faults.inject.seen import Seen, until
 from caudal_load.faults.kinds import ORDERS
 from caudal_load.faults.model import Fault
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 _PAYMENTS = "select count(*) from payment where amount_minor % 10000 = ? and created_ms >= ?"
 _OPERATIONS = "select count(*) from operation where amount_minor % 10000 = ? and updated_ms >= ?"
-_LOOK_EVERY_S = 0.25
+ORDERED_S = 20.0
+"""So long an order stands beyond its end, until somebody has followed it: other faults may be in the way."""
+_LOOK_EVERY_S = 0.5
 
 
 @contextlib.asynccontextmanager
@@ -27,7 +29,7 @@ async def ordered(world: "Whole", fault: Fault, seen: Seen) -> AsyncIterator[Non
     try:
         yield
         books = [*world.directory.joinpath("sandbox").rglob("*.sqlite3")]
-        await until(lambda: _in(books, int(value), began_ms) > 0, EVIDENCE_S, every_s=_LOOK_EVERY_S)
+        await until(lambda: _in(books, int(value), began_ms) > 0, ORDERED_S, every_s=_LOOK_EVERY_S)
     finally:
         world.orders.remove(value)
     if number := _in(books, int(value), began_ms):

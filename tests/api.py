@@ -81,6 +81,7 @@ class Api:
         opened = self._web.opened(method, path, query.encode(), named)
         if opened.body_limit is not None and len(raw) > opened.body_limit:  # by app/edge, where there is a socket
             opened.refuse(Refused("too_large", "the body"))
+        self._web.arrived(opened, raw)
         response = await self._web.answer(opened, raw)
         answered = await _answered(opened, response)
         refused = answered.status == 422 and answered.code == "invalid_request"

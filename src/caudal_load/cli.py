@@ -25,6 +25,7 @@ from caudal_load.faults.command import Asked, check_again, faults, print_list
 from caudal_load.faults.model import BadFaults
 from caudal_load.faults.report import print_report
 from caudal_load.merchants import SetupFailed
+from caudal_load.overload import overload, print_overload
 from caudal_load.plan import BadPlan, Plan
 from caudal_load.report import print_table
 from caudal_load.run import against_bare, run
@@ -135,6 +136,46 @@ def run_command(
         print(json.dumps(report.as_json()))
     else:
         print_table(report, Console())
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command("overload")
+def overload_command(
+    scenario: Scenario,
+    factor: Annotated[float, typer.Option(min=0.1, max=20, help="how many times the maximum is offered")] = 3.0,
+    seconds: Annotated[float, typer.Option(min=1, help="measured seconds of overload, per round")] = 8.0,
+    timeout_ms: Annotated[
+        int | None,
+        typer.Option(min=1, max=60_000, help="the deadline of every request; without it 1000, with a provider 2000"),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=99, help="so often; figures are medians")] = 3,
+    merchants: Merchants = 8,
+    web_processes: WebProcesses = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the maximum of a caudal of its own, offer it a multiple, and show what it does and how it refuses the rest.
+
+    Exit 0: all that was acknowledged is there, once. 1: something is lost or double, or the run failed.
+    """
+    if scenario not in SCENARIOS:
+        raise typer.BadParameter(f"no scenario {scenario!r}; there is: {', '.join(SCENARIOS)}", param_hint="SCENARIO")
+    if SCENARIOS[scenario].whole_flows:
+        raise typer.BadParameter("whole flows go on behind the answer: use run", param_hint="SCENARIO")
+    plan = Plan(
+        scenario=SCENARIOS[scenario],
+        connections=1,
+        seconds=seconds,
+        merchants=merchants,
+        up=True,
+        settings={} if web_processes is None else {"CAUDAL_WEB_PROCESSES": str(web_processes)},
+    )
+    timeout_ms = timeout_ms or (2000 if plan.scenario.through_provider else 1000)
+    report = _carried_out(overload(plan, factor, timeout_ms, rounds, _say))
+    if as_json:
+        print(json.dumps(report.as_json()))
+    else:
+        print_overload(report, Console())
     if not report.passed:
         raise typer.Exit(1)
 

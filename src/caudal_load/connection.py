@@ -37,12 +37,12 @@ class Connection(asyncio.Protocol):
         "since_ns",
     )
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, histogram: Histogram | None = None) -> None:
         self._driver = driver
         self._transport: asyncio.WriteTransport | None = None
         self._unread = b""
         self._malformed = False
-        self.histogram = Histogram()
+        self.histogram = histogram or Histogram()
         self.acknowledged = 0
         """Acknowledgements of the window."""
         self.number = IDLE

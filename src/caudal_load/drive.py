@@ -57,10 +57,13 @@ class Loop:
         """Open `count` seats. Raises OSError if the server does not take the first connection."""
         loop = asyncio.get_running_loop()
         for _ in range(count):
-            seat = Connection(self)
+            seat = self._seat()
             self.seats.append(seat)
             await loop.create_connection(lambda seat=seat: seat, self._target.host, self._target.port)  # type: ignore[misc]
         self._spawn(self._hang_up_on_the_silent())
+
+    def _seat(self) -> Connection:
+        return Connection(self)
 
     async def end(self) -> None:
         """Close every seat and every task."""
@@ -105,7 +108,7 @@ class Loop:
         if in_window:
             tally.window_answered += 1
         if response.status not in self._acknowledged:
-            tally.refuse(response.status, buffer[response.body_start : response.end])
+            self.turned_away(connection, response, buffer, now_ns)
             return
         found = buffer.find(self._id_prefix, response.body_start)
         digits_start = found + len(self._id_prefix)
@@ -124,11 +127,19 @@ class Loop:
         if in_window and (self._counted is None or outcome in self._counted):
             tally.window_acknowledged += 1
             connection.acknowledged += 1
+            self.counted(connection, now_ns)
         if not self.by_schedule:
             if in_window:
                 connection.histogram.record(now_ns - connection.since_ns)
         elif self._opened_ns <= connection.since_ns < self._closed_ns:
             connection.histogram.record(now_ns - connection.since_ns)
+
+    def turned_away(self, connection: Connection, response: Response, buffer: bytes, now_ns: int) -> None:
+        """Count an answer that does not acknowledge."""
+        self.tally.refuse(response.status, buffer[response.body_start : response.end])
+
+    def counted(self, connection: Connection, now_ns: int) -> None:
+        """An answer of the window that `rate` counts."""
 
     def broken(self, connection: Connection, malformed: bool) -> None:
         """Count what was in flight as unknown, and take the seat again."""
@@ -202,9 +213,9 @@ class OpenLoop(Loop):
 
     by_schedule = True
 
-    def __init__(self, target: Target, requests: Requests, rate: float) -> None:
+    def __init__(self, target: Target, requests: Requests, rate: float, most_connections: int | None = None) -> None:
         super().__init__(target, requests)
-        self._rate = rate
+        self._rate, self._most = rate, most_connections or MOST_CONNECTIONS
         self._free: deque[Connection] = deque()
         self._waiting: deque[int] = deque()
         self._opening = 0
@@ -249,8 +260,8 @@ class OpenLoop(Loop):
             self._send(self._free.popleft(), since_ns)
             return
         self._waiting.append(since_ns)
-        if self._opening < len(self._waiting) and len(self.seats) < MOST_CONNECTIONS:
-            seat = Connection(self)
+        if self._opening < len(self._waiting) and len(self.seats) < self._most:
+            seat = self._seat()
             self.seats.append(seat)
             self._opening += 1
             self._spawn(self._open(seat))

@@ -110,7 +110,8 @@ class Target:
 class Requests:
     """The requests of one side of a run, numbered from 0 and spread evenly over keys, bodies and cards.
 
-    `instruments` are the cards of each key, as many for each; none where the scenario needs none.
+    `instruments` are the cards of each key, as many for each; none where the scenario needs none. `timeout_ms` is the
+    deadline that every request names; None: caudal's own.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Requests:
         keys: list[str],
         run: str | None = None,
         instruments: Sequence[Sequence[str]] = (),
+        timeout_ms: int | None = None,
     ) -> None:
         self.scenario = scenario
         self.run = run or secrets.token_hex(4)
@@ -130,7 +132,9 @@ class Requests:
         turns = range(len(instruments[0])) if instruments else ()
         rounds = [[cards[turn] for cards in instruments] for turn in turns] or [[]]
         self._templates = [
-            _template(scenario, body.replace(INSTRUMENT, cards[place] if cards else ""), target, key, length)
+            _template(
+                scenario, body.replace(INSTRUMENT, cards[place] if cards else ""), target, key, length, timeout_ms
+            )
             for cards in rounds
             for body in scenario.bodies
             for place, key in enumerate(keys)
@@ -152,15 +156,22 @@ class Requests:
         return self._templates[number % len(self._templates)] % (token, token)
 
 
-def _template(scenario: Scenario, body: str, target: Target, key: str, token_length: int) -> bytes:
+def _with_card(body: str, cards: Sequence[str], place: int) -> str:
+    return body.replace(INSTRUMENT, cards[place] if cards else "")
+
+
+def _template(
+    scenario: Scenario, body: str, target: Target, key: str, token_length: int, timeout_ms: int | None
+) -> bytes:
     """The request as a bytes pattern with two places for the token: the head's and the body's."""
     if "\r" in key or "\n" in key:
         raise ValueError("a key has no line breaks")
     length = len(body.encode()) + token_length - len(TOKEN)
+    deadline = "" if timeout_ms is None else f"Request-Timeout-Ms: {timeout_ms}\r\n"
     head = (
         f"{scenario.method} {scenario.path} HTTP/1.1\r\nHost: {target.host}:{target.port}\r\n"
         f"Authorization: Bearer {key}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {length}\r\nIdempotency-Key: {TOKEN}\r\n\r\n"
+        f"{deadline}Content-Length: {length}\r\nIdempotency-Key: {TOKEN}\r\n\r\n"
     )
     if body.count(TOKEN) != 1:
         raise ValueError(f"every body of {scenario.name} has to hold {TOKEN} once")

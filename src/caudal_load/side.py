@@ -181,16 +181,21 @@ async def started(plan: Plan, say: Say) -> AsyncIterator[Running]:
 
 async def side(plan: Plan, running: Running) -> Side:
     """A side with its merchants made, and their cards. Raises SetupFailed."""
+    keys, instruments = await merchants_of(plan, running)
+    made = Side(plan, running, keys, instruments)
+    if plan.scenario.whole_flows:
+        made.outside = await _outside(running, made.requests, keys)
+    return made
+
+
+async def merchants_of(plan: Plan, running: Running) -> tuple[list[str], list[list[str]]]:
+    """The keys of a plan's merchants, and the cards of each. Raises SetupFailed."""
     if plan.key is not None and plan.merchants == 1:
         keys = [plan.key]
     else:
         assert running.operator_key is not None
         keys = await make_merchants(running.url, running.operator_key, plan.merchants)
-    instruments = await make_instruments(running.url, keys) if plan.scenario.instruments else []
-    made = Side(plan, running, keys, instruments)
-    if plan.scenario.whole_flows:
-        made.outside = await _outside(running, made.requests, keys)
-    return made
+    return keys, await make_instruments(running.url, keys) if plan.scenario.instruments else []
 
 
 async def _outside(running: Running, requests: Requests, keys: list[str]) -> Outside:

@@ -51,6 +51,7 @@ MORE_FILES: dict[str, str] = {
     "catalogue/phones.py": "the catalogue answers questions and has no verbs: its files are its nouns",
     "connectors/around.py": "what stands around every provider: neither wire nor translation, and the same for all",
     "connectors/breaker.py": "when to stop asking and how often to ask again, pure; around.py has the clock",
+    "connectors/doors.py": "the doors before providers: how many wait for each in this process",
     "connectors/links.py": "one process's way to each provider: what stands around it and its connections, shared",
     "connectors/providers.py": "which providers there are: the configuration, read and judged",
     "connectors/registry.py": "the methods and their connectors: a dict of dotted paths, read by the front door",

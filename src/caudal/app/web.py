@@ -20,10 +20,12 @@ from caudal.app.routes import ROUTES, Router
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.context import Context
+from caudal.kernel.door import Door
 from caudal.kernel.errors import CaudalError, Fault, Refused, Retry, Unknown
 from caudal.kernel.http import JSON, Handler, Request, Response, header_error, refuse_query
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.seal import WrongKek
+from caudal.merchants import book_of
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,8 @@ class Opened(msgspec.Struct, kw_only=True):
     """A request whose head is read: what is going to answer it, or its refusal, whatever the body says.
 
     `body_limit` is in bytes, None where a body means nothing; `takes` are the types of a body that is not JSON; `keyed`
-    says that an Idempotency-Key goes with it.
+    says that an Idempotency-Key goes with it, `first` that it begins something and may be refused for a crowd, also
+    one behind a `door`.
     """
 
     request: Request
@@ -51,6 +54,8 @@ class Opened(msgspec.Struct, kw_only=True):
     body_limit: int | None = None
     takes: tuple[str, ...] = ()
     keyed: bool = False
+    first: bool = False
+    door: Callable[[Context, Request, bytes], Door | None] | None = None
     refusal: Response | None = None
 
     def refuse(self, error: CaudalError) -> None:
@@ -82,9 +87,40 @@ class Web:
                 opened.body_limit = route.body_limit_bytes
             opened.timeout_s = _timeout_s(headers, self._timeout_s)
             opened.handler, opened.takes, opened.keyed = route.handler, route.takes, route.keyed != "no"
+            opened.first, opened.door = opened.keyed and route.who == "merchant", route.door
+            if opened.first:
+                self._refuse_crowd(opened)
         except CaudalError as error:
             opened.refuse(error)
         return opened
+
+    def arrived(self, opened: Opened, body: bytes) -> None:
+        """The body is whole: refuses what is going to wait behind a door that is closed to it."""
+        if opened.door is None:
+            return
+        door = opened.door(self._context, opened.request, body)
+        refusal = None if door is None else door.refusal(monotonic() + opened.timeout_s)
+        if refusal is not None:
+            opened.refuse(refusal)
+
+    def waited(self, opened: Opened, seconds: float) -> None:
+        """A request whose turn to begin has come late: it has less time, and may be refused for it."""
+        opened.timeout_s -= seconds
+        if opened.first:
+            self._refuse_crowd(opened)
+
+    def _refuse_crowd(self, opened: Opened) -> None:
+        """Refuses a first command by its head where the queue would refuse it in the end.
+
+        Nothing of it is parsed or looked up; whose it is, is known of keys that were used a moment ago.
+        """
+        shard = self._context.shards.get(self._context.settings.shard)
+        if shard is None or not shard.lanes.is_crowded:
+            return
+        book = book_of(self._context, opened.request.headers.get(b"authorization", b""))
+        refusal = shard.lanes.refusal(book, opened.timeout_s)
+        if refusal is not None:
+            opened.refuse(refusal)
 
     async def answer(self, opened: Opened, body: bytes) -> Response:
         """The response to the whole request; it never raises."""

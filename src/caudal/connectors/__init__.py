@@ -1,6 +1,7 @@
 """Connectors: one folder a method, the same names in each. Nothing outside a folder knows its protocol."""
 
 from caudal.connectors import spei
+from caudal.connectors.doors import door
 from caudal.connectors.links import Links, links
 from caudal.connectors.model import (
     Action,
@@ -90,6 +91,7 @@ __all__ = [
     "VoidOrder",
     "available",
     "callback_of",
+    "door",
     "health",
     "links",
     "of",

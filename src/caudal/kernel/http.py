@@ -18,6 +18,7 @@ from caudal.kernel.parse import near
 
 if TYPE_CHECKING:
     from caudal.kernel.context import Context
+    from caudal.kernel.door import Door
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -64,7 +65,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `path` has parameters in braces. `body` and `answer` are typed records; `keyed` says whether an Idempotency-Key
     goes with it; `who` whose credentials; `codes` the problems beyond those that every operation has; `also` the
     content types that the answer can have instead of JSON; `takes` those of a body that is a file, at most
-    `body_limit_bytes` long where that is not the general limit.
+    `body_limit_bytes` long where that is not the general limit. `door` finds out from a body, without reading it
+    properly, behind which door the request is going to wait: who finds it closed is refused before anything is done.
     """
 
     method: Literal["GET", "POST"]
@@ -82,6 +84,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     body_limit_bytes: int | None = None
+    door: Callable[[Context, Request, bytes], Door | None] | None = None
     hidden: bool = False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import unquote
 
 import httptools
@@ -21,13 +21,14 @@ class Exchange:
 
     `whole` says that nothing more of it is needed, `unread` that there may be more of it, `waits` that its caller
     wants to be asked for the body, `last` that the connection ends behind it, `plain` that the caller knows no chunks
-    (HTTP/1.0), `bare` that it wants no body (HEAD).
+    (HTTP/1.0), `bare` that it wants no body (HEAD). `turn` says whether it waits to begin, or may.
     """
 
-    __slots__ = ("bare", "last", "opened", "parts", "plain", "size", "unread", "waits", "whole")
+    __slots__ = ("bare", "last", "opened", "parts", "plain", "size", "turn", "unread", "waits", "whole")
 
     def __init__(self, opened: Opened) -> None:
         self.opened, self.parts, self.size = opened, list[bytes](), 0
+        self.turn: Literal["", "waits", "given"] = ""
         self.whole = self.unread = self.waits = self.last = self.plain = self.bare = False
 
 

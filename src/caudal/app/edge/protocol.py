@@ -17,6 +17,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Any, Final
 
 import httptools
@@ -24,6 +25,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from caudal.app.edge.exchange import Exchange, bytes_of, head_of, size_of, target_of
+from caudal.app.edge.turns import Turns
 from caudal.app.web import Opened, Web, named, refused
 from caudal.kernel.errors import CaudalError, Fault, FieldError, Invalid, Refused, Retry
 from caudal.kernel.http import Response
@@ -36,7 +38,7 @@ WAITING_MAX: Final = 64  # requests of one connection; behind them it ends
 REQUEST_S: Final = 30.0
 IDLE_S: Final = 75.0
 LINGER_S: Final = 2.0
-LOOK_S: Final = 1.0  # how exactly these times are kept
+LOOK_S: Final = 1.0  # between two looks at what should have ended
 _FRAMES: Final = 8  # bytes on the wire for one of a chunked body, at most
 _MALFORMED: Final = "the request cannot be read; the connection ends"
 _TOO_LARGE: Final = f"at most {HEADERS_MAX} headers and {HEAD_MAX} bytes"
@@ -60,6 +62,12 @@ class _Deaf(Exception):
     """What comes is not listened to any more: ends the parser's work on what it was given."""
 
 
+@cache
+def _turns_of(web: Web) -> Turns:
+    """Those of all connections to an application."""
+    return Turns(lambda exchange, waited_s: web.waited(exchange.opened, waited_s))
+
+
 class EdgeProtocol(asyncio.Protocol):
     """One connection."""
 
@@ -72,6 +80,7 @@ class EdgeProtocol(asyncio.Protocol):
     ) -> None:
         assert isinstance(config.loaded_app, Web), "the edge serves the API alone"
         self._web: Web = config.loaded_app
+        self._turns = _turns_of(self._web)
         self._loop = _loop or asyncio.get_running_loop()
         self._state = server_state
         self._parser = httptools.HttpRequestParser(self)
@@ -90,7 +99,7 @@ class EdgeProtocol(asyncio.Protocol):
         self._transport = transport
         self._state.connections.add(self)  # type: ignore[arg-type]
         self._until = self._loop.time() + IDLE_S
-        self._look_again = self._loop.call_later(LOOK_S, self._look)
+        self._look_in(IDLE_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(self)
@@ -113,7 +122,7 @@ class EdgeProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._taken_up = self._loop.create_future()
-        self._until = self._loop.time() + IDLE_S
+        self._wait(IDLE_S)
 
     def resume_writing(self) -> None:
         taken_up, self._taken_up = self._taken_up, None
@@ -136,10 +145,22 @@ class EdgeProtocol(asyncio.Protocol):
             self._state.tasks.add(self._task)
             self._task.add_done_callback(self._state.tasks.discard)
 
+    def _wait(self, seconds: float) -> None:
+        """Something has to move within this time."""
+        self._until = self._loop.time() + seconds
+        if self._until < self._look_at:
+            self._look_again.cancel()
+            self._look_in(seconds)
+
+    def _look_in(self, seconds: float) -> None:
+        self._look_at = self._loop.time() + seconds
+        self._look_again = self._loop.call_later(seconds, self._look)
+
     def _look(self) -> None:
         """Ends a connection on which nothing has moved in time."""
-        self._look_again = self._loop.call_later(LOOK_S, self._look)
-        if self._loop.time() < self._until or (self._task is not None and self._taken_up is None):
+        left_s = self._until - self._loop.time()
+        self._look_in(left_s if left_s > 0 else LOOK_S)
+        if left_s > 0 or (self._task is not None and self._taken_up is None):
             return
         if self._deaf or self._taken_up is not None or self._transport.is_closing():
             self._transport.abort()
@@ -174,7 +195,7 @@ class EdgeProtocol(asyncio.Protocol):
 
     def _wait_for_more(self) -> None:
         if not self._came and self._task is None:
-            self._until = self._loop.time() + REQUEST_S
+            self._wait(REQUEST_S)
         self._came += self._chunk
         if self._came - self._before <= self._came_max:
             return
@@ -281,6 +302,8 @@ class EdgeProtocol(asyncio.Protocol):
         if self._deaf:
             raise _Deaf
         exchange = self._exchanges[-1]
+        if exchange.opened.door is not None:
+            self._web.arrived(exchange.opened, b"".join(exchange.parts))
         self._receiving, exchange.whole, self._deaf = False, True, exchange.last
         self._go_on()
 
@@ -302,6 +325,8 @@ class EdgeProtocol(asyncio.Protocol):
         while self._task is None and exchanges and exchanges[0].whole and self._taken_up is None:
             exchange = exchanges[0]
             if exchange.opened.refusal is None:
+                if not self._turns.take(exchange, self._go_on):
+                    return
                 self._task = self._loop.create_task(self._serve(exchange))
             else:
                 self._transport.write(bytes_of(exchange, exchange.opened.refusal))
@@ -345,9 +370,9 @@ class EdgeProtocol(asyncio.Protocol):
         exchanges = self._exchanges
         exchanges.popleft()
         self._state.total_requests += 1
-        self._until = self._loop.time() + (REQUEST_S if self._receiving else IDLE_S)
+        self._wait(REQUEST_S if self._receiving else IDLE_S)
         if exchange.unread:
-            self._until = self._loop.time() + LINGER_S
+            self._wait(LINGER_S)
             self._transport.write_eof()
         elif exchange.last:
             self._transport.close()

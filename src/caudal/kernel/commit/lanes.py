@@ -17,6 +17,12 @@ from caudal.kernel.errors import CaudalError, Overloaded
 
 _SMOOTHING: Final = 0.2
 _FIRST_GUESS_PER_S: Final = 500.0
+_FIRST_GUESS_EACH_S: Final = 20e-6
+_DECIDING_S: Final = 0.008  # nothing else is looked at in the meantime, refusals neither
+_LEAST_BATCH: Final = 32
+_BETWEEN_S: Final = 0.002  # two batches with less between them follow each other
+_MARGIN: Final = 0.75  # of the time that is left: the rate of the next seconds is a guess
+_FEW: Final = 64  # commands that wait are no crowd: they go with the next batch, whoever's they are
 
 
 class Waiting(Ask, kw_only=True):
@@ -66,6 +72,8 @@ class Lanes:
         self._bulk_last = False
         self.drain_per_s = _FIRST_GUESS_PER_S
         self.admitted = 0
+        self._each_s = _FIRST_GUESS_EACH_S
+        self._ended = 0.0  # when the last batch had committed
 
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lanes) + len(self._first)
@@ -78,17 +86,32 @@ class Lanes:
 
     def admit(self, command: Command, deadline: float) -> Overloaded | None:
         """Why a first command may not wait here, or None. Never asked for what has already happened."""
-        waiting = max(self.admitted, self._ahead_of(command.lane))
+        refusal = self.refusal(command.book, deadline - monotonic(), command.lane)
+        if refusal is None and self.limits.merchant_rate and not self._has_token(command.book):
+            return Overloaded("too_many_requests", "this merchant asks more often than is agreed", after_s=1.0)
+        return refusal
+
+    def refusal(self, book: int | None, left_s: float, lane: Lane = Lane.NORMAL) -> Overloaded | None:
+        """Why a first command of a book (None: whose it is nobody knows yet) would find no room, or None.
+
+        There is room for as many as drain in most of the time that is left, and for one book a share of that.
+        """
+        waiting = max(self.admitted, self._ahead_of(lane))
         wait_s = waiting / self.drain_per_s
-        if waiting >= self.limits.queue_limit or wait_s > deadline - monotonic():
+        room = min(float(self.limits.queue_limit), self.drain_per_s * left_s * _MARGIN)
+        if waiting >= self.limits.queue_limit or wait_s > left_s * _MARGIN:
             return Overloaded(
                 "overloaded", "the queue is longer than the request's deadline", after_s=max(wait_s, 0.05)
             )
-        if self.limits.merchant_rate and not self._has_token(command.book):
-            return Overloaded("too_many_requests", "this merchant asks more often than is agreed", after_s=1.0)
-        if self._of_book[command.book] >= self.limits.merchant_share * self.limits.queue_limit:
+        few = min(_FEW, self.limits.merchant_share * self.limits.queue_limit)
+        if book is not None and self._of_book[book] >= max(few, self.limits.merchant_share * room):
             return Overloaded("too_many_requests", "too many of this merchant's requests wait already", after_s=wait_s)
         return None
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many wait that it is worth asking whether one more may."""
+        return self.admitted >= _FEW
 
     def _ahead_of(self, lane: Lane) -> int:
         """How many go before a command of this lane. What has already happened takes the room of first commands."""
@@ -120,7 +143,7 @@ class Lanes:
 
     def take(self) -> list[Waiting]:
         """The next batch; drops what has expired. A look for due work always goes alone."""
-        now, room = monotonic(), self.limits.max_batch
+        now, room = monotonic(), self.room
         batch = [waiting for waiting in self._first if not waiting.dropped(now)]
         self._first.clear()
         for lane in self._lanes[: Lane.BULK]:
@@ -179,9 +202,24 @@ class Lanes:
         if not self._of_book[book]:
             del self._of_book[book]
 
-    def drained(self, commands: int, took_s: float) -> None:
-        """Learns the rate from a batch that has committed."""
-        rate = commands / max(took_s, 1e-6)
+    @property
+    def room(self) -> int:
+        """How many commands the next batch may have: as many as are decided without keeping everybody else waiting."""
+        return min(self.limits.max_batch, max(_LEAST_BATCH, int(_DECIDING_S / self._each_s)))
+
+    def decided(self, commands: int, took_s: float) -> None:
+        """Learns how long a command of a large batch keeps the process."""
+        if commands > 8:
+            self._each_s += _SMOOTHING * (took_s / commands - self._each_s)
+
+    def drained(self, commands: int, began: float, ended: float) -> None:
+        """Learns the rate from a batch that has committed, and from the time since the last one where they follow.
+
+        What a process does between two batches is a part of how fast its queue drains.
+        """
+        followed = began - self._ended < _BETWEEN_S
+        rate = commands / max(ended - (self._ended if followed else began), 1e-6)
+        self._ended = ended
         # A batch of one says how long a commit takes, not how much the shard could do: only more is learned from it.
         if commands >= self.limits.max_batch or commands > 8 or rate > self.drain_per_s:
             self.drain_per_s += _SMOOTHING * (rate - self.drain_per_s)

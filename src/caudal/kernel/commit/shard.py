@@ -33,6 +33,7 @@ _PAUSE_MAX_S: Final = 1.0
 _LOOK_S: Final = 0.1  # how exactly deadlines are kept
 _AHEAD: Final = timedelta(minutes=1)
 _AGAIN_S: Final = 60.0  # between two alarms of the same
+_SLICE: Final = 64  # callers that are answered at once: between two slices others have their turn, refusals too
 _HANGS_S: Final = 1.0  # an answer that takes so long is the database's trouble, no matter of a busy shard
 
 
@@ -66,7 +67,10 @@ class Shard:
         if not command.recorded:
             refusal = self.lanes.admit(command, deadline)
             if refusal is not None:
-                raise refusal
+                try:
+                    raise refusal
+                finally:
+                    del refusal  # whose traceback holds this frame: thousands of such circles a second are memory
         if self._stopping and not command.recorded:
             raise Overloaded("stopping", "this process is stopping", after_s=0.5)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -166,9 +170,10 @@ class Shard:
                 self.heard = head.clock, started
                 if head.at - head.clock > _AHEAD:
                     self._warn_of_time(head)
-                judged = Batch(head, reads, found)
+                judged, since = Batch(head, reads, found), monotonic()
                 results, postponed = self._decide(judged, batch)
                 statements = judged.statements(batch_id, len(results)) if judged.wrote else []
+                self.lanes.decided(len(batch), monotonic() - since)
                 self._writing = True
                 await self._port.write(statements)
         except Exception as error:
@@ -179,12 +184,10 @@ class Shard:
                 return failure
             if not await self._find(batch, batch_id):
                 return Failure.LOST
-        took_s = monotonic() - started
         self.batches += 1
         self.commands += len(results)
-        self.lanes.drained(len(results), took_s)
-        for waiting, result in results:
-            _answer(waiting, result)
+        self.lanes.drained(len(results), started, monotonic())
+        _answer_all(results)
         for waiting in postponed:
             self.lanes.push_first(waiting)
         return None
@@ -263,13 +266,17 @@ class Shard:
             _fail(late, Overloaded, "overloaded", "the request's deadline passed before its turn")
 
 
-def _answer(waiting: Waiting, result: Result | CaudalError) -> None:
-    if waiting.future.done():
-        return
-    if isinstance(result, CaudalError):
-        waiting.future.set_exception(result)
-    else:
-        waiting.future.set_result(result)
+def _answer_all(results: Sequence[tuple[Waiting, Result | CaudalError]]) -> None:
+    """Answers in the order of the batch, the first ones now and the others a slice at a time."""
+    for waiting, result in results[:_SLICE]:
+        if waiting.future.done():
+            continue
+        if isinstance(result, CaudalError):
+            waiting.future.set_exception(result)
+        else:
+            waiting.future.set_result(result)
+    if len(results) > _SLICE:
+        asyncio.get_running_loop().call_soon(_answer_all, results[_SLICE:])
 
 
 def _fail(batch: Sequence[Waiting], error: type[CaudalError], code: str, detail: str) -> None:

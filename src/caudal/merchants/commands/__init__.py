@@ -4,6 +4,7 @@ from caudal.merchants.commands.callers import (
     KeyCache,
     authenticate,
     authenticate_operator,
+    book_of,
     operator_key,
     signature_of,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Made",
     "authenticate",
     "authenticate_operator",
+    "book_of",
     "change_fees",
     "change_settings",
     "create_key",

@@ -11,12 +11,13 @@ import msgspec
 
 from caudal import vault
 from caudal.catalogue import BRANDS, COUNTRIES, METHODS
-from caudal.connectors import CAPABILITIES, available, spei, takers
+from caudal.connectors import CAPABILITIES, available, door, spei, takers
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
 from caudal.kernel import idempotency, ids
 from caudal.kernel.commit import Answer, Key
 from caudal.kernel.context import Context
+from caudal.kernel.door import Door
 from caudal.kernel.errors import FieldError, Invalid, Refused, Retry
 from caudal.kernel.http import Known, Request, Response, Route, encode, ok, query_of
 from caudal.kernel.idempotency import key_of
@@ -48,7 +49,11 @@ async def create(context: Context, request: Request) -> Response:
     sealed = None if payer is None else context.sealer.seal(encode(payer), id.bytes)
     expires_in = timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None
     if method.method in CAPABILITIES:
-        return await _through_provider(context, request, caller, key, asked, id, payer, sealed, expires_in)
+        provider = await _provider(context, request, asked, caller, key)
+        with door(context, provider, "live" if caller.live else "test").entered(request.deadline):
+            return await _through_provider(
+                context, request, caller, key, asked, id, payer, sealed, expires_in, provider
+            )
     nobody = caller.live and spei.bank_of(context.settings, live=True) is None
     if nobody and not await idempotency.is_known(context, caller.shard, key):
         raise _not_available("no live bank is connected")
@@ -66,6 +71,29 @@ async def create(context: Context, request: Request) -> Response:
     return await committed(context, caller.shard, command, request)
 
 
+class _Way(msgspec.Struct, frozen=True):
+    """As much of a body as says where the request goes."""
+
+    method: str = ""
+    country: str = ""
+
+
+_way_in = msgspec.json.Decoder(_Way).decode
+
+
+def _door(context: Context, request: Request, body: bytes) -> Door | None:
+    """Where a payin that is asked for waits least; None where that is not clear, or nowhere."""
+    try:
+        way = _way_in(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # what is wrong with it, `create` says
+    if way.method not in CAPABILITIES:
+        return None
+    mode: Literal["test", "live"] = "live" if b" sk_live_" in request.headers.get(b"authorization", b"") else "test"
+    doors = [door(context, taker.name, mode) for taker in takers(context, way.method, way.country, mode)]
+    return min(doors, key=lambda one: one.wait_s, default=None)
+
+
 async def _through_provider(
     context: Context,
     request: Request,
@@ -76,9 +104,9 @@ async def _through_provider(
     payer: Payer | None,
     sealed: bytes | None,
     expires_in: timedelta | None,
+    provider: str,
 ) -> Response:
     """Intent, call, outcome: whatever happens by the deadline, the key has an answer."""
-    provider = await _provider(context, asked, caller, key)
     within_s = max(request.deadline - monotonic(), 0.0)
     start = commands.StartPayin(
         payin=_new(id, caller, asked, FIRST_WITH_PROVIDER),
@@ -114,8 +142,8 @@ async def _through_provider(
     return respond(noted.stored or done.answer or Answer(201, noted.body))
 
 
-async def _provider(context: Context, asked: CreatePayinBody, caller: Caller, key: Key) -> str:
-    """The first that can take the payment now, in the order of the configuration.
+async def _provider(context: Context, request: Request, asked: CreatePayinBody, caller: Caller, key: Key) -> str:
+    """The first that can take the payment now and has room, in the order of the configuration.
 
     Refuses at the door what nobody could carry out: Invalid where there is no such provider, Retry where none answers.
     A repetition finds the answer of its first request.
@@ -124,9 +152,12 @@ async def _provider(context: Context, asked: CreatePayinBody, caller: Caller, ke
     found = takers(context, asked.method, asked.country, mode)
     if not found:
         raise _not_available(f"no {mode} provider of {asked.method} is connected")
-    for taker in found:
-        if available(context, taker.name, asked.method, mode):
-            return taker.name
+    answering = [taker.name for taker in found if available(context, taker.name, asked.method, mode)]
+    for name in answering:
+        if door(context, name, mode).refusal(request.deadline) is None:
+            return name
+    if answering:
+        return answering[0]  # which says that it has no room
     if not await idempotency.is_known(context, caller.shard, key):
         raise Retry("provider_unavailable", f"no provider of {asked.method} answers at the moment", after_s=5.0)
     return found[0].name
@@ -270,6 +301,7 @@ ROUTES: Final = (
         method="POST",
         path="/v1/payins",
         handler=create,
+        door=_door,
         summary="Create a payin",
         who="merchant",
         scope=WRITE,

@@ -1,0 +1,25 @@
+"""The doors of providers: one for each in each mode, so that a crowd before one keeps nobody from another."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from caudal.connectors.model import Mode
+from caudal.kernel.context import Context
+from caudal.kernel.door import Door
+
+_RESERVE_S: Final = 0.75  # of a request's deadline: the call ends before it, and its outcome is committed behind that
+
+
+class _Doors:
+    def __init__(self, context: Context) -> None:
+        self.known = dict[tuple[str, Mode], Door]()
+
+
+def door(context: Context, provider: str, mode: Mode) -> Door:
+    """The door of a provider in this process: requests that wait for it are inside until they are answered."""
+    known = context.once(_Doors).known
+    found = known.get((provider, mode))
+    if found is None:
+        found = known[provider, mode] = Door(f"provider {provider}", reserve_s=_RESERVE_S)
+    return found

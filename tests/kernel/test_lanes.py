@@ -1,0 +1,62 @@
+"""What the queue lets in by the rate at which it drains, and how much goes into one batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from caudal.kernel.commit.lanes import Lanes, Limits, Waiting
+from tests.kernel.toy import Note, soon
+
+
+def filled(lanes: Lanes, count: int, book: Callable[[int], int] = lambda number: number) -> Lanes:
+    for number in range(count):
+        future = asyncio.get_running_loop().create_future()
+        lanes.push(Waiting(command=Note(text="x", book=book(number)), future=future, deadline=soon()))
+    return lanes
+
+
+async def test_there_is_room_for_what_drains_in_three_quarters_of_the_time_that_is_left() -> None:
+    lanes = filled(Lanes(Limits()), 300)
+    lanes.drain_per_s = 1_000.0
+    assert lanes.refusal(7, 0.41) is None
+    refusal = lanes.refusal(7, 0.39)
+    assert refusal is not None and (refusal.code, refusal.after_s) == ("overloaded", 0.3)
+
+
+async def test_a_merchant_has_its_share_of_the_time_not_of_the_places() -> None:
+    lanes = filled(Lanes(Limits(queue_limit=8192, merchant_share=0.5)), 400, book=lambda number: 2)
+    lanes.drain_per_s = 1_000.0
+    refusal = lanes.refusal(2, 1.0)
+    assert refusal is not None and refusal.code == "too_many_requests"
+    assert lanes.refusal(2, 1.1) is None, "it may wait longer"
+    assert lanes.refusal(4, 1.0) is None, "the others have their share"
+    assert lanes.refusal(None, 1.0) is None, "whose it is, is not known yet"
+
+
+async def test_a_few_commands_are_nobodys_crowd() -> None:
+    lanes = filled(Lanes(Limits()), 63, book=lambda number: 2)
+    lanes.drain_per_s = 1_000.0
+    assert lanes.refusal(2, 0.1) is None and not lanes.is_crowded
+
+
+async def test_what_lies_between_two_batches_counts_when_they_follow_each_other() -> None:
+    lanes = Lanes(Limits())
+    for number in range(50):
+        lanes.drained(100, began=number * 0.1 + 0.0005, ended=(number + 1) * 0.1)
+    assert lanes.drain_per_s == pytest.approx(1_000, rel=0.01)
+    waited = Lanes(Limits())
+    for number in range(50):
+        waited.drained(100, began=number * 0.1 + 0.05, ended=(number + 1) * 0.1)
+    assert waited.drain_per_s == pytest.approx(2_000, rel=0.01), "the queue was empty in between"
+
+
+@pytest.mark.parametrize(("each_us", "room"), [(20, 256), (100, 80), (1_000, 32)])
+async def test_a_batch_is_no_larger_than_is_decided_while_the_others_wait(each_us: int, room: int) -> None:
+    lanes = filled(Lanes(Limits(max_batch=256)), 300)
+    for _ in range(60):
+        lanes.decided(100, 100 * each_us / 1e6)
+    assert lanes.room == pytest.approx(room, abs=1)
+    assert len(lanes.take()) == lanes.room

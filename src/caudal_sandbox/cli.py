@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import secrets
 import sqlite3
 import sys
@@ -17,10 +18,13 @@ from caudal_sandbox.server import Options, serve
 
 SPEI_SECRET = "CAUDAL_SANDBOX_SPEI_SECRET"
 PROVIDER_SECRET = "CAUDAL_SANDBOX_PROVIDER_SECRET"
+PROVIDERS = "CAUDAL_SANDBOX_PROVIDERS"
+FIRST = "sandbox"
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 DESCRIPTION = """\
-The outside world in a box, with play money: a bank on SPEI, and a provider of card, pix, boleto, pse
-and mpesa, both with a process, storage and books of their own.
+The outside world in a box, with play money: a bank on SPEI, and providers of card, pix, boleto, pse and
+mpesa, all with storage and books of their own.
 
 A person pays at      http://HOST:PORT/pay (SPEI), and where a payment's payer_page says
 A program pays with   POST /v1/bank/transfers, POST /v1/provider/payers/KEY/pay
@@ -28,7 +32,8 @@ caudal calls          POST /v1/provider/METHOD/payments
 The books             GET  /v1/bank/books, /v1/bank/statement, /v1/provider/statement
 
 What is acknowledged is on disk. Callbacks that caudal has not answered are kept and sent again, also
-after a restart. Amounts and card numbers order every outcome, delay and fault.
+after a restart. Amounts and card numbers order every outcome, delay and fault,
+POST /v1/provider/conditions a whole provider's outage.
 The whole protocol: docs/sandbox-protocol.md."""
 
 EPILOG = f"""\
@@ -37,6 +42,8 @@ environment:
                                   and caudal's returns (required)
   {PROVIDER_SECRET}  the same for the provider and its callbacks (one of its own for
                                   each start if it is not set: then nobody can call)
+  {PROVIDERS}        more providers, NAME=SECRET separated by commas, each with books
+                                  of its own, at http://HOST:PORT/providers/NAME
 
 example:
   {SPEI_SECRET}=quiet-river {PROVIDER_SECRET}=still-lake \\
@@ -81,6 +88,10 @@ def _options(arguments: Sequence[str] | None) -> Options:
     if not spei_secret:
         parser.error(f"{SPEI_SECRET} is not set: the secret shared with caudal is required")
     provider_secret = os.environ.get(PROVIDER_SECRET, "") or secrets.token_hex(32)
+    try:
+        others = _providers(os.environ.get(PROVIDERS, ""))
+    except ValueError as error:
+        parser.error(f"{PROVIDERS}: {error}")
     return Options(
         host=given.host,
         port=given.port,
@@ -88,9 +99,22 @@ def _options(arguments: Sequence[str] | None) -> Options:
         data=given.data,
         caudal_url=given.caudal_url,
         spei_secret=spei_secret.encode(),
-        provider_secret=provider_secret.encode(),
+        providers=((FIRST, provider_secret.encode()), *others),
         concurrency=given.concurrency,
     )
+
+
+def _providers(text: str) -> list[tuple[str, bytes]]:
+    """Names and secrets of the providers beside the first. Raises ValueError."""
+    found = list[tuple[str, bytes]]()
+    for one in filter(None, (part.strip() for part in text.split(","))):
+        name, _, secret = one.partition("=")
+        if not NAME.fullmatch(name) or not secret:
+            raise ValueError(f"{name!r} must be NAME=SECRET, the name of lower-case letters, digits, _ and -")
+        if name in (FIRST, *(known for known, _ in found)):
+            raise ValueError(f"there are two providers called {name}")
+        found.append((name, secret.encode()))
+    return found
 
 
 def _port(text: str) -> int:

@@ -5,6 +5,7 @@ import logging
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -20,8 +21,8 @@ from caudal_sandbox.journal import Journal
 from caudal_sandbox.problems import Refusals, as_problems
 from caudal_sandbox.provider import api as provider_api
 from caudal_sandbox.provider import books as provider_books
+from caudal_sandbox.provider import conditions, payers
 from caudal_sandbox.provider import pages as provider_pages
-from caudal_sandbox.provider import payers
 from caudal_sandbox.provider.outbox import ProviderOutbox
 from caudal_sandbox.provider.refusals import ProviderRefusal
 from caudal_sandbox.provider.refusals import of_refusal as of_provider_refusal
@@ -34,7 +35,10 @@ FAREWELL_S = 3.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What the command line says; port 0 is any free one. `url` is where payers find the sandbox, if not there."""
+    """What the command line says; port 0 is any free one. `url` is where payers find the sandbox, if not there.
+
+    `providers` are names and secrets; the first one stands at the sandbox's address, the others below `/providers/`.
+    """
 
     host: str
     port: int
@@ -42,7 +46,7 @@ class Options:
     data: Path
     caudal_url: str
     spei_secret: bytes
-    provider_secret: bytes
+    providers: tuple[tuple[str, bytes], ...]
     concurrency: int
 
 
@@ -52,40 +56,53 @@ async def serve(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     bank = await _open_bank(options)
-    provider = await _open_provider(options)
-    await bank.courier.start()
-    await provider.courier.start()
-    runner = web.AppRunner(application(bank, provider), access_log=None, shutdown_timeout=FAREWELL_S)
+    providers = [await _open_provider(options, number) for number in range(len(options.providers))]
+    couriers: tuple[Courier[Any], ...] = (bank.courier, *(provider.courier for provider in providers))
+    for courier in couriers:
+        await courier.start()
+    runner = web.AppRunner(application(bank, tuple(providers)), access_log=None, shutdown_timeout=FAREWELL_S)
     try:
         await runner.setup()
         site = web.TCPSite(runner, options.host, options.port, backlog=1024)
         await site.start()
         host, port = runner.addresses[0][:2]
         shown = f"[{host}]" if ":" in host else host
-        provider.url = options.url or f"http://{shown}:{port}"
-        provider.timers.start()
+        for provider in providers:
+            provider.url = options.url or f"http://{shown}:{port}"
+            provider.timers.start()
         print(f"caudal-sandbox: listening on http://{shown}:{port}", flush=True)
         await stop.wait()
         logging.getLogger(__name__).info("stopping")
     finally:
         # First nobody comes in, then nothing goes out, then the books close.
         await runner.cleanup()
-        await provider.timers.stop()
-        for part in (bank, provider):
-            await part.courier.stop()
-            await part.journal.close()
+        for provider in providers:
+            await provider.timers.stop()
+        for courier in couriers:
+            await courier.stop()
+        for journal in (bank.journal, *(provider.journal for provider in providers)):
+            await journal.close()
 
 
-def application(bank: Bank, provider: Provider) -> web.Application:
-    """List the routes."""
+def application(bank: Bank, providers: tuple[Provider, ...]) -> web.Application:
+    """List the routes. Payers find every payment at the first address, whoever has it."""
     refusals: Refusals = {BookRefusal: of_book_refusal, ProviderRefusal: of_provider_refusal}
     app = web.Application(middlewares=[as_problems(refusals)], client_max_size=BODY_MAX)
     app[bank_api.BANK] = bank
-    app[provider_api.PROVIDED] = provider
-    app[provider_api.STRUCK] = Before()
-    app.add_routes([*provider_api.routes(), *payers.routes(), *provider_pages.routes()])
-    app.add_routes([*bank_api.routes(), *bank_pages.routes()])
+    _provide(app, providers[0], providers)
+    app.add_routes([*provider_pages.routes(), *bank_api.routes(), *bank_pages.routes()])
+    for provider in providers[1:]:
+        own = web.Application()
+        _provide(own, provider, (provider,))
+        app.add_subapp(provider.place, own)
     return app
+
+
+def _provide(app: web.Application, provider: Provider, everybody: tuple[Provider, ...]) -> None:
+    """Let a provider answer caudal here, and payers of everybody's payments."""
+    app[conditions.PROVIDED], app[provider_api.ALL] = provider, everybody
+    app[provider_api.STRUCK], app[conditions.FARING] = Before(), conditions.Faring()
+    app.add_routes([*provider_api.routes(), *payers.routes(), *conditions.routes()])
 
 
 async def _open_bank(options: Options) -> Bank:
@@ -94,9 +111,9 @@ async def _open_bank(options: Options) -> Bank:
     return Bank(journal, courier, options.spei_secret)
 
 
-async def _open_provider(options: Options) -> Provider:
-    journal = await asyncio.to_thread(Journal, options.data, "provider", provider_books.SCHEMA)
-    courier = Courier(
-        journal, ProviderOutbox("sandbox", options.provider_secret), options.caudal_url, options.concurrency
-    )
-    return Provider(journal, courier, options.provider_secret)
+async def _open_provider(options: Options, number: int) -> Provider:
+    name, secret = options.providers[number]
+    books, place = (f"provider-{name}", f"/providers/{name}") if number else ("provider", "")
+    journal = await asyncio.to_thread(Journal, options.data, books, provider_books.SCHEMA)
+    courier = Courier(journal, ProviderOutbox(name, secret), options.caudal_url, options.concurrency)
+    return Provider(journal, courier, secret, name=name, place=place)

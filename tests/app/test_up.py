@@ -257,7 +257,11 @@ def test_the_services_get_their_settings_and_the_sandbox_only_its_secrets() -> N
     for service in own:
         assert load(service.environment) == msgspec.structs.replace(settings, share_port=True)
     mine = {name: value for name, value in sandbox.environment.items() if name.startswith("CAUDAL_")}
-    assert mine == {"CAUDAL_SANDBOX_SPEI_SECRET": "shared", "CAUDAL_SANDBOX_PROVIDER_SECRET": "too"}
+    assert mine == {
+        "CAUDAL_SANDBOX_SPEI_SECRET": "shared",
+        "CAUDAL_SANDBOX_PROVIDER_SECRET": "too",
+        "CAUDAL_SANDBOX_PROVIDERS": "",
+    }
     assert sandbox.command[3:] == (
         *("--host", "127.0.0.1", "--port", "9701"),
         *("--data", "/v/sandbox", "--caudal-url", "http://127.0.0.1:9700"),

@@ -25,6 +25,7 @@ from caudal_sandbox.bank.model import Delivery, Transfer
 from caudal_sandbox.delivery import Status
 
 SECRET = b"quiet-river"
+NORTE_SECRET = b"north-wind"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +148,7 @@ class Bank:
 
     def start(self) -> Self:
         secrets = {"CAUDAL_SANDBOX_SPEI_SECRET": SECRET.decode(), "CAUDAL_SANDBOX_PROVIDER_SECRET": "still-lake"}
+        secrets["CAUDAL_SANDBOX_PROVIDERS"] = f"norte={NORTE_SECRET.decode()}"
         environment = {**os.environ, **secrets}
         command = [sys.executable, "-m", "caudal_sandbox", "--port", str(self.port), "--data", str(self.data)]
         command += ["--url", self.public_url] if self.public_url else []

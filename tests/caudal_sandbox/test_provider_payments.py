@@ -226,7 +226,14 @@ def test_the_statement_has_every_payment_as_it_stands(provider: Caller) -> None:
     provider.operate(asked["key"], "captures", amount=5000, final=False)
     provider.operate(asked["key"], "refunds", amount=1000)
     provider.payer(asked["key"], "dispute", amount=700)
-    names = {"key": asked["key"], "method": "card", "account": "7", "currency": "BRL", "status": "paid"}
+    names = {
+        "provider": "sandbox",
+        "key": asked["key"],
+        "method": "card",
+        "account": "7",
+        "currency": "BRL",
+        "status": "paid",
+    }
     sums = {"authorized": 12050, "held": 7050, "captured": 5000, "refunded": 1000, "disputed": 700}
     assert provider.statement()[asked["key"]] == names | sums
 

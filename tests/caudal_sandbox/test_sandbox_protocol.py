@@ -28,7 +28,7 @@ SECRET = b"quiet-river"
 
 def test_the_examples_print_what_the_page_shows(tmp_path: Path) -> None:
     examples = list(EXAMPLE.finditer(PAGE))
-    assert len(examples) == 10
+    assert len(examples) == 11
     with Receiver() as receiver:
         bank = Bank(data=tmp_path / "books", caudal_url=receiver.url, public_url="http://127.0.0.1:8701").start()
         for example in examples:

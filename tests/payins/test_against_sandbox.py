@@ -19,7 +19,8 @@ from tests.payins.desk import Desk
 def line(payin: dict[str, Any], account: str, **sums: int) -> dict[str, Any]:
     """A payment as the provider states it."""
     amounts = {"held": 0, "captured": 0, "refunded": 0, "disputed": 0} | sums
-    return {"key": payin["id"].removeprefix("payin_"), "account": account, "currency": payin["currency"], **amounts}
+    key, names = payin["id"].removeprefix("payin_"), {"provider": "sandbox", "account": account}
+    return {"key": key, **names, "currency": payin["currency"], **amounts}
 
 
 async def compared(database_url: str, lines: list[dict[str, Any]]) -> int:

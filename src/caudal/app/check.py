@@ -187,7 +187,7 @@ async def _replay(connection: Connection, shard: int, console: Console) -> int:
 
 
 async def _against_sandbox(connection: Connection, settings: Settings, console: Console) -> int:
-    """Our books against the sandbox's: the bank's transfers by their keys, the provider's payments by theirs."""
+    """Our books against the sandbox's: the bank's transfers by their keys, the providers' payments by theirs."""
     ours = await _rows(connection, SQL["deposits_for_bank"], {}) + await _rows(connection, SQL["refunds_for_bank"], {})
     theirs: dict[str, list[int]] = {}
     async for entry in _statement(settings, "/v1/bank/statement"):
@@ -198,10 +198,10 @@ async def _against_sandbox(connection: Connection, settings: Settings, console: 
     said: dict[str, list[Any]] = {}
     async for entry in _statement(settings, "/v1/provider/statement"):
         said[entry["key"]] = [
-            entry[name] for name in ("account", "currency", "held", "captured", "refunded", "disputed")
+            entry[name] for name in ("provider", "account", "currency", "held", "captured", "refunded", "disputed")
         ]
     # What never came to be there, and neither holds nor took anything here, is no difference.
-    mine = {key: row for key, row in payments.items() if key in said or row[2] or row[3]}
+    mine = {key: row for key, row in payments.items() if key in said or row[3] or row[4]}
     return wrong + _compared(console, "provider", mine, said)
 
 

@@ -24,6 +24,7 @@ def settings() -> Settings:
         found,
         database_url=ready.database_url,
         sandbox_url=ready.sandbox_url or None,
+        providers=found.providers or ready.providers or None,
         kek=found.kek or secrets.kek,
         spei_secret_test=found.spei_secret_test or secrets.spei_secret_test,
         spei_secret_live=found.spei_secret_live or secrets.spei_secret_live,

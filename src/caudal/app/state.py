@@ -2,6 +2,7 @@
 
 up.lock         held while `caudal up` runs; its process id
 up.json         while it is ready: addresses, keys, process ids; mode 0600
+providers.toml  which providers the sandbox has, with their secrets; mode 0600
 secrets.json    made once, mode 0600: without it the database's sealed rows cannot be read
 postgres/ sandbox/ log/
 """
@@ -22,7 +23,15 @@ import msgspec
 from caudal.kernel.postgres import private_file
 from caudal.kernel.settings import SettingError
 
-FILES: Final = ("up.json", "up.json.unfinished", "secrets.json", "secrets.json.unfinished", "up.lock")
+FILES: Final = (
+    "up.json",
+    "up.json.unfinished",
+    "secrets.json",
+    "secrets.json.unfinished",
+    "providers.toml",
+    "providers.toml.unfinished",
+    "up.lock",
+)
 FOLDERS: Final = ("sandbox", "log")
 
 
@@ -37,6 +46,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     spei_secret_test: str
     spei_secret_live: str
     provider_secret_test: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(32))
+    sandbox_providers: dict[str, str] = {}
     operator_key: str | None = None
     demo_key: str | None = None
     seals_elsewhere: bool = False  # a database of CAUDAL_DATABASE_URL, which outlives this directory's data
@@ -52,6 +62,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     operator_key: str
     demo_key: str
     processes: dict[str, int]
+    providers: str = ""
 
     @property
     def reference_url(self) -> str:

@@ -14,15 +14,17 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Final, Protocol
 
 import msgspec
 import psycopg
 
-from caudal.app import state
+from caudal.app import playground, state
 from caudal.app.children import Children, Service
 from caudal.app.ports import Ports, address
 from caudal.app.state import Ready, Secrets, UpError
+from caudal.connectors import FIRST
 from caudal.kernel.postgres import Cluster, ClusterError
 from caudal.kernel.primary import Primary
 from caudal.kernel.settings import PREFIX, Settings
@@ -64,6 +66,8 @@ def own_services(settings: Settings) -> list[Service]:
     api_url, python = address(settings.host, settings.port), (sys.executable, "-m")
     listen = ("--host", SANDBOX_HOST, "--port", str(settings.sandbox_port))
     keep = ("--data", str(Path(settings.var) / "sandbox"), "--caudal-url", api_url)
+    providers = playground.secrets_of(settings)
+    first = providers.pop(FIRST, settings.provider_secret_test)
     services = [
         Service(
             name="sandbox",
@@ -72,7 +76,8 @@ def own_services(settings: Settings) -> list[Service]:
             environment=outside
             | {
                 "CAUDAL_SANDBOX_SPEI_SECRET": settings.spei_secret_test or "",
-                "CAUDAL_SANDBOX_PROVIDER_SECRET": settings.provider_secret_test or "",
+                "CAUDAL_SANDBOX_PROVIDER_SECRET": first or "",
+                "CAUDAL_SANDBOX_PROVIDERS": ",".join(f"{name}={secret}" for name, secret in providers.items()),
             },
             health_url=f"{settings.sandbox_url}/livez",
         )
@@ -160,7 +165,7 @@ async def _run(
     endings.callback((var / "up.json").unlink, missing_ok=True)
     settings, secrets = _with_secrets(settings)
     has_sandbox = settings.sandbox_url is None
-    settings = _with_ports(settings, endings)
+    settings, secrets = _with_providers(_with_ports(settings, endings), secrets, ours=has_sandbox)
     processes = dict[str, int]()
     ready: Ready | None = None
 
@@ -185,6 +190,7 @@ async def _run(
         sandbox_url=settings.sandbox_url or "",
         database_url=database_url,
         processes=processes,
+        providers=settings.providers or "",
         **keys,
     )
     state.write_ready(var, ready)
@@ -229,6 +235,16 @@ def _with_ports(settings: Settings, endings: AsyncExitStack) -> Settings:
     sandbox_port = near.take(settings.sandbox_port)
     sandbox_url = address(SANDBOX_HOST, sandbox_port)
     return msgspec.structs.replace(settings, port=port, sandbox_port=sandbox_port, sandbox_url=sandbox_url)
+
+
+def _with_providers(settings: Settings, secrets: Secrets, *, ours: bool) -> tuple[Settings, Secrets]:
+    """The settings with the providers of a sandbox of ours, where nobody has named any; their secrets are kept."""
+    if settings.providers is not None or not ours:
+        return settings, secrets
+    made = {name: secrets.sandbox_providers.get(name) or token_urlsafe(32) for name in playground.OTHERS}
+    secrets = msgspec.structs.replace(secrets, sandbox_providers=made)
+    path = playground.write(settings, {FIRST: settings.provider_secret_test or "", **made})
+    return msgspec.structs.replace(settings, providers=str(path)), secrets
 
 
 async def _database(

@@ -23,6 +23,7 @@ FOREIGN: Final = {
     "`CAUDAL_SPEI_SECRET_TEST` of caudal; needed; `caudal up` sets both",
     "CAUDAL_SANDBOX_PROVIDER_SECRET": "secret that signs the sandbox providers' calls and callbacks, the same as "
     "`CAUDAL_PROVIDER_SECRET_TEST` of caudal; unset: one that nobody knows; `caudal up` sets both",
+    "CAUDAL_SANDBOX_PROVIDERS": "further providers of the sandbox, `NAME=SECRET` by commas; `caudal up` has two",
 }
 
 

@@ -12,11 +12,12 @@ from caudal_sandbox import wire
 from caudal_sandbox.fields import json_object
 from caudal_sandbox.problems import FieldError, Problem, invalid
 from caudal_sandbox.provider import books, magic, parse, shown, trouble
+from caudal_sandbox.provider.conditions import PROVIDED, under
 from caudal_sandbox.provider.model import FILE_MAX, Evidence, Method
 from caudal_sandbox.provider.verbs import Provider
 from caudal_sandbox.signature import PROVIDER, of_request, verify
 
-PROVIDED = web.AppKey("provider", Provider)
+ALL = web.AppKey("all providers", tuple[Provider, ...])
 STRUCK = web.AppKey("struck", trouble.Before)
 STATEMENT_PAGE = 500
 EARLY_S, EARLY_STEP_S = 3.0, 0.02
@@ -28,12 +29,12 @@ def routes() -> list[web.RouteDef]:
     """List the API's routes."""
     method = "/v1/provider/{method:card|pix|boleto|pse|mpesa}"
     return [
-        web.post(method + "/payments", post_payment),
-        web.get(method + "/payments/{key}", get_payment),
-        web.post(method + "/payments/{key}/{kind:captures|cancellations|refunds}", post_operation),
-        web.get(method + "/operations/{key}", get_operation),
-        web.get(method + "/disputes/{reference}", get_dispute),
-        web.post(method + "/disputes/{reference}/evidence", post_evidence),
+        web.post(method + "/payments", under(post_payment)),
+        web.get(method + "/payments/{key}", under(get_payment)),
+        web.post(method + "/payments/{key}/{kind:captures|cancellations|refunds}", under(post_operation)),
+        web.get(method + "/operations/{key}", under(get_operation)),
+        web.get(method + "/disputes/{reference}", under(get_dispute)),
+        web.post(method + "/disputes/{reference}/evidence", under(post_evidence)),
         web.get("/v1/provider/statement", get_statement),
         web.get("/v1/provider/callbacks", get_callbacks),
     ]
@@ -120,17 +121,18 @@ async def post_evidence(request: web.Request) -> web.StreamResponse:
 
 
 async def get_statement(request: web.Request) -> web.StreamResponse:
-    """Stream every payment as it stands, in the order of booking, one JSON object a line."""
+    """Stream every payment as it stands, provider by provider in the order of booking, one JSON object a line."""
     wire.known_query(request)
-    journal = request.app[PROVIDED].journal
-    last_seq = await journal.read(books.last_seq)
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
-    for after_seq in range(0, last_seq, STATEMENT_PAGE):
-        # One short read a page: a long one would keep the write-ahead log from being folded in.
-        to_seq = min(after_seq + STATEMENT_PAGE, last_seq)
-        page = await journal.read(partial(books.statement, after_seq=after_seq, to_seq=to_seq))
-        await response.write("".join(wire.text(shown.statement_line(line)) + "\n" for line in page).encode())
+    for provider in request.app[ALL]:
+        last_seq = await provider.journal.read(books.last_seq)
+        for after_seq in range(0, last_seq, STATEMENT_PAGE):
+            # One short read a page: a long one would keep the write-ahead log from being folded in.
+            to_seq = min(after_seq + STATEMENT_PAGE, last_seq)
+            page = await provider.journal.read(partial(books.statement, after_seq=after_seq, to_seq=to_seq))
+            lines = (wire.text(shown.statement_line(provider.name, line)) + "\n" for line in page)
+            await response.write("".join(lines).encode())
     await response.write_eof()
     return response
 
@@ -138,7 +140,8 @@ async def get_statement(request: web.Request) -> web.StreamResponse:
 async def get_callbacks(request: web.Request) -> web.StreamResponse:
     """Count the callbacks that wait and those that caudal refused."""
     wire.known_query(request)
-    return wire.answer(dict(await request.app[PROVIDED].journal.read(books.totals)))
+    totals = [await provider.journal.read(books.totals) for provider in request.app[ALL]]
+    return wire.answer({status: sum(one[status] for one in totals) for status in totals[0]})
 
 
 async def _signed_json(request: web.Request) -> dict[str, Any]:
@@ -155,7 +158,8 @@ async def _verified(request: web.Request) -> bytes:
 
 
 def _verify(request: web.Request, body: bytes) -> None:
-    signed = of_request(request.method, request.raw_path, body)
+    # The address of a provider is no part of what is signed: caudal signs what comes behind it.
+    signed = of_request(request.method, request.raw_path.removeprefix(request.app[PROVIDED].place), body)
     verify(request.app[PROVIDED].secret, PROVIDER, request.headers.get(PROVIDER), signed, time.time())
 
 

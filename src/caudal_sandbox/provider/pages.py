@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from caudal_sandbox.problems import Problem
 from caudal_sandbox.provider import boleto, books, decide, magic, shown
-from caudal_sandbox.provider.api import PROVIDED
 from caudal_sandbox.provider.model import Payment
+from caudal_sandbox.provider.payers import whose
 from caudal_sandbox.provider.refusals import WrongMoment
 from caudal_sandbox.provider.verbs import Provider, known_payment
 from caudal_sandbox.wire import rfc3339
@@ -48,7 +48,7 @@ TEMPLATES.filters["moment"] = lambda at_ms: rfc3339(at_ms)[:19].replace("T", " "
 
 def routes() -> list[web.RouteDef]:
     """List the page's routes."""
-    key = "/pay/{key:[0-9a-f]{32}}"
+    key = "/pay/{key:[0-9a-f-]{32,35}}"
     return [
         web.get(key, show),
         web.post(key + "/{act:pay|decline|expire|dispute}", act),
@@ -58,12 +58,14 @@ def routes() -> list[web.RouteDef]:
 
 async def show(request: web.Request) -> web.Response:
     """Show the payment to its payer."""
-    return _page(request.app[PROVIDED], request.match_info["key"])
+    key = request.match_info["key"]
+    return _page(whose(request, key), key)
 
 
 async def act(request: web.Request) -> web.Response:
     """Do what a button says, then go back to where the payer came from, or show the page again."""
-    provider, key, act = request.app[PROVIDED], request.match_info["key"], request.match_info["act"]
+    key, act = request.match_info["key"], request.match_info["act"]
+    provider = whose(request, key)
     code = (await _posted(request)).get("code") or None
     payment = provider.journal.glance(lambda rows: known_payment(rows, key))
     if code is not None and not magic.is_code(payment.method, code):
@@ -89,7 +91,8 @@ async def act(request: web.Request) -> web.Response:
 
 async def end_dispute(request: web.Request) -> web.Response:
     """Let the bank decide a dispute."""
-    provider, key = request.app[PROVIDED], request.match_info["key"]
+    key = request.match_info["key"]
+    provider = whose(request, key)
     await _posted(request)
     try:
         await provider.end_dispute(

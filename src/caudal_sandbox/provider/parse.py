@@ -19,6 +19,7 @@ from caudal_sandbox.provider.model import AMOUNT_MAX_MINOR, Card, Method, Operat
 from caudal_sandbox.signature import digest
 
 KEY = re.compile(r"[0-9a-f]{32}")
+PAYMENT_KEY = re.compile(r"[0-9a-f]{32}(-[1-9][0-9]?)?")  # and the attempt, where it is not the first
 ACCOUNT = re.compile(r"[!-~]{1,40}")
 COUNTRY = re.compile(r"[A-Z]{2}")
 CURRENCY = re.compile(r"[A-Z]{3}")
@@ -47,7 +48,7 @@ DESTINATION = ("country", "bank", "account", "kind", "holder_name", "holder_docu
 def payment_ask(method: Method, given: Mapping[str, Any], secret: bytes) -> PaymentAsk:
     """Parse `POST /v1/provider/{method}/payments`."""
     fields = Fields(given, PAYMENT)
-    key = _key(fields)
+    key = fields.text("key", PAYMENT_KEY, "32 lower-case hex digits, or those and - and the attempt's number")
     account = fields.text("account", ACCOUNT, "1 to 40 printable characters")
     top_minor = boleto.AMOUNT_MAX_MINOR if method is Method.BOLETO else AMOUNT_MAX_MINOR
     amount_minor = _amount(fields, top_minor)

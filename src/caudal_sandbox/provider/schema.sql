@@ -2,7 +2,7 @@
 
 create table if not exists payment (
     seq integer primary key,
-    key text not null unique check (length(key) = 32),
+    key text not null unique check (length(key) between 32 and 35),
     method text not null check (method in ('card', 'pix', 'boleto', 'pse', 'mpesa')),
     account text not null,
     amount_minor integer not null check (amount_minor between 1 and 99999999999),

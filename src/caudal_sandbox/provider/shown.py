@@ -79,9 +79,10 @@ def dispute(shown: Dispute) -> dict[str, Any]:
     }
 
 
-def statement_line(shown: Payment) -> dict[str, Any]:
-    """Show a payment in the statement. `held` is what of the authorization still holds the payer's money."""
+def statement_line(provider: str, shown: Payment) -> dict[str, Any]:
+    """Show a payment in a provider's statement. `held` is what of the authorization still holds the payer's money."""
     return {
+        "provider": provider,
         "key": shown.key,
         "method": shown.method,
         "account": shown.account,

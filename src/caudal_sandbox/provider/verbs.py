@@ -27,10 +27,14 @@ Step = Callable[[sqlite3.Connection, Payment, int], Payment]
 class Provider:
     """Books, the courier that tells caudal, what happens by itself, and the secret that both sides share.
 
-    `url` is where the provider answers, for the payer.
+    `url` is where payers find it, `place` where caudal does, behind the sandbox's address.
     """
 
-    def __init__(self, journal: Journal, courier: Courier[Letter], secret: bytes) -> None:
+    def __init__(
+        self, journal: Journal, courier: Courier[Letter], secret: bytes, *, name: str = "sandbox", place: str = ""
+    ) -> None:
+        self.name = name
+        self.place = place
         self.journal = journal
         self.courier = courier
         self.secret = secret

@@ -1,0 +1,107 @@
+"""How a provider fares as a whole, so that its outages can be played: down, silent, slow, or failing now and then.
+
+In memory only: a sandbox that starts again has providers that fare well. Callbacks go out whatever happens.
+"""
+
+import asyncio
+import random
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from caudal_sandbox import wire
+from caudal_sandbox.fields import Fields
+from caudal_sandbox.problems import Problem, invalid
+from caudal_sandbox.provider import trouble
+from caudal_sandbox.provider.verbs import Provider
+
+PROVIDED = web.AppKey("provider", Provider)
+LATENCY_MAX_MS = 60_000
+
+
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """`down`: 503, nothing happens. `black_hole`: no answer for 30 s, nothing happens. `latency_ms`: before all else.
+
+    `error_share`: the part of requests that are answered 500; half of those take effect all the same.
+    """
+
+    down: bool = False
+    black_hole: bool = False
+    latency_ms: int = 0
+    error_share: float = 0.0
+
+
+CALM = Conditions()
+
+
+class Faring:
+    """The conditions of one provider, for its own application."""
+
+    def __init__(self) -> None:
+        self.now = CALM
+
+
+FARING = web.AppKey("faring", Faring)
+
+
+def routes() -> list[web.RouteDef]:
+    """List the switch's routes. Unsigned: whoever plays is a person."""
+    return [web.get("/v1/provider/conditions", get_conditions), web.post("/v1/provider/conditions", post_conditions)]
+
+
+async def get_conditions(request: web.Request) -> web.Response:
+    """Say how the provider fares."""
+    wire.known_query(request)
+    return wire.answer(msgspec.structs.asdict(request.app[FARING].now))
+
+
+async def post_conditions(request: web.Request) -> web.Response:
+    """Let it fare so from now on; what is left out is well."""
+    request.app[FARING].now = asked_of(await wire.json_body(request))
+    return wire.answer(msgspec.structs.asdict(request.app[FARING].now))
+
+
+def asked_of(given: dict[str, Any]) -> Conditions:
+    """Parse conditions; every field may be left out."""
+    fields = Fields(given, Conditions.__struct_fields__)
+    for name in ("down", "black_hole"):
+        if not isinstance(given.get(name, False), bool):
+            fields.wrong(name, "wrong_type", "This must be true or false.")
+    latency_ms = 0
+    if "latency_ms" in given:
+        latency_ms = fields.whole("latency_ms", 0, LATENCY_MAX_MS, f"milliseconds from 0 to {LATENCY_MAX_MS}")
+    share = given.get("error_share", 0.0)
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+        fields.wrong("error_share", "wrong_type", "This must be a number from 0 to 1.")
+        share = 0.0
+    if fields.errors:
+        raise invalid(fields.errors)
+    return Conditions(
+        down=given.get("down", False),
+        black_hole=given.get("black_hole", False),
+        latency_ms=latency_ms,
+        error_share=float(share),
+    )
+
+
+def under(handler: Handler) -> Handler:
+    """The handler of a request of caudal's, under the provider's conditions."""
+
+    async def faring(request: web.Request) -> web.StreamResponse:
+        now = request.app[FARING].now
+        if now is CALM:
+            return await handler(request)
+        await asyncio.sleep(now.latency_ms / 1000)
+        if now.down:
+            return await trouble.answered(request, "busy", None)
+        if now.black_hole:
+            return await trouble.answered(request, "silence_before", None)
+        if now.error_share and random.random() < now.error_share:
+            if random.random() < 0.5:
+                await handler(request)
+            raise Problem(500, "internal_error", "Something broke; ask again with the same key.")
+        return await handler(request)
+
+    return faring

@@ -24,6 +24,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiohttp
+import psycopg
 
 from caudal_load.faults.disk import Disks, moved
 from caudal_load.faults.inject import INJECTORS
@@ -116,10 +117,18 @@ class Whole:
     ) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), fault.for_s)
-        await stack.aclose()
+        try:
+            await stack.aclose()
+        except (BadFaults, OSError, psycopg.Error) as error:
+            self._note(f"{fault.name} did not end as it should: {error}")
         self.seen.append((fault, seen.text))
+        self._note(f"{fault.name} at {fault.at_s:g} s: {seen.text or 'nothing showed that it happened'}")
         if seen.text:
             self.happened[fault.name] += 1
+
+    def _note(self, text: str) -> None:
+        with (self.logs / "faults.log").open("a") as log:
+            log.write(f"{text}\n")
 
     async def heal(self) -> None:
         """End every fault; returns when everything runs and is ready. Raises BadFaults when that does not come."""

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import aiohttp
 import psycopg
 
 from caudal_load.faults.inject.seen import EVIDENCE_S, Seen, Tail, until
@@ -22,12 +23,12 @@ _END_SOME = """
     select pg_terminate_backend(pid) from (
         select pid, row_number() over (order by pid) as number from pg_stat_activity
         where application_name like 'caudal-%') sessions where number % 2 = 0"""
-# What is read before a card is charged; and events, of which this partition is empty: what is written goes elsewhere.
-_LOCK = "lock table instrument, event_default in access exclusive mode"
+# Read for operators alone, and written when one of them does something.
+_LOCK = "lock table audit in access exclusive mode"
+_READ = "/v1/operator/audit?limit=1"
 _WAITING = """
     select count(*) from pg_locks l join pg_stat_activity a using (pid)
-    where l.relation in ('instrument'::regclass, 'event_default'::regclass) and not l.granted
-        and a.application_name like 'caudal-%'"""
+    where l.relation = 'audit'::regclass and not l.granted and a.application_name like 'caudal-%'"""
 
 
 @contextlib.asynccontextmanager
@@ -80,18 +81,39 @@ async def _while_it_works(take: Callable[[], Awaitable[bool]]) -> None:
 
 @contextlib.asynccontextmanager
 async def _a_pool(world: "Whole", seen: Seen) -> AsyncIterator[None]:
-    most = 0
-    async with await psycopg.AsyncConnection.connect(world.database_url) as locking:
-        await locking.execute(_LOCK.encode())
-
-        async def are_held() -> bool:
-            nonlocal most
-            [[waiting]] = await (await locking.execute(_WAITING.encode())).fetchall()
-            most = max(most, int(waiting))
-            return most >= READERS
-
+    """Operators' reads wait for a lock, more of them than each API process has connections to read on."""
+    most = [0]
+    reading = [asyncio.create_task(_read(world, url)) for url in world.api_urls for _ in range(2 * READERS)]
+    locking = asyncio.create_task(_lock(world.database_url, most))
+    try:
         yield
-        await until(are_held, EVIDENCE_S, every_s=0.05)
-        await locking.rollback()
-    if most >= READERS:
-        seen.text = f"{most} reads waited at once, and a pool has {READERS} connections"
+        await until(lambda: most[0] >= READERS, EVIDENCE_S, every_s=0.05)
+    finally:
+        for task in (locking, *reading):
+            task.cancel()
+        await asyncio.wait([locking, *reading])
+    if most[0] >= READERS:
+        seen.text = f"{most[0]} reads waited at once, and a pool has {READERS} connections"
+
+
+async def _lock(database_url: str, most: list[int]) -> None:
+    """Keep the lock, and count who waits for it; again, where the database went away meanwhile."""
+    while True:
+        with contextlib.suppress(psycopg.Error):
+            async with await psycopg.AsyncConnection.connect(database_url) as locking:
+                await locking.execute(_LOCK.encode())
+                while True:
+                    [[waiting]] = await (await locking.execute(_WAITING.encode())).fetchall()
+                    most[0] = max(most[0], int(waiting))
+                    await asyncio.sleep(0.05)
+        await asyncio.sleep(_AGAIN_S)
+
+
+async def _read(world: "Whole", url: str) -> None:
+    headers = {"Authorization": f"Bearer {world.operator_key}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with session.get(url + _READ) as answer:
+                    await answer.read()
+            await asyncio.sleep(_AGAIN_S)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from time import monotonic
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from caudal.app.http import ready
 from caudal.app.migrate import migrate
 from caudal.kernel import context as contexts
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry, Unknown
+from caudal.kernel.http import Request
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.primary import Deposed, Primary, hosts_of
 from caudal_load.cluster import Pair, pair
@@ -68,6 +72,15 @@ async def nothing_is_acknowledged_there(servers: Pair) -> None:
     with pytest.raises(Unknown):
         await misled.submit(Note(text="misled"), soon(1.5))
     await misled.stop(within_s=0.1)
+
+
+async def reasons(context: Context) -> list[str]:
+    """What /readyz says beside 200."""
+    request = Request(method="GET", path="/readyz", query=b"", headers={}, body=b"", id="r", deadline=monotonic() + 5)
+    answer = await ready(context, request)
+    assert answer.status == 200
+    told: list[str] = json.loads(answer.body)["reasons"]
+    return told
 
 
 # A commit under way
@@ -137,6 +150,13 @@ async def test_a_former_primary_that_comes_back_is_left_alone(servers: Pair, mon
     await nothing_is_acknowledged_there(servers)
     async with Context(settings_of(servers.url), name="late") as context:  # the first address takes writes still
         assert await context.rows(PORT) == [(servers.second.port,)]
+        assert await reasons(context) == []
+        servers.first.kill()
+
+        async def is_missed() -> bool:
+            return await reasons(context) == ["server 1 of 2 of the database does not answer"]
+
+        await until(is_missed, "the server that is away is told of", 10.0)
 
 
 async def test_a_process_never_goes_back_behind_a_promotion(server_url: str) -> None:

@@ -97,14 +97,14 @@ async def live(context: Context, request: Request) -> Response:
 
 
 async def ready(context: Context, request: Request) -> Response:
-    """The process can take requests: its database answers. Times that stand still are told, and no reason to stop."""
+    """The process can take requests: its database answers. What else is wrong is told, and no reason to stop."""
     try:
         ahead = await context.rows(SQL["shards_ahead"])
     except Exception as error:
         reasons = [f"the database does not answer: {type(error).__name__}"]
         return Response(status=503, body=encode(Health(status="unavailable", reasons=reasons)))
     reasons = [f"the time of shard {id} is ahead of the database's clock by {by}" for id, by in ahead]
-    return ok(Health(status="ok", reasons=reasons))
+    return ok(Health(status="ok", reasons=[*reasons, *context.primary.reasons]))
 
 
 async def openapi(context: Context, request: Request) -> Response:

@@ -48,12 +48,18 @@ class Primary:
         self._at = 0  # whose turn is first
         self._admitted: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
         self._watching: list[asyncio.Task[None]] = []
+        self._away: dict[int, str] = {}
         self.timeline = 0
 
     @property
     def url(self) -> str:
         """The address with the primary, as far as it is known, in front."""
         return _together([*self._hosts[self._at :], *self._hosts[: self._at]])
+
+    @property
+    def reasons(self) -> list[str]:
+        """Which servers do not answer; for anybody, so without addresses."""
+        return [f"server {n + 1} of {len(self._hosts)} of the database does not answer" for n in sorted(self._away)]
 
     async def __aenter__(self) -> Primary:
         if len(self._hosts) > 1 or self._synchronous:
@@ -119,16 +125,15 @@ class Primary:
         """One server, for as long as the process lives; one that is away is asked again."""
         how: dict[str, str | int] = {"connect_timeout": ANSWER_S, "target_session_attrs": "any"}
         address = make_conninfo(self._hosts[number], application_name="caudal-watch", **how)
-        said = ""
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
-                    said = ""
+                    self._away.pop(number, None)
                     await self._follow(number, connection, looked.set)
             except (psycopg.Error, OSError) as error:
-                if str(error) != said:  # a standby that lets nobody in would be missed at the next failover
-                    said = str(error)
-                    log.warning("server %d of %d does not answer: %s", number + 1, len(self._hosts), said)
+                if str(error) != self._away.get(number):  # a standby that is away is missed at the next failover
+                    self._away[number] = str(error)
+                    log.warning("server %d of %d does not answer: %s", number + 1, len(self._hosts), error)
             except Exception:
                 log.exception("the watch of server %d broke", number + 1)
             looked.set()

@@ -28,6 +28,7 @@ TABLES: Final = tuple(TIMES)
 # Migrations and partitions are made by one process at a time; held until the transaction ends.
 ONE_AT_A_TIME: Final = "select pg_advisory_xact_lock(870087)"
 _SHORT_LOCKS: Final = "set local lock_timeout = '100ms'"
+_TIDY_S: Final = 60.0  # for all tables together
 _AHEAD_WEEKS: Final = 2
 _WEEK: Final = timedelta(weeks=1)
 PRUNED_MAX: Final = 5000  # rows in one statement
@@ -109,7 +110,7 @@ async def tidy(context: Context, now: datetime | None = None) -> Tidied:
     A week that is new drops none: a clock that jumps ahead costs nothing before somebody has had an hour to see it, and
     then a week an hour.
     """
-    async with context.pool.connection() as connection:
+    async with context.connection(_TIDY_S) as connection:
         now = now or await database_time(connection)
         before = {table: await _partitions(connection, table) for table in TABLES}
         done, whole = await keep_partitions(connection, now)
@@ -170,7 +171,7 @@ async def _prune_default(connection: Connection, table: str, until: datetime) ->
 
 async def prune_batches(context: Context, shard: int) -> int:
     """Deletes the oldest batch rows that are over, PRUNED_MAX at most, in the order in which they committed."""
-    async with context.pool.connection() as connection:
+    async with context.connection() as connection:
         cursor = await connection.execute(SQL["prune_batches"], {"shard": shard, "limit": PRUNED_MAX})
         deleted: int = cursor.rowcount
         return deleted

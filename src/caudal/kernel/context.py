@@ -75,8 +75,9 @@ class Context:
         await self._key_pool.open(wait=False)
         try:
             async with self.pool.connection(timeout=_LOOK_S) as connection:
-                await verify_durable(connection, synchronous=self.settings.database_synchronous)
-                await self.sealer.verify(connection)
+                with db.answering_within(connection, _READ_S):
+                    await verify_durable(connection, synchronous=self.settings.database_synchronous)
+                    await self.sealer.verify(connection)
         except psycopg.OperationalError:
             log.warning("the database does not answer yet")
         except psycopg.errors.UndefinedTable:
@@ -133,6 +134,16 @@ class Context:
             return wall_clock().timestamp()
         clock, at = max(heard, key=itemgetter(1))
         return clock.timestamp() + monotonic() - at
+
+    @asynccontextmanager
+    async def connection(self, within_s: float | None = None) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """A connection for statements of one's own outside of any batch, in all as long as a batch may take at most.
+
+        Raises psycopg.OperationalError to whoever waits for longer: the server stands still, or commits wait there.
+        """
+        async with self.pool.connection() as connection:
+            with db.answering_within(connection, within_s or self.settings.batch_deadline_s):
+                yield connection
 
     async def rows(self, query: LiteralString, parameters: Sequence[object] = ()) -> list[Row]:
         """Rows read outside of any batch, from the primary."""

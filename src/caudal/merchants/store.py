@@ -157,7 +157,7 @@ async def place_of_key(context: Context, key: UUID) -> KeyPlace | None:
 
 async def enter_digest(context: Context, kind: str, digest: bytes, slot: int, shard: int) -> None:
     """Says where a digest leads. Until the row that it leads to is committed, it leads nowhere."""
-    async with context.pool.connection() as connection:
+    async with context.connection() as connection:
         await connection.execute(SQL["enter_digest"], (kind, digest, slot, shard))
 
 

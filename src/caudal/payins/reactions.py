@@ -21,7 +21,7 @@ STEP: Final = 500
 
 async def project_search(context: Context, shard: int) -> int:
     """Makes the next payins findable by reference, e-mail and document; how many events it went on."""
-    async with context.pool.connection() as connection, connection.transaction():
+    async with context.connection() as connection, connection.transaction():
         cursor = connection.cursor(binary=True)
         row = await (await cursor.execute(SQL["search_mark"], (shard,))).fetchone()
         mark = 0 if row is None else row[0]

@@ -301,19 +301,19 @@ async def evidence_of_dispute(context: Context, shard: int, dispute: UUID) -> li
 
 async def keep_file(context: Context, shard: int, id: UUID, sealed: bytes) -> None:
     """Keeps a file's sealed content, durable before any batch speaks of it. The same id again is kept from then on."""
-    async with context.pool.connection() as connection, connection.transaction():
+    async with context.connection() as connection, connection.transaction():
         await connection.execute(SQL["keep_file"], (shard, id, sealed))
 
 
 async def drop_file(context: Context, shard: int, id: UUID) -> None:
     """Forgets a file that was kept for nothing."""
-    async with context.pool.connection() as connection, connection.transaction():
+    async with context.connection() as connection, connection.transaction():
         await connection.execute(SQL["drop_file"], (shard, id))
 
 
 async def drop_unused_files(context: Context, shard: int) -> int:
     """Forgets files of the last days that were kept for an hour and never became evidence; how many."""
-    async with context.pool.connection() as connection:
+    async with context.connection() as connection:
         cursor = await connection.execute(SQL["drop_unused_files"], (shard,))
         dropped: int = cursor.rowcount
         return dropped

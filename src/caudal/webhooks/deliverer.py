@@ -135,12 +135,13 @@ class Deliverer:
         )
         try:
             connection = await self._connected()
-            if self._rounds == self._plans_end:  # while tables grow, like those of batches
-                self._plans_end *= 2
-                await connection.execute(SQL["discard_plans"])
-            self._rounds += 1
-            async with connection.transaction():
-                held = await self._transact(connection.cursor(binary=True), asked)
+            with db.answering_within(connection, self._settings.batch_deadline_s):
+                if self._rounds == self._plans_end:  # while tables grow, like those of batches
+                    self._plans_end *= 2
+                    await connection.execute(SQL["discard_plans"])
+                self._rounds += 1
+                async with connection.transaction():
+                    held = await self._transact(connection.cursor(binary=True), asked)
         except BaseException:
             unheld = [id for id, lane in self._lanes.items() if not lane.held_until]  # the claim may have come through
             for id in unheld:

@@ -26,7 +26,7 @@ async def redeliver(context: Context, shard: int, due: Due) -> None:
 
 async def _step(context: Context, shard: int, due: Due) -> bool:
     """Makes the next deliveries; how far it has come commits with them. Whether there may be more."""
-    async with context.pool.connection() as connection, connection.transaction():
+    async with context.connection() as connection, connection.transaction():
         cursor = connection.cursor(binary=True)
         row = await (await cursor.execute(SQL["range_mark"], (shard, due.subject))).fetchone()
         if row is None:

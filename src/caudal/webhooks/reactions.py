@@ -21,7 +21,7 @@ DELIVERIES: Final = 2_000  # one event's deliveries are made at once, so that a 
 
 async def fan_out(context: Context, shard: int) -> int:
     """Makes the deliveries of the next events; how many events it went on. One process at a time, the others go on."""
-    async with context.pool.connection() as connection, connection.transaction():
+    async with context.connection() as connection, connection.transaction():
         cursor = connection.cursor(binary=True)
         row = await (await cursor.execute(SQL["fan_out_mark"], (shard,))).fetchone()
         if row is None:  # the first time, or somebody else is at it

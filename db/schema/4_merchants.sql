@@ -23,11 +23,14 @@ create table book (
     fee_plan integer not null,
     clock_offset_s bigint not null default 0,
     refunds_beyond_balance text not null default 'refuse',
+    routing_profile uuid,  -- the active one
+    routing_profiles integer not null default 0,
     primary key (shard, book),
     constraint book_late_payments_known check (late_payments in ('accept', 'unapplied')),
     constraint book_refunds_beyond_balance_known check (refunds_beyond_balance in ('refuse', 'allow')),
     constraint book_clock_moves_in_test_only check (clock_offset_s = 0 or book % 2 = 0),
-    constraint book_clock_never_goes_back check (clock_offset_s >= 0)
+    constraint book_clock_never_goes_back check (clock_offset_s >= 0),
+    constraint book_routing_active_is_made check (routing_profile is null or routing_profiles > 0)
 );
 
 create table fee_plan (

@@ -176,7 +176,7 @@ balance_transaction   id = gen_random_uuid()                              line_o
 balance_transaction   book = book + 2                                     statement_money line_of_payin
 balance_transaction   created_at = created_at + interval '1 us'           line_of_payin
 balance_transaction   kind = 'capture'                                    line_of_payin
-balance_transaction   currency = 'BRL'                                    statement_money line_of_payin
+balance_transaction currency = case currency when 'BRL' then 'MXN' else 'BRL' end   statement_money line_of_payin
 balance_transaction   gross_minor = gross_minor + 1, net_minor = net_minor + 1   statement_money line_of_payin
 balance_transaction   gross_minor = gross_minor + 1, fee_minor = fee_minor + 1   line_of_payin
 balance_transaction   fee_minor = fee_minor + 1, net_minor = net_minor - 1   payin_earnings statement_money
@@ -238,7 +238,7 @@ ABOUT = {
     "transfer(bank)": "code = 'payin.received'",
     "entry(request)": "not fact and kind = 2 and side = -1",
     "pending_transfer": "state = 3",
-    "event": "type = 'payin.paid'",
+    "event": "type = 'payin.paid' and position('\"fees\":9'::bytea in data) = 0",
     "event(created)": "type = 'payin.created'",
     "event(deposit)": "type = 'deposit.unapplied'",
     "event(house)": "type = 'merchant.created'",
@@ -272,6 +272,7 @@ UNWATCHED = {
     " discrepancy.version instrument.version",
     "says when a row may be forgotten": "key.created_at",
     "says who came and what was asked last; every change is in the audit trail": "deposit.reason merchant.status"
+    " book.routing_profile book.routing_profiles routing_profile.*"
     " book.late_payments book.refunds_beyond_balance book.clock_offset_s api_key.ends_at api_key.revoked_at"
     " operator.revoked_at audit.id audit.actor",
     "a secret's trace: changed, it lets nobody in": "api_key.digest api_key.hint operator.digest operator.hint"

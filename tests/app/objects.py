@@ -58,6 +58,7 @@ class Objects:
             "keys": self.made(f"/v1/operator/merchants/{merchant}/keys", {"mode": "test", "name": "shop"})["id"],
             "webhook_endpoints": endpoint,
             "webhook_deliveries": self.made(f"/v1/webhook_endpoints/{endpoint}/tests")["id"],
+            "profiles": self.profile(),
             "events": self.got("/v1/events")["data"][0]["id"],
         }
 
@@ -73,6 +74,8 @@ class Objects:
             "POST /v1/sandbox/payins/{id}/dispute": self.paid,
             "POST /v1/disputes/{id}/evidence": self.dispute,
             "POST /v1/instruments/{id}/deletions": self.instrument,
+            "POST /v1/routing/profiles/{id}/activations": self.profile,
+            "POST /v1/routing/profiles/{id}/deactivations": self.active_profile,
             "POST /v1/webhook_endpoints/{id}/deletions": self.endpoint,
             "POST /v1/operator/deposits/{id}/returns": self.deposit,
             "POST /v1/operator/discrepancies/{id}/resolutions": self.discrepancy,
@@ -81,6 +84,14 @@ class Objects:
 
     def endpoint(self) -> str:
         return str(self.made("/v1/webhook_endpoints", {"url": "https://shop.example.com/"})["id"])
+
+    def profile(self) -> str:
+        return str(self.made("/v1/routing/profiles", examples.BODIES["ProfileAsked"])["id"])
+
+    def active_profile(self) -> str:
+        id = self.profile()
+        self.made(f"/v1/routing/profiles/{id}/activations")
+        return id
 
     def payin(self, method: str, **changed: Any) -> str:
         """A payin as the document's example of the method asks for it, unless changed."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.house.tree import PRODUCT, ROOT, imports, module_tree
 
-SERVICES = ("webhooks", "payins", "settlement", "vault", "merchants", "ledger", "connectors", "catalogue")
+SERVICES = ("webhooks", "payins", "settlement", "vault", "routing", "merchants", "ledger", "connectors", "catalogue")
 
 # `app` puts the pieces together, so it alone sees a service's ways in and what they are made of.
 WAYS_IN = {
@@ -70,7 +70,13 @@ MORE_FILES: dict[str, str] = {
     "payins/asked.py": "what may be asked for, field by field: neither HTTP nor a decision on what is",
     "connectors/sandbox_protocol/payer.py": "plays a test payer: no part of what a provider offers us",
     "payins/evidence.py": "what a file is, by its bytes: three formats of the field, pure, and no judgement on money",
+    "payins/simulation.py": "what rules would have done with payins that there are: it reads alone, and judges none",
     "payins/clock.py": "the sandbox's clock: a verb of several commands, too long to stand inside commands.py",
+    "routing/asked.py": "what may be asked for, field by field: neither HTTP nor a decision on what is",
+    "routing/declines.csv": "facts of the field, as data",
+    "routing/declines.py": "which declines are soft: a table of data, as states.py is for others",
+    "routing/offers.py": "what there is to choose from in this process now: neither stored, nor called, nor decided",
+    "routing/rates.py": "how providers have done lately: memory of a process, pure but for its own counts",
     "vault/asked.py": "what may be asked for, field by field: neither HTTP nor a decision on what is",
     "vault/envelope.py": "how a card is sealed: the only place with keys, so that it can be read at one sitting",
     "settlement/statement.py": "the statement's other form, CSV: a format of its own beside the JSON of http.py",

@@ -8,6 +8,7 @@
     busy        nothing happens, and the provider says so
     a dict      it happens otherwise: these fields of the payment are changed
     a function  it happens, then this is awaited, then the answer comes
+    a dict and a function  both
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ REDIRECTS = {"url": "redirect", "payload": "qr", "line": "voucher", "phone": "pu
 
 
 class Desk:
-    """Every method's provider. `asked` are all calls: verb, key; `orders` what was to be paid."""
+    """Every method's providers. `asked` are all calls: verb, key; `orders` what was to be paid, `sent` whereto; who is
+    `away` is not available."""
 
     def __init__(self) -> None:
         self.payments: dict[str, PaymentState] = {}
@@ -67,11 +69,13 @@ class Desk:
         self.orders: list[PaymentOrder] = []
         self.refunds: list[RefundOrder] = []
         self.open = True
+        self.away: set[str] = set()
+        self.sent: list[tuple[str, str]] = []
         self._counters: dict[str, Callable[[Any], Counter]] = {}
 
     def counter(self, provider: str, method: str) -> Callable[[Any], Counter]:
         """What makes the connector to a provider for a method, the same at every call."""
-        return self._counters.setdefault(f"{provider} {method}", lambda context: Counter(self, method))
+        return self._counters.setdefault(f"{provider} {method}", lambda context: Counter(self, provider, method))
 
     def count(self, verb: str) -> int:
         """How often this was asked."""
@@ -166,14 +170,16 @@ class Desk:
 class Counter:
     """The connector of one method."""
 
-    def __init__(self, desk: Desk, method: str) -> None:
-        self._desk, self._method, self.capabilities = desk, method, CAPABILITIES[method]
+    def __init__(self, desk: Desk, provider: str, method: str) -> None:
+        self._desk, self._provider, self._method = desk, provider, method
+        self.capabilities = CAPABILITIES[method]
 
     def available(self, mode: str) -> bool:
-        return self._desk.open and mode == "test"
+        return self._desk.open and mode == "test" and self._provider not in self._desk.away
 
     async def submit(self, order: PaymentOrder, deadline: float | None = None) -> PaymentState | Declined | Unresolved:
         self._desk.orders.append(order)
+        self._desk.sent.append((self._provider, order.key))
         return await self._happens("submit", order.key, lambda word: self._pay(order, word))
 
     async def payment(self, query: PaymentQuery, deadline: float | None = None) -> PaymentState | NotFound | Unresolved:
@@ -206,9 +212,10 @@ class Counter:
             return cast(T, word)
         if isinstance(word, str) and word in BEFORE:
             return cast(T, BEFORE[word])
-        done = does(word if isinstance(word, dict) else {})
-        if callable(word):
-            waiting: Awaitable[Any] = word()
+        changed, then = word if isinstance(word, tuple) else (word, word)
+        done = does(changed if isinstance(changed, dict) else {})
+        if callable(then):
+            waiting: Awaitable[Any] = then()
             await waiting
         return cast(T, LOST) if word == "lost" else done
 

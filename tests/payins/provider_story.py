@@ -18,6 +18,7 @@ from caudal.payins.commands import (
     Facts,
     LeaveOperation,
     LeavePayment,
+    NextAttempt,
     NoteOdd,
     NotePayment,
     RefusePayment,
@@ -28,9 +29,10 @@ from caudal.payins.commands import (
 )
 from caudal.payins.decide import Intent, late_deposit
 from caudal.payins.decide.discrepancies import derived
-from caudal.payins.model import Detail, Payin, Waiting
+from caudal.payins.model import Attempt, Detail, Ended, Payin, Waiting
 from caudal.payins.rows import DEPOSITS, OPERATIONS, PAYINS
 from caudal.payins.states import Status
+from caudal.payins.store import LONG_AGO
 
 PROVIDER = "sandbox"
 WITHIN, SWEEP_IN = timedelta(seconds=10), timedelta(seconds=13)
@@ -58,6 +60,13 @@ class LeavesPayment(LeavePayment, frozen=True, kw_only=True, gc=False):
 
     def decide(self, view: View) -> Decision:
         return NOTHING if view.get(PAYINS, self.facts.id) is None else super().decide(view)
+
+
+class WentOn(NextAttempt, frozen=True, kw_only=True, gc=False):
+    """The next provider is asked, if the payin was started."""
+
+    def decide(self, view: View) -> Decision:
+        return NOTHING if view.get(PAYINS, self.id) is None else super().decide(view)
 
 
 class Returned(SettleReturn, frozen=True, kw_only=True, gc=False):
@@ -95,7 +104,7 @@ class ProviderSide:
         often = [self.start] * 8 + [self.note] * 14 + [self.ask] * 10 + [self.settle_operation] * 8
         return (
             often
-            + [self.refuse, self.leave, self.leave_operation, self.expire_provider] * 2
+            + [self.refuse, self.next_attempt, self.leave, self.leave_operation, self.expire_provider] * 2
             + [
                 self.note_odd,
                 self.resolve,
@@ -120,7 +129,7 @@ class ProviderSide:
             key_digest=bytes([slot]) * 32,
             key=key,
             request_id=f"req_{number}",
-            provider=PROVIDER,
+            attempt=Attempt(provider=PROVIDER, begun_at=LONG_AGO, more=True),
             within=WITHIN,
             sweep_in=SWEEP_IN,
         )
@@ -220,8 +229,20 @@ class ProviderSide:
         if self.started:
             one, failed = self.random.choice(self.started[-6:]), self.random.random() < 0.5
             due = self._sweep(one.payin.id, one.book, "payin.submit")
-            refused = RefusePayment(facts=self._facts(one), declined=DECLINED, failed=failed, asked=one.key, due=due)
+            refused = RefusePayment(
+                facts=self._facts(one), attempt=1, declined=DECLINED, failed=failed, asked=one.key, due=due
+            )
             self.commands.append(refused)
+
+    def next_attempt(self) -> None:
+        """Another provider is asked; what the first one says from then on is of an attempt that came to nothing."""
+        if self.started:
+            one, number = self.random.choice(self.started[-6:]).payin, self.random.choice((1, 1, 2))
+            following = Attempt(provider="another", begun_at=LONG_AGO, rule="a rule")
+            ended = Ended(number, self.random.choice(("declined", "unavailable")), "do_not_honor")
+            self.commands.append(
+                WentOn(id=one.id, book=one.book, ended=ended, next=following, within=timedelta(seconds=5))
+            )
 
     def leave(self) -> None:
         if self.started:

@@ -142,6 +142,7 @@ async def test_a_payin_is_pending_at_once_and_says_where_to_pay(ana: Merchant) -
         "currency": "MXN",
         "country": "MX",
         "method": "spei",
+        "provider": None,
         "instrument": None,
         "capture": "automatic",
         **{f"amount_{name}": 0 for name in ("authorized", "captured", "received", "refunded", "disputed")},

@@ -19,6 +19,7 @@ from caudal.app.events import EventType
 from caudal.contracts.problems import PROBLEMS, Problem
 from caudal.kernel.settings import FOREIGN, PREFIX, Settings
 from caudal.payins import states
+from caudal.routing import DECLINES
 
 State = TypeVar("State", bound=str)
 Event = TypeVar("Event", bound=str)
@@ -41,6 +42,18 @@ def settings_page() -> str:
         _table(("variable", "meaning", "type", "default"), rows),
         "## The sandbox\n\nRead by `caudal-sandbox` alone; its other settings are options (`caudal-sandbox --help`).\n",
         _table(("variable", "meaning"), [(f"`{name}`", text) for name, text in FOREIGN.items()]),
+    )
+
+
+def declines_page() -> str:
+    """After which declines another provider is asked."""
+    rows = [(f"`{rule.reason}`", rule.next_provider, rule.why, rule.source) for rule in DECLINES.values()]
+    return _page(
+        "After which declines the next provider is asked",
+        "A payin goes on to the next provider ([routing.md](routing.md)) after a *soft* decline alone: one that says\n"
+        "something of the provider or of this moment, not of the payer, the card or the account. A reason without a\n"
+        "row is final.",
+        _table(("reason", "next provider", "why", "source"), sorted(rows)),
     )
 
 
@@ -114,6 +127,7 @@ def _event_schema(name: str) -> str:
 PAGES: Final[Sequence[tuple[str, Callable[[], str]]]] = (
     ("docs/settings.md", settings_page),
     ("docs/states.md", states_page),
+    ("docs/declines.md", declines_page),
     ("docs/errors.md", lambda: errors_page(PROBLEMS.values())),
     ("docs/events.md", lambda: events_page(events.TYPES.values())),
     ("published/openapi.json", lambda: published_json(openapi.parsed())),

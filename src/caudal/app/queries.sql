@@ -120,19 +120,25 @@ where o.kind = 'refund' and o.status = 'succeeded' and p.deposit_number is not n
 -- name: payins_for_provider
 -- What a provider holds, has taken and has given back for each payin, money for a payin that had ended included, and what
 -- of it is disputed or was lost to its payer. A payin that ended holds nothing, and after its final capture none does.
-select replace(p.id::text, '-', '') || case when a.attempts > 1 then '-' || a.attempts else '' end,
-    coalesce(a.provider, 'sandbox'), (p.book / 2)::text, p.currency,
-    case when p.status not in ('authorized', 'paid') or p.authorized_minor <= p.captured_minor then 0
+-- Of an attempt before the last it has what is a deposit, and holds nothing.
+select a.key, coalesce(a.provider, 'sandbox'), (p.book / 2)::text, p.currency,
+    case when not a.carries then 0
+        when p.status not in ('authorized', 'paid') or p.authorized_minor <= p.captured_minor then 0
         when coalesce((convert_from(p.detail, 'UTF8')::jsonb -> 'closed')::boolean, false) then 0
         else p.authorized_minor - p.captured_minor end,
-    p.received_minor + coalesce(d.amount_minor, 0),
-    coalesce(o.refunded, 0) + coalesce(d.returned_minor, 0), p.disputed_minor
+    case when a.carries then p.received_minor else 0 end + coalesce(d.amount_minor, 0),
+    case when a.carries then coalesce(o.refunded, 0) else 0 end + coalesce(d.returned_minor, 0),
+    case when a.carries then p.disputed_minor else 0 end
 from payin p
-left join lateral (
-    select jsonb_array_length(d.attempts) attempts, d.attempts -> -1 ->> 'provider' provider
-    from (select convert_from(p.detail, 'UTF8')::jsonb -> 'attempts' attempts) d) a on true
+cross join lateral (
+    select replace(p.id::text, '-', '') || case when n.number > 1 then '-' || n.number else '' end as key,
+        t.attempts -> (n.number - 1) ->> 'provider' provider, n.number = t.many carries
+    from (
+        select d.attempts, greatest(1, jsonb_array_length(d.attempts)) many
+        from (select convert_from(p.detail, 'UTF8')::jsonb -> 'attempts' attempts) d) t,
+        generate_series(1, t.many) n(number)) a
 left join lateral (
     select sum(amount_minor)::bigint refunded from payin_operation o
     where o.shard = p.shard and o.payin = p.id and o.kind = 'refund' and o.status = 'succeeded') o on true
-left join deposit d on d.shard = p.shard and d.payin = p.id and d.provider <> 'spei'
+left join deposit d on d.shard = p.shard and d.payin = p.id and d.provider <> 'spei' and d.tracking_key = a.key
 where p.deposit_number is null and p.book %% 2 = 0

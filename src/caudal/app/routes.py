@@ -10,12 +10,14 @@ from caudal.kernel.errors import MethodNotAllowed, Refused
 from caudal.kernel.http import Route
 from caudal.merchants import http as merchants
 from caudal.payins import http as payins
+from caudal.routing import http as routing
 from caudal.settlement import http as settlement
 from caudal.vault import http as vault
 from caudal.webhooks import http as webhooks
 
 ROUTES: Final[tuple[Route, ...]] = (
     *payins.ROUTES,
+    *routing.ROUTES,
     *vault.ROUTES,
     *webhooks.ROUTES,
     *settlement.ROUTES,

@@ -107,6 +107,9 @@ class PayinData(msgspec.Struct, frozen=True, kw_only=True):
     currency: Currency
     country: Annotated[str, Meta(description="ISO 3166-1 alpha-2", pattern="^[A-Z]{2}$", examples=["MX"])]
     method: Annotated[str, Meta(description="how the payer pays", examples=["spei"])]
+    provider: Annotated[
+        str | None, Meta(description="who carries the payment; null for a bank transfer", examples=["sandbox"])
+    ] = None
     instrument: Annotated[InstrumentUsed | None, Meta(description="what the payer pays with, if there is a choice")] = (
         None
     )

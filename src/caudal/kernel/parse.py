@@ -174,7 +174,9 @@ def _read_of(raw: Any, kind: Any, wrong: set[str], pointer: str) -> Any:
         raise Unread(pointer)
     if not any(field.startswith(pointer + "/") for field in wrong):
         return msgspec.convert(raw, kind)
-    record = _record_of(kind)
+    record, item = _record_of(kind), _item_of(kind)
+    if isinstance(raw, list) and _record_of(item) is not None:
+        return tuple(_item_read(value, item, wrong, f"{pointer}/{place}") for place, value in enumerate(raw))
     if record is None or not isinstance(raw, dict):
         raise Unread(pointer)
     hints, partly = get_type_hints(record, include_extras=True), _Partly()
@@ -188,6 +190,14 @@ def _read_of(raw: Any, kind: Any, wrong: set[str], pointer: str) -> Any:
             value = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
         setattr(partly, field.name, value)
     return partly
+
+
+def _item_read(raw: Any, kind: Any, wrong: set[str], pointer: str) -> Any:
+    """A record of a list; what is none has no field that could be read."""
+    try:
+        return _read_of(raw, kind, wrong, pointer)
+    except Unread:
+        return _Partly()
 
 
 def _errors_in(raw: Any, kind: Any, pointer: str) -> list[FieldError]:

@@ -33,6 +33,8 @@ SCOPES: Final = (
     "payins:read",
     "payins:write",
     "refunds:write",
+    "routing:read",
+    "routing:write",
     "webhooks:read",
     "webhooks:write",
 )
@@ -152,6 +154,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     late_payments: LatePayments
     refunds_beyond_balance: RefundsBeyondBalance
     clock_offset_s: int
+    routing_profile: UUID | None = None
 
 
 class Operator(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,7 +212,10 @@ class MerchantSettings(Protocol):
 
 
 class BookRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A set of books with the settings that decisions look at. `clock_offset_s` is how far a test clock was moved."""
+    """A set of books with the settings that decisions look at. `clock_offset_s` is how far a test clock was moved.
+
+    `routing_profile` is the active one, `routing_profiles` how many there are.
+    """
 
     book: int
     merchant: UUID
@@ -218,6 +224,8 @@ class BookRecord(msgspec.Struct, frozen=True, kw_only=True):
     fee_plan: int
     clock_offset_s: int
     refunds_beyond_balance: RefundsBeyondBalance = "refuse"
+    routing_profile: UUID | None = None
+    routing_profiles: int = 0
 
 
 class ApiKeyRecord(msgspec.Struct, frozen=True, kw_only=True):

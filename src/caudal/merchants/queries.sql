@@ -24,7 +24,7 @@ insert into directory (kind, digest, slot, shard) values (%s, %s, %s, %s) on con
 -- Keys that count, with their books and prices; one probe a key by construction. Parameters: digests.
 select n.digest, c.* from unnest(%s::bytea[]) n(digest) cross join lateral (
     select d.slot, d.shard, b.merchant, k.book, k.scopes, b.late_payments, b.refunds_beyond_balance, b.clock_offset_s,
-        b.fee_plan,
+        b.fee_plan, b.routing_profile,
         f.families, f.currencies, f.fixed_minor, f.basis_points, f.refund_fixed_minor, f.dispute_fixed_minor,
         f.settlement_days
     from directory d
@@ -114,24 +114,28 @@ with w as (
 select 1 / (count(*) = %s)::int from w
 
 -- name: read_books
-select book, merchant, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance
+select book, merchant, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance, routing_profile,
+    routing_profiles
 from book where shard = %s and book = any(%s::bigint[])
 
 -- name: insert_books
 with w as (
-    insert into book (shard, book, merchant, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance)
+    insert into book (shard, book, merchant, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance,
+        routing_profile, routing_profiles)
     select %s, * from unnest(%s::bigint[], %s::uuid[], %s::integer[], %s::text[], %s::integer[], %s::bigint[],
-        %s::text[])
+        %s::text[], %s::uuid[], %s::integer[])
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
 -- name: update_books
 with w as (
     update book b set version = n.version, late_payments = n.late_payments, fee_plan = n.fee_plan,
-        clock_offset_s = n.clock_offset_s, refunds_beyond_balance = n.refunds_beyond_balance
+        clock_offset_s = n.clock_offset_s, refunds_beyond_balance = n.refunds_beyond_balance,
+        routing_profile = n.routing_profile, routing_profiles = n.routing_profiles
     from (select * from unnest(%s::integer[], %s::bigint[], %s::integer[], %s::text[], %s::integer[], %s::bigint[],
-        %s::text[])
-        n(read_version, book, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance),
+        %s::text[], %s::uuid[], %s::integer[])
+        n(read_version, book, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance,
+        routing_profile, routing_profiles),
         (select %s::integer as shard) here offset 0) n
     where b.shard = n.shard and b.book = n.book and b.version = n.read_version
     returning 1)

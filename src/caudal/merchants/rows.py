@@ -62,7 +62,7 @@ class Books(Table[int, BookRecord]):
         return SQL["read_books"], (shard, bigints(keys))
 
     def load(self, row: Row) -> tuple[int, BookRecord]:
-        book, merchant, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance = row
+        book, merchant, version, late_payments, fee_plan, clock_offset_s, refunds_beyond_balance, *routing = row
         record = BookRecord(
             book=book,
             merchant=merchant,
@@ -71,6 +71,8 @@ class Books(Table[int, BookRecord]):
             fee_plan=fee_plan,
             clock_offset_s=clock_offset_s,
             refunds_beyond_balance=refunds_beyond_balance,
+            routing_profile=routing[0],
+            routing_profiles=routing[1],
         )
         return book, record
 
@@ -86,6 +88,8 @@ class Books(Table[int, BookRecord]):
             integers([r.fee_plan for r in records]),
             bigints([r.clock_offset_s for r in records]),
             texts([r.refunds_beyond_balance for r in records]),
+            uuids([r.routing_profile for r in records]),
+            integers([r.routing_profiles for r in records]),
         )
         yield SQL["insert_books"], (head.shard, *columns, len(records))
 
@@ -99,6 +103,8 @@ class Books(Table[int, BookRecord]):
             integers([r.fee_plan for r in records]),
             bigints([r.clock_offset_s for r in records]),
             texts([r.refunds_beyond_balance for r in records]),
+            uuids([r.routing_profile for r in records]),
+            integers([r.routing_profiles for r in records]),
         )
         yield SQL["update_books"], (*columns, head.shard, len(records))
 

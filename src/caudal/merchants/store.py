@@ -96,6 +96,7 @@ def _caller_of(
     refunds_beyond_balance: RefundsBeyondBalance,
     clock_offset_s: int,
     fee_plan: int,
+    routing_profile: UUID | None,
     *fees: Any,
 ) -> Caller:
     return Caller(
@@ -111,6 +112,7 @@ def _caller_of(
         late_payments=late_payments,
         refunds_beyond_balance=refunds_beyond_balance,
         clock_offset_s=clock_offset_s,
+        routing_profile=routing_profile,
     )
 
 

@@ -26,6 +26,7 @@ class Happening(StrEnum):
     """What can happen to a payin."""
 
     SUBMITTED_AGAIN = "submitted_again"
+    NEXT_ATTEMPT = "next_attempt"
     ACCEPTED = "accepted"
     AUTHORIZED = "authorized"
     PART_RECEIVED = "part_received"
@@ -49,6 +50,7 @@ class Happening(StrEnum):
 
 TABLE: Final[dict[tuple[Status, Happening], Status]] = {
     (Status.SUBMITTING, Happening.SUBMITTED_AGAIN): Status.SUBMITTING,
+    (Status.SUBMITTING, Happening.NEXT_ATTEMPT): Status.SUBMITTING,
     (Status.SUBMITTING, Happening.ACCEPTED): Status.PENDING,
     (Status.SUBMITTING, Happening.AUTHORIZED): Status.AUTHORIZED,
     (Status.SUBMITTING, Happening.ALL_RECEIVED): Status.PAID,

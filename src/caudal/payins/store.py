@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from caudal.contracts.pages import LOOKED_AT, Looked, Place
+from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
 from caudal.payins.model import Deposit, Discrepancy, Dispute, Evidence, Kind, Operation, Payer, Payin
 from caudal.payins.rows import SQL, deposit_of, discrepancy_of, dispute_of, evidence_of, operation_of, payin_of
@@ -179,6 +180,12 @@ async def payin_row(context: Context, shard: int, id: UUID) -> Payin | None:
     return None if row is None else payin_of(row)
 
 
+async def recent_payins(context: Context, shard: int, within_s: float, limit: int) -> list[Payin]:
+    """The payins of any book that were created within a time, newest first, as many as `limit`."""
+    since = UUID(int=max(0, int((wall_clock().timestamp() - within_s) * 1000)) << 80)
+    return [payin_of(row) for row in await context.rows(SQL["recent_payins"], (shard, since, limit))]
+
+
 async def payer(context: Context, shard: int, payin: UUID) -> Payer | None:
     """Who pays, opened."""
     row = await context.row(SQL["payer_seal"], (shard, payin))
@@ -190,6 +197,12 @@ async def instrument(context: Context, shard: int, id: UUID) -> InstrumentRecord
     query, parameters = INSTRUMENTS.reading(shard, [id])
     row = await context.row(query, parameters)
     return None if row is None else INSTRUMENTS.load(row)[1]
+
+
+async def instruments(context: Context, shard: int, ids: Collection[UUID]) -> list[InstrumentRecord]:
+    """Instruments as the vault keeps them."""
+    query, parameters = INSTRUMENTS.reading(shard, sorted(ids))
+    return [INSTRUMENTS.load(row)[1] for row in await context.rows(query, parameters)] if ids else []
 
 
 async def operation(context: Context, shard: int, id: UUID) -> Operation | None:

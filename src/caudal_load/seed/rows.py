@@ -220,7 +220,7 @@ def body_of(payin: Payin, status: str, created_at: str, expires_at: str, clabe: 
         )
     return (
         f'{{"id":"payin_{payin.id:032x}","object":"payin","mode":"test","status":"{status}","status_reason":{reason},'
-        f'"amount":{payin.amount_minor},"currency":"MXN","country":"MX","method":"spei","instrument":null,'
+        f'"amount":{payin.amount_minor},"currency":"MXN","country":"MX","method":"spei","provider":null,"instrument":null,'
         f'"capture":"automatic","amount_authorized":0,"amount_captured":0,'
         f'"amount_received":{payin.amount_minor if paid else 0},'
         f'"amount_refunded":0,"amount_disputed":0,"fees":{payin.fee_minor if paid else 0},"fee_plan":{FEE_PLAN},'

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from caudal.app.examples import disputes as dispute_examples
-from caudal.app.examples import methods
+from caudal.app.examples import methods, routing
 from caudal.app.examples import webhooks as webhook_examples
 from caudal.app.examples.events import (
     AMOUNT_MINOR,
@@ -154,6 +154,9 @@ ANSWERS: Final[dict[str, Any]] = {
     },
     **webhook_examples.answers(envelope("payin.paid")),
     "Health": {"status": "ok", "reasons": []},
+    **routing.answers(PAYIN_ID),
+    "ProfileBody": routing.PROFILE,
+    "ProfileList": _page({**routing.PROFILE, "active": True}, previous=None),
     "MerchantBody": _MERCHANT,
     "MerchantList": _page(_MERCHANT, previous=None),
     "KeyBody": _KEY,
@@ -175,6 +178,8 @@ BODIES: Final[dict[str, Any]] = {
     "SettingsAsked": {"late_payments": "unapplied"},
     "CreateKeyAsked": {"mode": "test", "name": "shop", "scopes": ["payins:read", "payins:write"]},
     "RotateKeyAsked": {"overlap_s": 3_600},
+    "ProfileAsked": routing.ASKED,
+    "SimulateAsked": {"replay": {"days": 7}, "profile": routing.ASKED},
     **webhook_examples.BODIES,
 }
 # Where an operation has examples of several bodies or answers, by what tells them apart.
@@ -197,6 +202,7 @@ OPERATIONS: Final[dict[str, Any]] = {
     },
     "create_key_revocation": {**_KEY, "revoked_at": "2026-11-21T08:00:00.000000Z"},
     **webhook_examples.operations(envelope("payin.paid")),
+    "create_routing_profile_activation": {**routing.PROFILE, "active": True},
     "create_merchant_setting": {**_MERCHANT, "late_payments": "unapplied"},
     "create_merchant_fee_plan": {**_MERCHANT, "fee_plan": {**_MERCHANT["fee_plan"], "version": 2}},
 }

@@ -164,10 +164,11 @@ _CARD: Final[dict[str, Any]] = {
     "country": "BR",
     "currency": "BRL",
     "method": "card",
+    "provider": "sandbox",
     "capture": "manual",
     "instrument": payins.InstrumentUsed(id=INSTRUMENT_ID, brand="visa", last_four="1111", bank=None),
 }
-_PIX: Final[dict[str, Any]] = {"country": "BR", "currency": "BRL", "method": "pix"}
+_PIX: Final[dict[str, Any]] = {"country": "BR", "currency": "BRL", "method": "pix", "provider": "sandbox"}
 _QR: Final = payins.ShowQr(
     payload="00020126580014br.gov.bcb.pix0136f1d3c0de-5a5e-4b0c-9d3e-2b7a1c0f9e8d52040000530398654061"
     "20.505802BR5906caudal6009Sao Paulo62070503***6304A13B",

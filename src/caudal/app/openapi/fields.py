@@ -56,6 +56,10 @@ def _map(keys: int, key_length: int, value_length: int) -> Schema:
     }
 
 
+def _names(known: list[str]) -> Schema:
+    return {"items": {"type": "string", "enum": known}, "maxItems": 100, "uniqueItems": True}
+
+
 # Record → field → what its schema says besides.
 LIMITS: Final[dict[str, dict[str, Schema]]] = {
     "CreatePayinBody": {
@@ -138,6 +142,28 @@ LIMITS: Final[dict[str, dict[str, Schema]]] = {
     },
     "PendingDay": {"day": _DAY, "amount": _COUNT},
     "ListQuery": {"after": _CURSOR, "before": _CURSOR},
+    "ProfileAsked": {
+        "name": _text(100, FILLED),
+        "max_attempts": {"minimum": 1, "maximum": 5},
+        "rules": {"minItems": 1, "maxItems": 50},
+    },
+    "RuleAsked": {"name": _text(100, FILLED)},
+    "WhenAsked": {
+        "countries": _names(sorted(COUNTRIES)),
+        "methods": _names(sorted({method.method for method in _METHODS})),
+        "currencies": _names(sorted(CURRENCIES)),
+        "amount_from": {"minimum": 1, "maximum": AMOUNT_MAX_MINOR},
+        "amount_to": {"minimum": 1, "maximum": AMOUNT_MAX_MINOR},
+        "bins": {"items": {"type": "string", "pattern": r"^[0-9]{2,8}$"}, "maxItems": 100, "uniqueItems": True},
+    },
+    "ChooseAsked": {"providers": {"maxItems": 100, "uniqueItems": True}},
+    "ReplayAsked": {"days": {"minimum": 1, "maximum": 31}},
+    "SimulateAsked": {"profile_id": {"pattern": "^rprof_[0-9a-f]{32}$"}},
+    "AttemptsOfPayin": {"payin": {"pattern": _PAYIN_ID}, "routing_profile": {"pattern": "^rprof_[0-9a-f]{32}$"}},
+    "AttemptOfPayin": {"number": {"minimum": 1}, "begun_at": _INSTANT, "ended_at": _INSTANT},
+    "ReplayBody": {"replayed_from": _INSTANT, "replayed_to": _INSTANT},
+    "ProfileQuery": {"after": _CURSOR},
+    "ProfileBody": {"id": {"pattern": "^rprof_[0-9a-f]{32}$"}, "created_at": _INSTANT},
     "DisputeQuery": {"after": _CURSOR, "payin": {"pattern": _PAYIN_ID}},
     "EvidenceBody": {"created_at": _INSTANT, "sent_at": _INSTANT},
     "AuditQuery": {

@@ -27,6 +27,7 @@ TAGS: Final[dict[str, tuple[str, str]]] = {
     "events": ("Events", "What happened to a merchant's objects, in the order of the commits."),
     "webhook_endpoints": _WEBHOOKS,
     "webhook_deliveries": _WEBHOOKS,
+    "routing": ("Routing", "Which provider a payin goes to, by a merchant's own rules, and why."),
     "balances": ("Balances", "A merchant's money, by currency and by what it is for, and every change of it."),
     "operator": (
         "Operators",
@@ -159,6 +160,7 @@ _PREFIXES: Final = {
     "disputes": "dispute",
     "deposits": "dep",
     "discrepancies": "disc",
+    "profiles": "rprof",
     "merchants": "mer",
     "keys": "key",
     "instruments": "instr",

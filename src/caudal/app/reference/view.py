@@ -21,6 +21,7 @@ _PLACEHOLDERS: Final = {
     "disputes": "$DISPUTE",
     "discrepancies": "$DISCREPANCY",
     "instruments": "$INSTRUMENT",
+    "profiles": "$PROFILE",
     "webhook_endpoints": "$ENDPOINT",
     "webhook_deliveries": "$DELIVERY",
     "events": "$EVENT",

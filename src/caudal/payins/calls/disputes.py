@@ -13,7 +13,7 @@ from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
 from caudal.payins import commands, store
-from caudal.payins.calls.payments import facts_of, query_of, record
+from caudal.payins.calls.payments import facts_of, record, state_of
 from caudal.payins.model import Payin
 from caudal.payins.states import Happening, Status, after
 
@@ -23,7 +23,7 @@ async def caught_up(context: Context, shard: int, payin: Payin) -> Payin:
     open = payin.status is Status.SUBMITTING or after(payin.status, Happening.TIME_PASSED) is not None
     if not open or payin.method not in connectors.CONNECTORS:
         return payin
-    state = await connectors.of(context, payin.carrier, payin.method).payment(query_of(payin))
+    state = await state_of(context, payin)
     if isinstance(state, PaymentState):
         await record(context, shard, payin, facts_of(payin, settlement_days=0), state)
     return await store.payin_row(context, shard, payin.id) or payin

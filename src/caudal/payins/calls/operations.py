@@ -61,25 +61,26 @@ async def sweep_operation(context: Context, shard: int, due: Due) -> None:
 async def _state_of(context: Context, operation: Operation, payin: Payin) -> OperationState | NotFound | Unresolved:
     if payin.method not in connectors.CONNECTORS:
         return NotFound()  # a bank is asked by ordering again, with the same key
+    provider, payment_key = payin.asked(operation.details().attempt)
     query = OperationQuery(
         key=operation.id.hex,
-        payment_key=payin.key,
+        payment_key=payment_key,
         mode=mode_of(payin),
         kind=operation.kind,
         amount_minor=None if operation.kind == "void" else operation.amount_minor,
         currency=operation.currency,
     )
-    return await connectors.of(context, payin.carrier, payin.method).operation(query)
+    return await connectors.of(context, provider, payin.method).operation(query)
 
 
 async def _ask(
     context: Context, operation: Operation, payin: Payin, deadline: float | None
 ) -> OperationState | Declined | Unresolved:
     """Orders the operation by its key; safe to repeat."""
-    key, payment_key, mode = operation.id.hex, payin.key, mode_of(payin)
     if payin.method not in connectors.CONNECTORS:
         return await _pay_out(context, operation, payin)
-    connector = connectors.of(context, payin.carrier, payin.method)
+    provider, payment_key = payin.asked(operation.details().attempt)
+    key, mode, connector = operation.id.hex, mode_of(payin), connectors.of(context, provider, payin.method)
     match operation.kind:
         case "capture":
             capture = CaptureOrder(

@@ -27,14 +27,24 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
 from caudal.merchants import Caller
 from caudal.payins import commands, store
+from caudal.payins.calls import routes
+from caudal.payins.calls.routes import Route
 from caudal.payins.commands import Facts
-from caudal.payins.model import Operation, Payer, Payin
+from caudal.payins.model import Ended, Operation, Payer, Payin, attempt_of
+from caudal.payins.states import Status
+from caudal.routing import is_soft
 
 # What a request keeps of its deadline for the commit behind the call.
 RESERVE_S: Final = 0.5
 # How long after a request's deadline nobody is expected to come back with an outcome.
 MARGIN_S: Final = 3.0
+# A call with less time than this is not begun: its silence would say nothing.
+WORTH_S: Final = 1.0
+# How long a sweep asks one provider after the other; its lease is longer.
+_SWEEP_S: Final = 12.0
 _NOBODY: Final = b"{}"
+
+Said = PaymentState | Declined | Unresolved
 
 
 def facts_of(payin: Payin, *, settlement_days: int | None = None) -> Facts:
@@ -68,22 +78,77 @@ async def submit(
     payin: Payin,
     card: Card | None,
     payer: Payer | None,
+    way: Route,
     *,
     days: int,
     key: Key,
     until: float,
     due: Due,
 ) -> Result:
-    """Asks the provider and records what it says; the result's outcome is a `Noted`. `until` is monotonic seconds.
+    """Asks the provider, and the next one while nothing came of it; records what was said last, as a `Noted`.
 
-    `due` is the sweep that was to come if nobody came back.
+    `until` is monotonic seconds; `due` is the sweep that was to come if nobody came back.
     """
     facts = facts_of(payin, settlement_days=days)
     connector = connectors.of(context, payin.carrier, payin.method)
     state = await connector.submit(order_of(payin, card, payer), until - RESERVE_S)
-    if isinstance(state, Unresolved):
+    if ended_of(payin, state) is not None:
+        payin, state = await _cascade(context, shard, payin, card, payer, way, state, until)
+    if isinstance(state, Unresolved) or _is_left_open(payin, state, until):
         return await context.commit(shard, commands.LeavePayment(facts=facts, asked=key))
     return await record(context, shard, payin, facts, state, asked=key, due=due)
+
+
+async def _cascade(
+    context: Context,
+    shard: int,
+    payin: Payin,
+    card: Card | None,
+    payer: Payer | None,
+    way: Route,
+    state: Said,
+    until: float,
+) -> tuple[Payin, Said]:
+    """Asks one provider after the other while nothing comes of it; the payin then, and what was said last."""
+    while (ended := ended_of(payin, state)) is not None:
+        following = await _begin_next(context, shard, payin, way, ended, until)
+        if following is None:
+            break
+        payin = following
+        connector = connectors.of(context, payin.carrier, payin.method)
+        state = await connector.submit(order_of(payin, card, payer), until - RESERVE_S)
+    return payin, state
+
+
+def ended_of(payin: Payin, state: Said | NotFound) -> Ended | None:
+    """How this attempt came to nothing, so that another provider may be asked; None where it did not, or who knows."""
+    if isinstance(state, Unresolved):
+        return Ended(payin.attempt, "unavailable", None) if state.kind == "retry" else None
+    if isinstance(state, NotFound) or (isinstance(state, PaymentState) and state.status != "declined"):
+        return None
+    return Ended(payin.attempt, "declined", state.reason) if is_soft(state.reason) else None
+
+
+def _is_left_open(payin: Payin, state: Said, until: float) -> bool:
+    """Whether another provider is to be asked, and no time is left for it here: the sweep goes on."""
+    more = ended_of(payin, state) is not None and payin.details().attempts[-1].more
+    return more and until - RESERVE_S - monotonic() < WORTH_S
+
+
+async def _begin_next(
+    context: Context, shard: int, payin: Payin, way: Route, ended: Ended, until: float
+) -> Payin | None:
+    """The payin in its next attempt, durable before its call; None where nobody is left, or no time, or it went on."""
+    within_s = until - RESERVE_S - monotonic()
+    following = routes.next_attempt(context, way, payin.details().attempts) if within_s >= WORTH_S else None
+    if following is None:
+        return None
+    routes.note(context, payin, payin.carrier, "failed")
+    step = commands.NextAttempt(
+        id=payin.id, book=payin.book, ended=ended, next=following, within=timedelta(seconds=within_s + RESERVE_S)
+    )
+    begun: Payin | None = (await context.commit(shard, step)).outcome
+    return begun
 
 
 async def record(
@@ -95,15 +160,22 @@ async def record(
     *,
     asked: Key | None = None,
     due: Due | None = None,
+    attempt: int | None = None,
 ) -> Result:
-    """Records how a payment stands."""
+    """Records how a payment stands, of the attempt that carries the payin unless another one is named."""
+    provider, _ = payin.asked(attempt)
     if isinstance(state, Declined):
-        refused = commands.RefusePayment(facts=facts, declined=state, failed=False, asked=asked, due=due)
+        refused = commands.RefusePayment(
+            facts=facts, attempt=attempt or payin.attempt, declined=state, failed=False, asked=asked, due=due
+        )
+        routes.note(context, payin, provider, "declined")
         return await context.commit(shard, refused)
+    if attempt is None and payin.status in (Status.SUBMITTING, Status.PENDING):
+        routes.note(context, payin, provider, state.status)
     noted = commands.NotePayment(
         facts=facts,
         live=payin.live,
-        provider=payin.carrier,
+        provider=provider,
         state=state,
         sealed=nobody(context, payin.id),
         confirmed=True,
@@ -113,12 +185,27 @@ async def record(
     return await context.commit(shard, noted)
 
 
-async def confirm(context: Context, shard: int, payin: Payin, until: float) -> PaymentState | NotFound | Unresolved:
-    """Asks how a payment stands that a callback speaks of, and records the answer. `until` is monotonic seconds."""
-    found = await connectors.of(context, payin.carrier, payin.method).payment(query_of(payin), until)
+async def confirm(
+    context: Context, shard: int, payin: Payin, until: float, key: str
+) -> PaymentState | NotFound | Unresolved:
+    """Asks how a payment stands that a callback speaks of by this key, and records the answer.
+
+    `until` is monotonic seconds.
+    """
+    of = attempt_of(key)
+    assert of is not None, "it is of this payin"
+    found = await state_of(context, payin, of[1], until)
     if isinstance(found, PaymentState):
-        await record(context, shard, payin, facts_of(payin, settlement_days=0), found)
+        await record(context, shard, payin, facts_of(payin, settlement_days=0), found, attempt=of[1])
     return found
+
+
+async def state_of(
+    context: Context, payin: Payin, attempt: int | None = None, until: float | None = None
+) -> PaymentState | NotFound | Unresolved:
+    """How the payment of an attempt stands, of the one that carries the payin unless another one is named."""
+    provider, _ = payin.asked(attempt)
+    return await connectors.of(context, provider, payin.method).payment(query_of(payin, attempt), until)
 
 
 def nobody(context: Context, id: UUID) -> bytes:
@@ -130,18 +217,64 @@ async def sweep(context: Context, shard: int, due: Due) -> None:
     """Finds out what became of a payment. Raises Retry while there is no outcome; the work is due again then."""
     payin = await store.payin_row(context, shard, due.subject)
     assert payin is not None, "due work names what there is"
-    facts, connector = facts_of(payin), connectors.of(context, payin.carrier, payin.method)
-    state: PaymentState | Declined | NotFound | Unresolved = await connector.payment(query_of(payin))
+    unheard = await _ask_earlier(context, shard, payin)
+    finished = None if unheard else due
+    state: Said | NotFound = await state_of(context, payin)
     if isinstance(state, NotFound):
         state = await _submit_again(context, shard, payin)
+    elif isinstance(state, PaymentState) and payin.status is Status.SUBMITTING:
+        payin, state = await _go_on(context, shard, payin, state)
+    facts = facts_of(payin)
     if isinstance(state, Unresolved):
         await context.commit(shard, commands.LeavePayment(facts=facts))
         raise Retry("try_again", f"no outcome of this payment yet: {state.detail}")
     if isinstance(state, NotFound):
         lost = Declined(reason="processing_error", detail="the provider has never heard of it")
-        await context.commit(shard, commands.RefusePayment(facts=facts, declined=lost, failed=True, due=due))
-        return
-    await record(context, shard, payin, facts, state, due=due)
+        number = payin.attempt
+        refused = commands.RefusePayment(facts=facts, attempt=number, declined=lost, failed=True, due=finished)
+        await context.commit(shard, refused)
+    else:
+        await record(context, shard, payin, facts, state, due=finished)
+    if unheard:
+        raise Retry("try_again", f"{unheard} does not say what became of an attempt before")
+
+
+async def _ask_earlier(context: Context, shard: int, payin: Payin) -> str | None:
+    """What became of attempts that came to nothing before another one began, where that may have changed; who of their
+    providers does not say it."""
+    unheard = None
+    for number in range(1, payin.attempt):
+        found = await state_of(context, payin, number)
+        if isinstance(found, PaymentState) and found.status in ("authorized", "paid"):
+            await record(context, shard, payin, facts_of(payin, settlement_days=0), found, attempt=number)
+        if isinstance(found, Unresolved) and payin.status is not Status.SUBMITTING:
+            unheard = payin.asked(number)[0]
+    return unheard
+
+
+async def _go_on(context: Context, shard: int, payin: Payin, state: PaymentState) -> tuple[Payin, Said]:
+    """The cascade that a request could not go on with. The payin after it, and what was said last."""
+    if ended_of(payin, state) is None:
+        return payin, state
+    way, used = await routes.route_of(context, shard, payin), await _instruments(context, shard, payin)
+    if used is None:
+        return payin, state
+    until = monotonic() + RESERVE_S + min(_SWEEP_S, context.settings.lease_s / 2)
+    payin, said = await _cascade(context, shard, payin, *used, way, state, until)
+    if _is_left_open(payin, said, until):
+        return payin, Unresolved(kind="retry", detail=f"{payin.carrier} takes nothing; another provider is next")
+    return payin, said
+
+
+async def _instruments(context: Context, shard: int, payin: Payin) -> tuple[Card | None, Payer | None] | None:
+    """What a payin is paid with, and by whom; None where its card was deleted meanwhile."""
+    chosen, card = payin.details().chosen, None
+    if chosen is not None and chosen.instrument is not None:
+        instrument = await store.instrument(context, shard, chosen.instrument)
+        if instrument is None or instrument.sealed is None:
+            return None
+        card = vault.open_card(context, instrument)
+    return card, await store.payer(context, shard, payin.id)
 
 
 async def ask_once_more(context: Context, shard: int, due: Due) -> None:
@@ -149,17 +282,17 @@ async def ask_once_more(context: Context, shard: int, due: Due) -> None:
     payin = await store.payin_row(context, shard, due.subject)
     if payin is None or payin.status != "pending" or payin.method not in connectors.CONNECTORS:
         return
-    state = await connectors.of(context, payin.carrier, payin.method).payment(query_of(payin))
+    state = await state_of(context, payin)
     if isinstance(state, Unresolved):
         raise Retry("try_again", f"nobody says whether this payment was made: {state.detail}")
     if isinstance(state, PaymentState):
         await record(context, shard, payin, facts_of(payin), state)
 
 
-def query_of(payin: Payin) -> PaymentQuery:
-    """How its payment is asked for."""
+def query_of(payin: Payin, attempt: int | None = None) -> PaymentQuery:
+    """How its payment is asked for, that of the attempt which carries it unless another one is named."""
     return PaymentQuery(
-        key=payin.key,
+        key=payin.asked(attempt)[1],
         account=account_of(payin),
         mode=mode_of(payin),
         amount_minor=payin.amount_minor,
@@ -167,7 +300,7 @@ def query_of(payin: Payin) -> PaymentQuery:
     )
 
 
-async def _submit_again(context: Context, shard: int, payin: Payin) -> PaymentState | Declined | NotFound | Unresolved:
+async def _submit_again(context: Context, shard: int, payin: Payin) -> Said | NotFound:
     """The same key again while "not found" is no outcome yet, where the provider knows it by the key; then NotFound."""
     abilities, sent, now = CAPABILITIES[payin.method], payin.details().submission, await store.now(context)
     appears = timedelta(seconds=abilities.late_until_s + MARGIN_S)
@@ -176,23 +309,20 @@ async def _submit_again(context: Context, shard: int, payin: Payin) -> PaymentSt
     # Each submission may still become a payment for a while, so that they have to end before "not found" can count.
     if not abilities.deduplicates or now > sent.first_until + appears:
         return Unresolved(kind="unknown", detail="the provider may still come to know it")
-    chosen = payin.details().chosen
-    card = None
-    if chosen is not None and chosen.instrument is not None:
-        instrument = await store.instrument(context, shard, chosen.instrument)
-        if instrument is None or instrument.sealed is None:
-            return Unresolved(kind="retry", detail="its instrument was deleted meanwhile")
-        card = vault.open_card(context, instrument)
-    payer = await store.payer(context, shard, payin.id)
+    used = await _instruments(context, shard, payin)
+    if used is None:
+        return Unresolved(kind="retry", detail="its instrument was deleted meanwhile")
     provider = provider_of(context, payin.carrier, mode_of(payin))
     if provider is None:
         return Unresolved(kind="retry", detail=f"no provider {payin.carrier} is configured")
     within_s = provider.tries * provider.timeout_ms / 1000
     until = monotonic() + within_s
-    again = commands.SubmitAgain(id=payin.id, book=payin.book, within=timedelta(seconds=within_s))
+    again = commands.SubmitAgain(
+        id=payin.id, attempt=payin.attempt, book=payin.book, within=timedelta(seconds=within_s)
+    )
     if not (await context.commit(shard, again)).outcome:
         return NotFound()
-    return await connectors.of(context, payin.carrier, payin.method).submit(order_of(payin, card, payer), until)
+    return await connectors.of(context, payin.carrier, payin.method).submit(order_of(payin, *used), until)
 
 
 def order_of(payin: Payin, card: Card | None, payer: Payer | None) -> PaymentOrder:

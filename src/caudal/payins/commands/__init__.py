@@ -7,6 +7,7 @@ from caudal.payins.commands.operations import BeginOperation, LeaveOperation, Se
 from caudal.payins.commands.provider import (
     Facts,
     LeavePayment,
+    NextAttempt,
     Noted,
     NoteOdd,
     NotePayment,
@@ -28,6 +29,7 @@ __all__ = [
     "Facts",
     "LeaveOperation",
     "LeavePayment",
+    "NextAttempt",
     "NoteDispute",
     "NoteOdd",
     "NotePayment",

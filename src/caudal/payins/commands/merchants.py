@@ -14,7 +14,7 @@ from caudal.kernel.commit import Answer, Decision, Key, Lane, Table, View
 from caudal.kernel.errors import Refused
 from caudal.merchants import API_KEYS, BOOKS
 from caudal.payins import decide
-from caudal.payins.model import Detail, Payin, Waiting
+from caudal.payins.model import Attempt, Detail, Payin, Waiting
 from caudal.payins.rows import PAYINS
 from caudal.vault import INSTRUMENTS
 
@@ -77,7 +77,7 @@ class StartPayin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key_digest: bytes
     key: Key
     request_id: str
-    provider: str
+    attempt: Attempt
     within: timedelta
     sweep_in: timedelta
     lane: Lane = Lane.NORMAL
@@ -104,7 +104,7 @@ class StartPayin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             brands=self.brands,
             sealed=self.sealed,
             key_digest=self.key_digest,
-            provider=self.provider,
+            attempt=self.attempt,
             waiting=Waiting(key=self.key.digest, request_id=self.request_id),
             within=self.within,
             sweep_in=self.sweep_in,

@@ -17,7 +17,7 @@ from caudal.kernel.errors import Refused
 from caudal.kernel.http import encode
 from caudal.merchants import BOOKS, FEE_PLANS, OPERATORS, Operator
 from caudal.payins import decide, postings
-from caudal.payins.model import DiscrepancyKind, discrepancy_body
+from caudal.payins.model import Attempt, DiscrepancyKind, Ended, discrepancy_body
 from caudal.payins.rows import DEPOSITS, DISCREPANCIES, PAYINS
 from caudal.settlement import needs as release_needs
 
@@ -120,9 +120,10 @@ class NotePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RefusePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The provider refuses a payment for good, or it never came to be (`failed`)."""
+    """The provider of an attempt refuses a payment for good, or it never came to be (`failed`)."""
 
     facts: Facts
+    attempt: int
     declined: Declined
     failed: bool
     asked: Key | None = None
@@ -139,11 +140,41 @@ class RefusePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.facts.needs()
 
     def decide(self, view: View) -> Decision:
-        decision = decide.refuse(view, id=self.facts.id, declined=self.declined, failed=self.failed, due=self.due)
+        decision = decide.refuse(
+            view,
+            id=self.facts.id,
+            attempt=self.attempt,
+            declined=self.declined,
+            failed=self.failed,
+            due=self.due,
+        )
         return with_stored(view, decision, self.asked)
 
     def render(self, outcome: Any) -> Answer:
         return Answer(201, outcome.body)
+
+
+class NextAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An attempt came to nothing, and another provider is asked next, by whoever waits for this commit, `within` a time
+    that counts from before it. The outcome is the payin, if that is so still, or None."""
+
+    id: UUID
+    book: int
+    ended: Ended
+    next: Attempt
+    within: timedelta
+    key: None = None
+    lane: Lane = Lane.URGENT
+    recorded: bool = True
+
+    def needs(self) -> Iterable[Need]:
+        return ((PAYINS, self.id),)
+
+    def decide(self, view: View) -> Decision:
+        return decide.next_attempt(view, id=self.id, ended=self.ended, next=self.next, within=self.within)
+
+    def render(self, outcome: Any) -> Answer:
+        raise AssertionError("not stored")
 
 
 class SubmitAgain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -151,6 +182,7 @@ class SubmitAgain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     before it. The outcome is whether it may be."""
 
     id: UUID
+    attempt: int
     book: int
     within: timedelta
     key: None = None
@@ -161,7 +193,7 @@ class SubmitAgain(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return ((PAYINS, self.id),)
 
     def decide(self, view: View) -> Decision:
-        return decide.submit_again(view, id=self.id, within=self.within)
+        return decide.submit_again(view, id=self.id, attempt=self.attempt, within=self.within)
 
     def render(self, outcome: Any) -> Answer:
         raise AssertionError("not stored")

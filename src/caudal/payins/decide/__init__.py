@@ -1,5 +1,6 @@
 """The judgement of payins: (what is, what is asked) → decision or refusal. Pure: no clock, connection or chance."""
 
+from caudal.payins.decide.attempts import goes_on, next_attempt, submit_again
 from caudal.payins.decide.changing import EXPIRE, OPERATE, SUBMIT, Created
 from caudal.payins.decide.create import Started, cancel, create, expire, start
 from caudal.payins.decide.deposits import Split, deposit, split
@@ -15,10 +16,11 @@ from caudal.payins.decide.disputes import (
     note_dispute,
     settle_evidence,
 )
+from caudal.payins.decide.late import late_deposit
 from caudal.payins.decide.operations import Begun, Intent, RefundAsked, begin_capture, begin_refund, begin_void
 from caudal.payins.decide.outcomes import leave as leave_operation
 from caudal.payins.decide.outcomes import settle
-from caudal.payins.decide.provider import contradicts_end, late_deposit, leave, note, refuse, submit_again
+from caudal.payins.decide.provider import contradicts_end, leave, note, refuse
 from caudal.payins.decide.returns import RETURN, advance_clock, request_return, settle_return
 
 __all__ = [
@@ -48,9 +50,11 @@ __all__ = [
     "evidence_id",
     "expire",
     "expire_dispute",
+    "goes_on",
     "late_deposit",
     "leave",
     "leave_operation",
+    "next_attempt",
     "note",
     "note_dispute",
     "odd",

@@ -12,7 +12,7 @@ from caudal.kernel.commit import KEYS, Due, Event, Key, Put, View
 from caudal.kernel.http import encode
 from caudal.ledger import transfer_id
 from caudal.merchants import BOOKS, BookRecord
-from caudal.payins.model import Change, Detail, Kind, Operation, OperationDetail, Payin, body_of
+from caudal.payins.model import Change, Detail, Kind, Operation, OperationDetail, Payin, attempt_of, body_of
 from caudal.payins.rows import CHANGES, PAYINS
 from caudal.payins.states import Happening, after
 
@@ -115,9 +115,17 @@ def begun(
     )
 
 
-def void_of(payin: Payin, amount_minor: int, at: datetime) -> Operation:
-    """What gives an authorization back that nobody wants any more; the worker asks the provider for it."""
-    return begun(payin, transfer_id(payin.id, "void"), "void", amount_minor, at)
+def void_of(payin: Payin, amount_minor: int, at: datetime, key: str | None = None) -> Operation:
+    """What gives an authorization back that nobody wants any more; the worker asks the provider for it.
+
+    `key` is by which the provider knows the payment, where that may be an attempt before the last.
+    """
+    if key is None or not payin.is_earlier(key):
+        return begun(payin, transfer_id(payin.id, "void"), "void", amount_minor, at)
+    of = attempt_of(key)
+    assert of is not None, "it is of this payin"
+    detail = OperationDetail(attempt=of[1])
+    return begun(payin, transfer_id(payin.id, "void", of[1]), "void", amount_minor, at, detail)
 
 
 def expiry_of(payin: Payin, offset: timedelta) -> Due:

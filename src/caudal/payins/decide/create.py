@@ -89,7 +89,7 @@ def start(
     brands: frozenset[str],
     sealed: bytes | None,
     key_digest: bytes,
-    provider: str,
+    attempt: Attempt,
     waiting: Waiting,
     within: timedelta,
     sweep_in: timedelta,
@@ -109,7 +109,7 @@ def start(
     instrument, shown = chosen
     until = view.at + within
     submission = Submission(first_until=until, until=until, expires_at=expires_at - offset)
-    attempts = (Attempt(provider=provider, begun_at=view.at),)
+    attempts = (msgspec.structs.replace(attempt, begun_at=view.at),)
     detail = msgspec.structs.replace(detail, chosen=shown, waiting=waiting, submission=submission, attempts=attempts)
     payin = msgspec.structs.replace(payin, detail=encode(detail), created_at=now, expires_at=expires_at)
     body = encode(body_of(payin, detail=detail))

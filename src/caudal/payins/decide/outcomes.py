@@ -30,15 +30,15 @@ def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | 
     assert operation is not None, "the caller has looked"
     payin = view.get(PAYINS, operation.payin)
     assert payin is not None, "an operation is of a payin"
-    pending = isinstance(said, OperationState) and said.status == "pending"
+    detail = operation.details()
+    pending, who = isinstance(said, OperationState) and said.status == "pending", payin.asked(detail.attempt)[0]
     if operation.status != "pending" or pending:
         done = (due,) if due is not None and operation.status != "pending" else ()
         stands = Begun(operation, payin, body_of_begun(operation, payin))
         if isinstance(said, OperationState) and said.status not in ("pending", operation.status):
-            return odd(view, payin.book, payin.carrier, "contradicts_final_state", payin.id, said, done, outcome=stands)
+            return odd(view, payin.book, who, "contradicts_final_state", payin.id, said, done, outcome=stands)
         return Decision(outcome=stands, done=done, finishes=_finishes(view, operation))
     succeeded = isinstance(said, OperationState) and said.status == "succeeded"
-    detail = operation.details()
     new = msgspec.structs.replace(
         operation,
         version=operation.version + 1,
@@ -50,8 +50,8 @@ def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | 
     outcome = _SETTLE[operation.kind](view, new, payin, succeeded)
     told = Decision()
     if outcome.contradicts:
-        evidence = said if isinstance(said, OperationState) else _refusal(operation, said)
-        told = odd(view, payin.book, payin.carrier, "contradicts_final_state", payin.id, evidence, (), outcome=None)
+        evidence = said if isinstance(said, OperationState) else _refusal(operation, payin, said)
+        told = odd(view, payin.book, who, "contradicts_final_state", payin.id, evidence, (), outcome=None)
     return Decision(
         outcome=Begun(new, outcome.payin, body_of_begun(new, outcome.payin)),
         puts=(Put(OPERATIONS, new), *outcome.puts, *told.puts),
@@ -63,9 +63,9 @@ def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | 
     )
 
 
-def _refusal(operation: Operation, said: Declined) -> RefusedOperation:
+def _refusal(operation: Operation, payin: Payin, said: Declined) -> RefusedOperation:
     """A refusal that says of what it is one."""
-    key, payment_key = operation.id.hex, operation.payin.hex
+    key, payment_key = operation.id.hex, payin.asked(operation.details().attempt)[1]
     return RefusedOperation(
         key=key, payment_key=payment_key, kind=operation.kind, reason=said.reason, detail=said.detail
     )
@@ -154,6 +154,8 @@ def _rest_expiry(view: View, before: Payin, paid: Payin) -> tuple[tuple[Due, ...
 def _void_settled(view: View, operation: Operation, payin: Payin, succeeded: bool) -> _Settled:
     """What was given up is over. A void that failed changes nothing, and may be asked for again while the payin lasts;
     after that the payer's money stays held, which a person has to hear of."""
+    if operation.details().attempt is not None:  # of a payment that carries no payin
+        return _Settled(payin, contradicts=not succeeded)
     if succeeded and payin.status is Status.PAID:
         return _rest_released(view, payin)
     happening = Happening.CANCELLED if succeeded else Happening.CANCEL_FAILED

@@ -5,6 +5,8 @@ Its amounts are what has happened so far, so repetitions and reorderings change 
     the payin is not known                             a discrepancy
     of another mode, account or provider, or order               a discrepancy
     a success after the end that is only told          a discrepancy; the provider is asked
+    of an attempt before the one that is under way     as what comes after the end; the payin stays as it is
+    a callback's decline before another provider       nothing: whoever asks the provider goes on from it
     paid with another amount                           booked as unapplied, a discrepancy
     paid, and the payin has ended without money        booked as unapplied, sent back, a discrepancy
     authorized, and the payin has ended unauthorized   given back at the provider, a discrepancy
@@ -17,40 +19,28 @@ Its amounts are what has happened so far, so repetitions and reorderings change 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from caudal import ledger
 from caudal.connectors import CAPABILITIES, Declined, PaymentState
-from caudal.kernel.commit import Decision, Due, Put, View
+from caudal.kernel.commit import Decision, Due, View
 from caudal.kernel.http import encode
-from caudal.payins import postings
-from caudal.payins.decide.changing import (
-    OPERATE,
-    SUBMIT,
-    Created,
-    book_record,
-    changed,
-    expiry_of,
-    offset_of,
-    void_of,
-    waiting_key,
+from caudal.payins.decide.attempts import goes_on
+from caudal.payins.decide.changing import Created, book_record, changed, expiry_of, offset_of, waiting_key
+from caudal.payins.decide.late import (
+    earlier,
+    given_back,
+    is_booked,
+    late_deposit,
+    not_its_money,
+    told_of,
+    unconfirmed,
 )
-from caudal.payins.decide.deposits import deposit_event
-from caudal.payins.decide.discrepancies import derived, odd
-from caudal.payins.decide.money import earned, posted
-from caudal.payins.decide.returns import RETURN
-from caudal.payins.model import (
-    Deposit,
-    Detail,
-    DiscrepancyKind,
-    Payin,
-    body_of,
-    without_personal_data,
-)
-from caudal.payins.rows import DEPOSITS, OPERATIONS, PAYINS
+from caudal.payins.decide.money import earned
+from caudal.payins.model import Detail, Payin, body_of, without_personal_data
+from caudal.payins.rows import DEPOSITS, PAYINS
 from caudal.payins.states import Happening, Status, after
 
 # How long a card's authorization is relied on; Visa and Mastercard give seven days for a payment that the payer makes.
@@ -94,18 +84,22 @@ def note(
     done = () if due is None else (due,)
     payin = view.get(PAYINS, id)
     if payin is None:
-        return _odd(view, int(live), provider, "unknown_payment", None, state, done)
+        return told_of(view, int(live), provider, "unknown_payment", None, state, done)
     ended = () if payin.status is Status.SUBMITTING else done  # what is not about it is no outcome
     if payin.live != live or state.account != str(payin.book >> 1) or not payin.is_with(provider, state.key):
-        return _odd(view, payin.book, provider, "other_account", payin, state, ended)
+        return told_of(view, payin.book, provider, "other_account", payin, state, ended)
     if (state.amount_minor, state.currency) != (payin.amount_minor, payin.currency):
-        return _odd(view, payin.book, provider, "other_amount", payin, state, ended)
-    if not confirmed and contradicts_end(payin, state) and not _is_booked(view, payin, state):
-        return _unconfirmed(view, payin, provider, state, done)
+        return told_of(view, payin.book, provider, "other_amount", payin, state, ended)
+    if payin.is_earlier(state.key):
+        return earlier(view, payin, provider, state, sealed, confirmed=confirmed)
+    if not confirmed and contradicts_end(payin, state) and not is_booked(view, payin, state):
+        return unconfirmed(view, payin, provider, state, done)
+    if not confirmed and goes_on(payin, state):
+        return Decision(outcome=Created(payin, encode(body_of(payin))))
     decision = _judged(view, payin, provider, state, sealed, done)
     if not _takes_more(payin, state):
         return decision
-    told = _odd(view, payin.book, provider, "other_amount", payin, state, ())
+    told = told_of(view, payin.book, provider, "other_amount", payin, state, ())
     return msgspec.structs.replace(decision, puts=(*decision.puts, *told.puts), events=(*decision.events, *told.events))
 
 
@@ -116,43 +110,33 @@ def _judged(
     happening = _happening(payin, state)
     if happening is None:
         if state.status in ("declined", "expired", "cancelled") and payin.status in _HAS_MONEY:
-            return _odd(view, payin.book, provider, "contradicts_final_state", payin, state, done)
+            return told_of(view, payin.book, provider, "contradicts_final_state", payin, state, done)
         if _is_late_authorization(payin, state):
-            return _given_back(view, payin, provider, state, done)
+            return given_back(view, payin, provider, state, done)
         return Decision(outcome=Created(payin, encode(body_of(payin))), done=done)
     if happening in (Happening.ALL_RECEIVED, Happening.CAPTURED):
         strayed = view.get(DEPOSITS, late_deposit(payin.method, state.key)) is not None
         if state.captured_minor != payin.amount_minor or strayed:
-            return _not_its_money(view, payin, provider, state, sealed, done, kind="other_amount", returns=False)
+            told = _strayed(view, payin, state, told_of(view, payin.book, provider, "other_amount", payin, state, done))
+            return not_its_money(view, payin, provider, state, sealed, told, kind="other_amount", returns=False)
         if payin.status in _ENDED_WITHOUT_MONEY and not _takes_late_money(view, payin):
             # What came after expiry waits for an operator, like any late deposit, and so does what can go to a bank
             # account only, which nobody has asked the payer for; the rest is sent back at once.
             returns = payin.status is not Status.EXPIRED and CAPABILITIES[payin.method].refund == "provider"
-            return _not_its_money(view, payin, provider, state, sealed, done, kind="late_success", returns=returns)
+            told = told_of(view, payin.book, provider, "late_success", payin, state, done)
+            return not_its_money(view, payin, provider, state, sealed, told, kind="late_success", returns=returns)
         return _received(view, payin, happening, state, done)
     return _moved(view, payin, happening, state, done)
 
 
-def refuse(view: View, *, id: UUID, declined: Declined, failed: bool, due: Due | None = None) -> Decision:
+def refuse(view: View, *, id: UUID, attempt: int, declined: Declined, failed: bool, due: Due | None = None) -> Decision:
     """The provider refuses the payment for good (`failed`: it never came to be). Anything but `submitting` stands."""
     payin = view.get(PAYINS, id)
     assert payin is not None, "only what was submitted is refused"
     done = () if due is None else (due,)
-    if payin.status is not Status.SUBMITTING:
-        return Decision(outcome=Created(payin, encode(body_of(payin))), done=done)
+    if payin.status is not Status.SUBMITTING or payin.attempt != attempt:
+        return Decision(outcome=Created(payin, encode(body_of(payin))), done=() if payin.attempt != attempt else done)
     return _moved(view, payin, Happening.FAILED if failed else Happening.DECLINED, declined, done)
-
-
-def submit_again(view: View, *, id: UUID, within: timedelta) -> Decision:
-    """The payment is about to be sent once more, `within` this time. The outcome is whether it still has to be."""
-    payin = view.get(PAYINS, id)
-    assert payin is not None, "only what was submitted is submitted again"
-    detail = payin.details()
-    if payin.status is not Status.SUBMITTING or detail.submission is None:
-        return Decision(outcome=False)
-    submission = msgspec.structs.replace(detail.submission, until=max(detail.submission.until, view.at + within))
-    new = msgspec.structs.replace(detail, submission=submission)
-    return Decision(outcome=True, puts=changed(view, payin, Happening.SUBMITTED_AGAIN, detail=new).puts)
 
 
 def leave(view: View, *, id: UUID) -> Decision:
@@ -191,38 +175,17 @@ def _takes_more(payin: Payin, state: PaymentState) -> bool:
 
 
 def contradicts_end(payin: Payin, state: PaymentState) -> bool:
-    """Whether this is a success of a payin that has ended without money."""
+    """Whether this is a success of a payin, or of an attempt, that has ended without money."""
+    if payin.is_earlier(state.key):
+        return state.status in ("authorized", "paid")
     succeeded = _happening(payin, state) in (Happening.ALL_RECEIVED, Happening.CAPTURED)
     return payin.status in _ENDED_WITHOUT_MONEY and (succeeded or _is_late_authorization(payin, state))
-
-
-def _is_booked(view: View, payin: Payin, state: PaymentState) -> bool:
-    """Whether its money is a deposit already: the same word again says nothing new."""
-    known = view.get(DEPOSITS, late_deposit(payin.method, state.key)) if state.status == "paid" else None
-    return known is not None and known.amount_minor == state.captured_minor
-
-
-def _unconfirmed(view: View, payin: Payin, provider: str, state: PaymentState, done: tuple[Due, ...]) -> Decision:
-    """What was told is kept as it was told; the worker asks the provider, whose answer is what counts."""
-    told = _odd(view, payin.book, provider, "contradicts_final_state", payin, state, done)
-    ask = Due(at=view.clock, kind=SUBMIT, subject=payin.id, book=payin.book)
-    return msgspec.structs.replace(told, due=(ask,))
 
 
 def _is_late_authorization(payin: Payin, state: PaymentState) -> bool:
     """One that comes after the end; where it was known before, or we gave it up, it is only an old message."""
     unknown = payin.status in (Status.DECLINED, Status.FAILED, Status.EXPIRED) and not payin.authorized_minor
     return unknown and state.status == "authorized"
-
-
-def _given_back(view: View, payin: Payin, provider: str, state: PaymentState, done: tuple[Due, ...]) -> Decision:
-    """The payer's money is held for a payin that has ended: the worker has the provider let go of it."""
-    told = _odd(view, payin.book, provider, "late_success", payin, state, done)
-    void = void_of(payin, state.authorized_minor, view.at + offset_of(view, payin.book))
-    if view.get(OPERATIONS, void.id) is not None:
-        return told
-    due = Due(at=view.clock, kind=OPERATE, subject=void.id, book=payin.book)
-    return msgspec.structs.replace(told, puts=(*told.puts, Put(OPERATIONS, void)), due=(due,))
 
 
 def _takes_late_money(view: View, payin: Payin) -> bool:
@@ -302,80 +265,9 @@ def _received(view: View, payin: Payin, happening: Happening, state: PaymentStat
     )
 
 
-def _not_its_money(
-    view: View,
-    payin: Payin,
-    provider: str,
-    state: PaymentState,
-    sealed: bytes,
-    done: tuple[Due, ...],
-    *,
-    kind: Literal["late_success", "other_amount"],
-    returns: bool,
-) -> Decision:
-    """Money that the payin does not take is the payer's: a deposit that pays nothing, sent back if it `returns`."""
-    id, amount = late_deposit(payin.method, state.key), state.captured_minor
-    known = view.get(DEPOSITS, id)
-    if known is not None:
-        if known.amount_minor != amount:
-            return _odd(view, payin.book, provider, "other_amount", payin, state, done)
-        return Decision(outcome=Created(payin, encode(body_of(payin))), done=done)
-    told = _strayed(view, payin, state, _odd(view, payin.book, provider, kind, payin, state, done))
-    if not amount:
-        return told
-    new = Deposit(
-        id=id,
-        book=payin.book,
-        version=1,
-        provider=provider,
-        tracking_key=state.key,
-        account=state.account,
-        currency=payin.currency,
-        amount_minor=amount,
-        applied_minor=0,
-        unapplied_minor=0 if returns else amount,
-        returning_minor=amount if returns else 0,
-        returned_minor=0,
-        payin=payin.id,
-        reason=kind if kind == "other_amount" else "late" if payin.status is Status.EXPIRED else "closed",
-        sealed=sealed,
-        created_at=view.at,
-    )
-    group = postings.late(payin.book, payin.currency, id, amount_minor=amount, returns=returns)
-    event = deposit_event(new, "deposit.return_requested" if returns else "deposit.unapplied")
-    return msgspec.structs.replace(
-        told,
-        puts=(*told.puts, Put(DEPOSITS, new), *ledger.puts(posted(view, group))),
-        events=(*told.events, event),
-        due=(*told.due, *((Due(at=view.clock, kind=RETURN, subject=id, book=payin.book),) if returns else ())),
-    )
-
-
 def _strayed(view: View, payin: Payin, state: PaymentState, odd: Decision) -> Decision:
     """The discrepancy; and a payin that was just submitted waits from now on, for a payer or for its end."""
     if payin.status is not Status.SUBMITTING:
         return odd
     moved = _moved(view, payin, Happening.ACCEPTED, state, odd.done)
     return msgspec.structs.replace(moved, puts=(*moved.puts, *odd.puts), events=(*moved.events, *odd.events))
-
-
-def late_deposit(method: str, key: str) -> UUID:
-    """The id of the deposit that holds what a provider took with a payment that its payin does not take."""
-    return derived(f"late\n{method}\n{key}")
-
-
-def _odd(
-    view: View,
-    book: int,
-    provider: str,
-    kind: DiscrepancyKind,
-    payin: Payin | None,
-    state: PaymentState,
-    done: tuple[Due, ...],
-) -> Decision:
-    subject = None if payin is None else payin.id
-    return odd(view, book, provider, kind, subject, state, done, outcome=_shown(payin))
-
-
-def _shown(payin: Payin | None) -> Created | None:
-    return None if payin is None else Created(payin, encode(body_of(payin)))

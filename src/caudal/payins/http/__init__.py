@@ -3,10 +3,11 @@
 from typing import Final
 
 from caudal.kernel.http import Route
-from caudal.payins.http import bank, callbacks, disputes, merchants, operations, operators, sandbox
+from caudal.payins.http import bank, callbacks, disputes, merchants, operations, operators, routing, sandbox
 
 ROUTES: Final[tuple[Route, ...]] = (
     *merchants.ROUTES,
+    *routing.ROUTES,
     *operations.ROUTES,
     *disputes.ROUTES,
     *bank.ROUTES,

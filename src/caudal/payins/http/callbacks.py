@@ -71,7 +71,7 @@ async def _payment(context: Context, request: Request, sender: Sender, notice: N
         await _of_other(context, request, provider, payin, state)
         return
     doubtful = _is_of(payin, sender, notice, state.key, state.account) and decide.contradicts_end(payin, state)
-    if doubtful and await _is_decided(context, request, payin, state):
+    if doubtful and await _is_decided(context, request, provider, payin, state):
         return
     noted = commands.NotePayment(
         facts=calls.facts_of(payin, settlement_days=0),
@@ -84,16 +84,16 @@ async def _payment(context: Context, request: Request, sender: Sender, notice: N
     await context.commit(context.settings.shard, noted, request.deadline)
 
 
-async def _is_decided(context: Context, request: Request, payin: Payin, told: PaymentState) -> bool:
+async def _is_decided(context: Context, request: Request, provider: str, payin: Payin, told: PaymentState) -> bool:
     """A success of a payin that has ended: whether the provider, asked back, has said what it is. What it does not
     confirm is written down as it was told."""
     shard, until = context.settings.shard, min(request.deadline, monotonic() + _CONFIRMED_WITHIN_S)
-    found = await calls.confirm(context, shard, payin, until)
+    found = await calls.confirm(context, shard, payin, until, told.key)
     if isinstance(found, Unresolved):
         return False
     if not isinstance(found, PaymentState) or not decide.contradicts_end(payin, found):
         kind: DiscrepancyKind = "contradicts_final_state"
-        odd = commands.NoteOdd(book=payin.book, provider=payin.carrier, kind=kind, payin=payin.id, said=told)
+        odd = commands.NoteOdd(book=payin.book, provider=provider, kind=kind, payin=payin.id, said=told)
         await context.commit(shard, odd, request.deadline)
     return True
 
@@ -130,8 +130,7 @@ def _misfit(
     operation: Operation, payin: Payin, sender: Sender, notice: Notice, state: OperationState
 ) -> DiscrepancyKind | None:
     """What it says otherwise than our operation; the amount of a void only the provider knows."""
-    of = attempt_of(state.payment_key)
-    if state.kind != operation.kind or of is None or of[0] != payin.id:
+    if (state.kind, state.payment_key) != (operation.kind, payin.asked(operation.details().attempt)[1]):
         return "unknown_payment"
     if not _is_of(payin, sender, notice, state.payment_key, state.account):
         return "other_account"

@@ -11,7 +11,7 @@ import msgspec
 
 from caudal import vault
 from caudal.catalogue import BRANDS, COUNTRIES, METHODS
-from caudal.connectors import CAPABILITIES, available, door, spei, takers
+from caudal.connectors import CAPABILITIES, door, spei, takers
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
 from caudal.kernel import idempotency, ids
@@ -26,8 +26,19 @@ from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, store
 from caudal.payins.asked import CreatePayinBody, asked_of, has_price, no_price
 from caudal.payins.http.answering import committed, id_of, place_of, provider_is_asked
-from caudal.payins.model import Chosen, Detail, Payer, Payin, PayinBody, PayinWithPayer, body_of, body_with_payer
+from caudal.payins.model import (
+    Attempt,
+    Chosen,
+    Detail,
+    Payer,
+    Payin,
+    PayinBody,
+    PayinWithPayer,
+    body_of,
+    body_with_payer,
+)
 from caudal.payins.states import FIRST, FIRST_WITH_PROVIDER, Status
+from caudal.routing import Facts
 
 _BRANDS: Final = {
     country: frozenset(brand for of, brand in BRANDS if of == country) for country in {of for of, _ in BRANDS}
@@ -49,10 +60,12 @@ async def create(context: Context, request: Request) -> Response:
     sealed = None if payer is None else context.sealer.seal(encode(payer), id.bytes)
     expires_in = timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None
     if method.method in CAPABILITIES:
-        provider = await _provider(context, request, asked, caller, key)
-        with door(context, provider, "live" if caller.live else "test").entered(request.deadline):
+        detail = _detail(asked, caller.routing_profile)
+        route, attempt = await _first_attempt(context, request, asked, id, caller, key, detail)
+        payin = _new(id, caller, asked, FIRST_WITH_PROVIDER)
+        with door(context, attempt.provider, "live" if caller.live else "test").entered(request.deadline):
             return await _through_provider(
-                context, request, caller, key, asked, id, payer, sealed, expires_in, provider
+                context, request, caller, key, payin, detail, payer, sealed, expires_in, route, attempt
             )
     nobody = caller.live and spei.bank_of(context.settings, live=True) is None
     if nobody and not await idempotency.is_known(context, caller.shard, key):
@@ -99,25 +112,26 @@ async def _through_provider(
     request: Request,
     caller: Caller,
     key: Key,
-    asked: CreatePayinBody,
-    id: UUID,
+    payin: Payin,
+    detail: Detail,
     payer: Payer | None,
     sealed: bytes | None,
     expires_in: timedelta | None,
-    provider: str,
+    route: calls.Route,
+    attempt: Attempt,
 ) -> Response:
     """Intent, call, outcome: whatever happens by the deadline, the key has an answer."""
     within_s = max(request.deadline - monotonic(), 0.0)
     start = commands.StartPayin(
-        payin=_new(id, caller, asked, FIRST_WITH_PROVIDER),
-        detail=_detail(asked),
+        payin=payin,
+        detail=detail,
         expires_in=expires_in,
-        brands=_BRANDS.get(asked.country, frozenset()),
+        brands=_BRANDS.get(payin.country, frozenset()),
         sealed=sealed,
         key_digest=caller.key_digest,
         key=key,
         request_id=request.id,
-        provider=provider,
+        attempt=attempt,
         within=timedelta(seconds=within_s),
         sweep_in=timedelta(seconds=within_s + calls.MARGIN_S),
     )
@@ -133,6 +147,7 @@ async def _through_provider(
             started.payin,
             card,
             payer,
+            route,
             days=calls.days_of(caller, started.payin),
             key=key,
             until=request.deadline,
@@ -142,25 +157,43 @@ async def _through_provider(
     return respond(noted.stored or done.answer or Answer(201, noted.body))
 
 
-async def _provider(context: Context, request: Request, asked: CreatePayinBody, caller: Caller, key: Key) -> str:
-    """The first that can take the payment now and has room, in the order of the configuration.
+async def _first_attempt(
+    context: Context,
+    request: Request,
+    asked: CreatePayinBody,
+    id: UUID,
+    caller: Caller,
+    key: Key,
+    detail: Detail,
+) -> tuple[calls.Route, Attempt]:
+    """Whom to ask first of those that answer and have room, by the merchant's rules, and how to choose the next.
 
     Refuses at the door what nobody could carry out: Invalid where there is no such provider, Retry where none answers.
     A repetition finds the answer of its first request.
     """
+    facts = Facts(
+        payin=id,
+        country=asked.country,
+        method=asked.method,
+        currency=asked.currency,
+        amount_minor=asked.amount,
+        metadata=asked.metadata,
+    )
+    instrument = None if detail.chosen is None else detail.chosen.instrument
+    route = await calls.route(
+        context, caller.shard, facts, live=caller.live, profile=caller.routing_profile, instrument=instrument
+    )
+    # Where nobody has room, the first one's door says so.
+    first = calls.next_attempt(context, route, until=request.deadline) or calls.next_attempt(context, route)
+    if first is not None:
+        return route, first
     mode: Literal["test", "live"] = "live" if caller.live else "test"
     found = takers(context, asked.method, asked.country, mode)
     if not found:
         raise _not_available(f"no {mode} provider of {asked.method} is connected")
-    answering = [taker.name for taker in found if available(context, taker.name, asked.method, mode)]
-    for name in answering:
-        if door(context, name, mode).refusal(request.deadline) is None:
-            return name
-    if answering:
-        return answering[0]  # which says that it has no room
     if not await idempotency.is_known(context, caller.shard, key):
         raise Retry("provider_unavailable", f"no provider of {asked.method} answers at the moment", after_s=5.0)
-    return found[0].name
+    return route, Attempt(provider=found[0].name, begun_at=store.LONG_AGO)
 
 
 def _not_available(detail: str) -> Invalid:
@@ -168,7 +201,7 @@ def _not_available(detail: str) -> Invalid:
     return Invalid("invalid_request", "the request has errors", errors=(error,))
 
 
-def _detail(asked: CreatePayinBody) -> Detail:
+def _detail(asked: CreatePayinBody, routing: UUID | None) -> Detail:
     given = asked.instrument
     chosen = None
     if given is not None:
@@ -181,6 +214,7 @@ def _detail(asked: CreatePayinBody) -> Detail:
         three_ds=asked.three_ds == "demanded",
         return_url=asked.return_url,
         chosen=chosen,
+        routing=routing,
     )
 
 

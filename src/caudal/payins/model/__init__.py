@@ -1,5 +1,6 @@
 """The nouns of payins: the payin, the deposit, what is done with a payin at its provider, and how they are shown."""
 
+from caudal.payins.model.attempts import AttemptOfPayin, AttemptsOfPayin, attempts_of
 from caudal.payins.model.deposit import Deposit, DepositBody, deposit_body
 from caudal.payins.model.dispute import (
     FILE_BYTES_MAX,
@@ -34,6 +35,7 @@ from caudal.payins.model.payin import (
     ClockBody,
     DepositAccount,
     Detail,
+    Ended,
     Payer,
     PayerSeal,
     Payin,
@@ -56,6 +58,8 @@ __all__ = [
     "FILES_MAX",
     "FILE_BYTES_MAX",
     "Attempt",
+    "AttemptOfPayin",
+    "AttemptsOfPayin",
     "BankDetails",
     "Capture",
     "CaptureBody",
@@ -71,6 +75,7 @@ __all__ = [
     "DiscrepancyKind",
     "Dispute",
     "DisputeBody",
+    "Ended",
     "Evidence",
     "EvidenceBody",
     "EvidenceKind",
@@ -88,6 +93,7 @@ __all__ = [
     "Submission",
     "Waiting",
     "attempt_of",
+    "attempts_of",
     "body_of",
     "body_with_payer",
     "capture_body",

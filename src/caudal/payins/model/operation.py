@@ -19,7 +19,10 @@ DiscrepancyKind = Literal["contradicts_final_state", "other_account", "other_amo
 
 
 class OperationDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What of an operation nobody filters by. `parts` are the days whose money a refund took from."""
+    """What of an operation nobody filters by. `parts` are the days whose money a refund took from.
+
+    `attempt` is of which attempt's payment it is, where that is not the one that carries the payin.
+    """
 
     final: bool = False
     note: str | None = None
@@ -27,6 +30,7 @@ class OperationDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     reference: str | None = None
     parts: Parts = ()
     waiting: Waiting | None = None
+    attempt: int | None = None
 
 
 class RefusedOperation(msgspec.Struct, frozen=True, kw_only=True):

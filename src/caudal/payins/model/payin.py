@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,7 @@ from caudal.payins.states import Status
 
 Capture = Literal["automatic", "manual"]
 
+FIRST_BY_DEFAULT: Final = "in the order of configuration"
 _KEY: Final = re.compile(r"([0-9a-f]{32})(?:-([2-9]|[1-9][0-9]))?")
 
 
@@ -44,10 +45,28 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A provider that was asked for a payment. Real time, whatever the book's own clock says."""
+    """A provider that was asked for a payment. Real time, whatever the book's own clock says.
+
+    `rule` and `why` say how it was chosen, `more` that another one stood behind it. One that came to nothing has
+    `ended`: the provider said no, or nothing ever happened there; the next attempt began in the same commit.
+    """
 
     provider: str
     begun_at: datetime
+    rule: str = "default"
+    why: str = FIRST_BY_DEFAULT
+    more: bool = False
+    ended: Literal["declined", "unavailable"] | None = None
+    reason: str | None = None
+    ended_at: datetime | None = None
+
+
+class Ended(NamedTuple):
+    """How an attempt came to nothing: which one, whether its provider said no, and why."""
+
+    number: int
+    how: Literal["declined", "unavailable"]
+    reason: str | None
 
 
 class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -56,7 +75,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `capturing_minor` is asked for and not settled; `closed` says that nothing more may be captured, `voiding` that the
     provider is asked to give up the payin or the rest of it; `waiting` is there while the first request has no answer;
     `days` are those on which what was captured is available; `attempts` are the providers that were asked, the last
-    of which carries the payin; `dispute` is the latest.
+    of which carries the payin, by the profile `routing` if there was one; `dispute` is the latest.
     """
 
     description: str | None = None
@@ -76,6 +95,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     voiding: bool = False
     waiting: Waiting | None = None
     submission: Submission | None = None
+    routing: UUID | None = None
     attempts: tuple[Attempt, ...] = ()
     dispute: UUID | None = None  # the last one: db/checks look for it there
 
@@ -142,9 +162,25 @@ class Payin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return of is not None and of[0] == self.id and self.provider(of[1]) == provider
 
     @property
+    def attempt(self) -> int:
+        """Which attempt carries the payin; they count from 1."""
+        return max(1, len(self.details().attempts))
+
+    @property
     def key(self) -> str:
         """By which the provider that is asked now knows the payment."""
-        return key_of(self.id, max(1, len(self.details().attempts)))
+        return key_of(self.id, self.attempt)
+
+    def asked(self, attempt: int | None = None) -> tuple[str, str]:
+        """Who was asked in an attempt, the current one if none is named, and by which key it knows the payment."""
+        provider = self.provider(attempt)
+        assert provider is not None, "there was such an attempt"
+        return provider, key_of(self.id, attempt or self.attempt)
+
+    def is_earlier(self, key: str) -> bool:
+        """Whether a provider's key speaks of an attempt that came to nothing before another one began."""
+        of = attempt_of(key)
+        return of is not None and of[1] < self.attempt
 
 
 def key_of(id: UUID, attempt: int) -> str:

@@ -86,6 +86,7 @@ class PayinBody(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     country: str
     method: str
+    provider: str | None = None
     instrument: InstrumentUsed | None = None
     capture: Capture = "automatic"
     amount_authorized: int = 0
@@ -133,6 +134,7 @@ def _fields(payin: Payin, payer_page: str | None, detail: Detail) -> dict[str, A
         "currency": payin.currency,
         "country": payin.country,
         "method": payin.method,
+        "provider": detail.attempts[-1].provider if detail.attempts else None,
         "instrument": _instrument(detail),
         "capture": detail.capture,
         "amount_authorized": payin.authorized_minor,

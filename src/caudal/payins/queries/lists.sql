@@ -158,3 +158,10 @@ where shard = %(shard)s and book = %(book)s and (opened_at, id) < (%(before_at)s
     and (%(payin)s::uuid is null or payin = %(payin)s) and (%(status)s::text is null or status = %(status)s)
 order by opened_at desc, id desc
 limit %(limit)s
+
+-- name: recent_payins
+-- The newest payins of any book since an id, which has its time in it. Parameters: shard, since, limit.
+select id, book, version, status, reason, method, country, currency, amount_minor, received_minor, fee_minor, fee_plan,
+    deposit_number, reference, detail, created_at, expires_at, paid_at, authorized_minor, captured_minor,
+    refunded_minor, disputed_minor, available_on
+from payin where shard = %s and id > %s order by id desc limit %s

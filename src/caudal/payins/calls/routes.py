@@ -1,0 +1,127 @@
+"""Which provider is asked, and which one after that: what a payin and this process know, and the choice made of it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from caudal import routing
+from caudal.kernel.clock import wall_clock
+from caudal.kernel.context import Context
+from caudal.payins import store
+from caudal.payins.model import Attempt, Payin
+from caudal.payins.states import Status
+from caudal.routing import ATTEMPTS, Choice, Offer, Profile, Rates, offers_of
+
+# What a fresh process reads of before its first choice by success rate.
+_RECENT_MAX: Final = 5_000
+_RECENT_S: Final = 3_600.0
+_SUCCEEDED: Final = frozenset(("authorized", "paid"))
+_FAILED: Final = frozenset(("declined", "failed"))
+
+
+class Route(NamedTuple):
+    """What a choice is made of: a merchant's profile, if one is active, and what is known of the payin."""
+
+    profile: Profile | None
+    facts: routing.Facts
+    live: bool
+
+    @property
+    def attempts_max(self) -> int:
+        """How many providers may be asked."""
+        return ATTEMPTS if self.profile is None else self.profile.attempts_max
+
+
+class Recent:
+    """The rates of this process, and whether they know of the time before it."""
+
+    def __init__(self, _: Context) -> None:
+        self.rates, self.is_filled = Rates(), False
+
+
+async def route(
+    context: Context, shard: int, facts: routing.Facts, *, live: bool, profile: UUID | None, instrument: UUID | None
+) -> Route:
+    """The way to choose for a payin. A card is looked at where a rule of the profile asks for it."""
+    if profile is None:
+        return Route(None, facts, live)
+    rules = await routing.profile(context, shard, profile)
+    if rules is not None and rules.looks_at_card and instrument is not None:
+        card = await store.instrument(context, shard, instrument)
+        facts = facts.with_bin(None if card is None else card.bin)
+    if rules is not None and rules.looks_at_rates:
+        await remember(context, shard)
+    return Route(rules, facts, live)
+
+
+async def route_of(context: Context, shard: int, payin: Payin) -> Route:
+    """The same for a payin that exists: by the profile that it began with."""
+    detail, facts = payin.details(), routing_facts(payin)
+    instrument = None if detail.chosen is None else detail.chosen.instrument
+    return await route(context, shard, facts, live=payin.live, profile=detail.routing, instrument=instrument)
+
+
+def routing_facts(payin: Payin) -> routing.Facts:
+    """What a rule may look at."""
+    return routing.Facts(
+        payin=payin.id,
+        country=payin.country,
+        method=payin.method,
+        currency=payin.currency,
+        amount_minor=payin.amount_minor,
+        metadata=payin.details().metadata,
+    )
+
+
+def offers(context: Context, facts: routing.Facts, *, live: bool, until: float | None = None) -> dict[str, Offer]:
+    """What there is to choose from in this process now, for a call that has to end `until` then if that is said."""
+    return offers_of(context, facts, context.once(Recent).rates, wall_clock().timestamp(), live=live, until=until)
+
+
+def choice(context: Context, way: Route, until: float | None = None) -> Choice:
+    """The candidates as things stand now."""
+    return routing.choose(way.profile, way.facts, offers(context, way.facts, live=way.live, until=until))
+
+
+def next_attempt(
+    context: Context, way: Route, attempts: tuple[Attempt, ...] = (), until: float | None = None
+) -> Attempt | None:
+    """Whom to ask next; None where nobody is left, or enough were asked. The decision sets when it begins.
+
+    Whoever has no room `until` then, monotonic seconds, is passed over.
+    """
+    tried = {attempt.provider for attempt in attempts}
+    left = [one for one in choice(context, way, until).candidates if one.provider not in tried]
+    number = len(attempts) + 1
+    if not left or number > way.attempts_max:
+        return None
+    first = left[0]
+    more = len(left) > 1 and number < way.attempts_max
+    return Attempt(provider=first.provider, begun_at=store.LONG_AGO, rule=first.rule, why=first.reason, more=more)
+
+
+# How providers do
+
+
+def note(context: Context, payin: Payin, provider: str, status: str) -> None:
+    """An attempt has come to something: counted if it says whether the provider does well."""
+    if status in _SUCCEEDED or status in _FAILED:
+        context.once(Recent).rates.note(
+            provider, payin.method, payin.country, succeeded=status in _SUCCEEDED, at_s=wall_clock().timestamp()
+        )
+
+
+async def remember(context: Context, shard: int) -> None:
+    """A fresh process learns of the last hour from the payins of it, the newest ones if there are many."""
+    known = context.once(Recent)
+    if known.is_filled:
+        return
+    known.is_filled = True
+    for payin in await store.recent_payins(context, shard, _RECENT_S, _RECENT_MAX):
+        at_s = payin.created_at.timestamp()
+        for attempt in payin.details().attempts[:-1]:
+            known.rates.note(attempt.provider, payin.method, payin.country, succeeded=False, at_s=at_s)
+        if payin.deposit_number is None and payin.status in _SUCCEEDED | _FAILED:
+            good = payin.status in (Status.AUTHORIZED, Status.PAID)
+            known.rates.note(payin.carrier, payin.method, payin.country, succeeded=good, at_s=at_s)

@@ -15,8 +15,9 @@ from caudal_load.faults.kinds import KINDS
 from caudal_load.faults.model import BadFaults, Plan, plan_from_json
 from caudal_load.faults.needs import missing, verify
 from caudal_load.faults.plan import plan_of
+from caudal_load.faults.quiet import Say
 from caudal_load.faults.report import Report, checks_table
-from caudal_load.faults.run import Options, Say, carry_out, recheck
+from caudal_load.faults.run import Options, carry_out, recheck
 from caudal_load.faults.workload.asker import Flight
 from caudal_load.faults.world import World
 

@@ -4,6 +4,7 @@ What has not done so in time is *stuck*; each piece is named.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, LiteralString
 
 import aiohttp
@@ -11,7 +12,9 @@ import psycopg
 
 from caudal_load.faults.evidence import Stuck
 
+Say = Callable[[str], None]
 _LOOK_EVERY_S = 0.25
+_SAY_EVERY_S = 5.0
 _SHOWN = 20
 _OPEN: dict[str, LiteralString] = {
     "a key in progress": "select encode(digest, 'hex') from key where status is null",
@@ -34,10 +37,10 @@ _OPEN: dict[str, LiteralString] = {
 }
 
 
-async def wait(database_url: str, sandbox_url: str, within_s: float) -> list[Stuck]:
+async def wait(database_url: str, sandbox_url: str, within_s: float, say: Say) -> list[Stuck]:
     """Wait until nothing is open on either side, at most so long; what is open then. Raises psycopg.Error."""
     clock = asyncio.get_running_loop().time
-    end_s = clock() + within_s
+    end_s, say_s = clock() + within_s, clock() + _SAY_EVERY_S
     async with (
         aiohttp.ClientSession(sandbox_url) as session,
         await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection,
@@ -50,6 +53,9 @@ async def wait(database_url: str, sandbox_url: str, within_s: float) -> list[Stu
                 return []
             if clock() >= end_s:
                 return stuck
+            if clock() >= say_s:
+                say_s += _SAY_EVERY_S
+                say("not at rest: " + "; ".join(f"{one.what} ({one.which})" for one in stuck[:3]))
             await asyncio.sleep(_LOOK_EVERY_S)
 
 

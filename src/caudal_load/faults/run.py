@@ -8,7 +8,7 @@ import asyncio
 import json
 import random
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -21,7 +21,7 @@ from caudal_load.faults.evidence import Evidence
 from caudal_load.faults.hearing import Ears
 from caudal_load.faults.history import History, Phase, Verdict, askings, now_s
 from caudal_load.faults.model import Plan, World, plan_from_json
-from caudal_load.faults.quiet import wait
+from caudal_load.faults.quiet import Say, wait
 from caudal_load.faults.recovery import recoveries
 from caudal_load.faults.report import Report, counts, harms, of_ops
 from caudal_load.faults.workload.asker import Ask, Asker, Flight, session
@@ -30,7 +30,6 @@ from caudal_load.faults.workload.clients import Clients
 from caudal_load.faults.workload.payers import Payers
 from caudal_load.processes import machine
 
-Say = Callable[[str], None]
 MERCHANTS = 6
 SETTLE_S = 60.0
 PAYERS_S = 30.0
@@ -82,7 +81,7 @@ async def carry_out(
             clients.ordered = world.ordered
             began_s, ended_s = await _load(world, plan, clients, payers, asker, say)
             quiet_began = monotonic()
-            stuck = await wait(world.database_url, world.sandbox_url, options.quiet_s)
+            stuck = await wait(world.database_url, world.sandbox_url, options.quiet_s, say)
             quiet_s = monotonic() - quiet_began
             say(f"quiet after {quiet_s:.1f} s" if not stuck else f"{len(stuck)} pieces are not at rest")
             await _again(asker, plan.seed, say)

@@ -252,7 +252,7 @@ def faults_command(
     each: Annotated[int, typer.Option(min=1, max=1_000, help="how often each fault happens")] = 1,
     kinds: Annotated[str, typer.Option(help="kill,pause:web,…: kinds, or one target of a kind; without it all")] = "",
     connections: Annotated[int, typer.Option(min=1, max=1_000, help="clients, one request in flight each")] = 32,
-    quiet: Annotated[float, typer.Option(help="seconds that all may take to come to rest afterwards")] = 90.0,
+    quiet: Annotated[float, typer.Option(help="seconds that all may take to come to rest afterwards")] = 180.0,
     without: Annotated[str, typer.Option(metavar="3,5", help="leave these checks out")] = "",
     keep: Annotated[Path | None, typer.Option(help="keep plan, history, rows and logs in this new directory")] = None,
     replay: Annotated[Path | None, typer.Option(help="run the plan of this kept run again")] = None,

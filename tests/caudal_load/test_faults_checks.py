@@ -186,6 +186,17 @@ def test_a_second_charge_is_seen(read: Callable[..., Evidence]) -> None:
     assert ("3", Harm.DOUBLED) in harms(found)
 
 
+def test_a_second_attempt_that_is_paid_too_is_seen_and_one_that_was_given_back_is_not(
+    read: Callable[..., Evidence],
+) -> None:
+    found = read()
+    [taken] = [line for line in found.statement if line.captured == 10_000 and not line.refunded]
+    found.statement.append(msgspec.structs.replace(taken, key=f"{taken.key}-2", provider="norte"))
+    assert harms(found) == {("3", Harm.DOUBLED)}
+    found.statement[-1] = msgspec.structs.replace(found.statement[-1], captured=0)
+    assert not harms(found)
+
+
 def test_money_of_the_bank_that_we_do_not_have_is_seen(read: Callable[..., Evidence]) -> None:
     found = read()
     found.bank.append(kept.BankLine(kind="transfer", amount=1, tracking_key="T2"))

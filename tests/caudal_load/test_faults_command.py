@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from caudal_load.cli import app
 from caudal_load.faults.checks import CHECKS
-from caudal_load.faults.kinds import BY_NAME
+from caudal_load.faults.kinds import BY_NAME, KINDS
+from tests.house.tree import ROOT
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,13 @@ def test_a_run_is_kept_in_a_directory_of_its_own(tmp_path: Path) -> None:
 def test_a_kept_run_that_is_not_there_cannot_be_run_again(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["faults", "--replay", str(tmp_path)])
     assert result.exit_code == 1
+
+
+def test_the_page_has_a_row_for_every_fault_as_it_is_and_for_every_check() -> None:
+    page = (ROOT / "docs" / "faults.md").read_text()
+    for kind in KINDS:
+        assert f"| `{kind.name}` |" in page and f"| {kind.does} | {kind.evidence} |" in page, kind.name
+    assert all(f"\n| {name} | " in page for name in CHECKS)
 
 
 def test_all_faults_and_checks_are_listed() -> None:

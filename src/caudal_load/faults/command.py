@@ -35,7 +35,7 @@ class Asked:
     each: int = 1
     kinds: tuple[str, ...] = ()
     connections: int = 32
-    quiet_s: float = 90.0
+    quiet_s: float = 180.0
     without: tuple[str, ...] = ()
     keep: Path | None = None
     replay: Path | None = None

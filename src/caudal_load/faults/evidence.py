@@ -197,7 +197,7 @@ _TABLES: dict[str, tuple[type[tuple[Any, ...]], str]] = {
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """A payment of the sandbox's provider."""
+    """A payment of one of the sandbox's providers. `key` is the payin's id, with `-2` for its second attempt."""
 
     key: str
     method: str
@@ -206,6 +206,7 @@ class Statement(msgspec.Struct, frozen=True):
     refunded: int
     held: int = 0
     disputed: int = 0
+    provider: str = "sandbox"
 
 
 class BankLine(msgspec.Struct, frozen=True):

@@ -23,7 +23,9 @@ _OPEN: dict[str, LiteralString] = {
     "money on its way back": "select id::text from deposit where returning_minor > 0",
     "work that is due": (
         "select kind || ' ' || subject || ' since ' || at from due"
-        " where at < clock_timestamp() - interval '0.5 s' or attempt > 0"
+        " where at < clock_timestamp() - interval '0.5 s'"
+        # What these two try again later is pending or submitting, which is looked for above; or a callback was first.
+        " or (attempt > 0 and kind <> all('{payin.operate,payin.submit}'))"
     ),
     "an event that nobody has sent on": (
         "select c.name || ' at ' || c.seq || ' of ' || s.event_seq from consumer c join shard s on s.id = c.shard"

@@ -44,7 +44,7 @@ class Options:
     """What a run is to be, besides its plan."""
 
     connections: int = 32
-    quiet_s: float = 90.0
+    quiet_s: float = 180.0
     without: tuple[str, ...] = ()
 
 

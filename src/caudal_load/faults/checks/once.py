@@ -1,7 +1,7 @@
 """3: per key one effect; per payment at most one charge in the sandbox's books; its books and ours agree."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from caudal_load.faults.checks.answers import digest
@@ -58,12 +58,17 @@ def _events(evidence: Evidence) -> Iterator[str]:
 
 
 def _provider(evidence: Evidence) -> Iterator[Violation]:
-    """Payments that a provider has, by our own key: one of each, and as much money as we say."""
-    theirs: dict[str, Statement] = {}
+    """Payments that providers have: one of each attempt, one that was paid, and as much money as we say in all."""
+    theirs: defaultdict[str, list[Statement]] = defaultdict(list)
     for line in evidence.statement:
-        if line.key in theirs:
-            yield Violation(NAME, Harm.DOUBLED, f"the provider has two payments under {line.key}")
-        theirs[line.key] = line
+        theirs[line.key.partition("-")[0]].append(line)
+    for id, lines in theirs.items():
+        for key, times in Counter((line.provider, line.key) for line in lines).items():
+            if times > 1:
+                yield Violation(NAME, Harm.DOUBLED, f"the provider {key[0]} has {times} payments under {key[1]}")
+        kept = [line.key for line in lines if line.captured > line.refunded]
+        if len(kept) > 1:
+            yield Violation(NAME, Harm.DOUBLED, f"payin {id} is paid in more than one attempt: {kept}")
     refunded, late, late_returned = Counter[str](), Counter[str](), Counter[str]()
     for operation in evidence.operations:
         if operation.kind == "refund" and operation.status == "succeeded":
@@ -75,15 +80,24 @@ def _provider(evidence: Evidence) -> Iterator[Violation]:
     payins = {row.id: row for row in evidence.payins if row.method != "spei"}
     for id, payin in payins.items():
         here = (payin.received + late[id], refunded[id] + late_returned[id], payin.disputed)
-        found = theirs.get(id)
-        there = (0, 0, 0) if found is None else (found.captured, found.refunded, found.disputed)
+        there = _money(theirs.get(id, []))
         if here != there:
             harm = Harm.DOUBLED if there[0] > max(here[0], payin.amount) or there[1] > here[1] else Harm.LOST
             what = f"{payin.method} {id} (taken, given back, disputed): here {here}, at the provider {there}"
             yield Violation(NAME, harm, what)
     for id in theirs.keys() - payins.keys():
-        if theirs[id].captured > theirs[id].refunded:
-            yield Violation(NAME, Harm.LOST, f"the provider took {theirs[id].captured} under {id}, which is no payin")
+        taken, given_back, _ = _money(theirs[id])
+        if taken > given_back:
+            yield Violation(NAME, Harm.LOST, f"a provider took {taken} under {id}, which is no payin")
+
+
+def _money(lines: list[Statement]) -> tuple[int, int, int]:
+    """What was taken, given back and disputed, in all attempts of a payin."""
+    return (
+        sum(line.captured for line in lines),
+        sum(line.refunded for line in lines),
+        sum(line.disputed for line in lines),
+    )
 
 
 def _bank(evidence: Evidence) -> Iterator[Violation]:

@@ -18,7 +18,7 @@ from caudal.kernel.postgres import Child, reason
 
 BACKOFF_S: Final = (0.2, 5.0)  # first and longest pause before a restart, doubled each time
 STEADY_S: Final = 10.0  # a process that lived this long begins with the first pause again
-# From SIGTERM to SIGKILL: an API process answers for 10 s, ends its queue within 8, and a batch that hangs within 8.
+# From SIGTERM to SIGKILL: a process breaks off what it has not ended within 25 s itself (CAUDAL_STOP_S).
 PATIENCE_S: Final = 30.0
 READY_S: Final = 60.0  # until every process answers
 DEATHS: Final = 5  # before it was ready once: it will not be
@@ -102,12 +102,36 @@ class Children:
         assert port is not None, "an address of our own names its port"
         return listens(child.pid, port) and await answers(service.health_url)
 
-    async def stop(self, *names: str, patience_s: float = PATIENCE_S) -> None:
-        """End these services together: SIGTERM, their time, SIGKILL. None is restarted after this is called."""
+    async def replace(self, service: Service, *, patience_s: float = PATIENCE_S) -> None:
+        """Start another process of a service, wait until it is ready, and only then end the one that was there.
+
+        Raises UpError when it does not become ready; the one that was there goes on then.
+        """
+        await self._let_go([service.name])
+        former = self._running[service.name]
+        self._deaths[service.name] = 0
+        self.start(service)
+        try:
+            await self.ready([service])
+        except UpError:
+            await self._let_go([service.name])
+            await self._running[service.name].end((SIGTERM, patience_s))
+            self._running[service.name] = former
+            self._keepers[service.name] = asyncio.create_task(self._keep(service), name=f"keep {service.name}")
+            raise
+        self._changed(service.name, self._running[service.name].pid)
+        await former.end((SIGTERM, patience_s))
+
+    async def _let_go(self, names: Sequence[str]) -> None:
+        """Nobody restarts these any more."""
         keepers = [self._keepers.pop(name) for name in names if name in self._keepers]
         for keeper in keepers:
             keeper.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)
+
+    async def stop(self, *names: str, patience_s: float = PATIENCE_S) -> None:
+        """End these services together: SIGTERM, their time, SIGKILL. None is restarted after this is called."""
+        await self._let_go(names)
         ending = [self._running.pop(name) for name in names if name in self._running]
         await asyncio.gather(*(child.end((SIGTERM, patience_s)) for child in ending))
 

@@ -123,6 +123,20 @@ def down() -> None:
     _run(lambda: stop(load()))
 
 
+@app.command(epilog="Example: pip install -U caudal; caudal restart")
+def restart() -> None:
+    """Replace the API processes and workers of the `caudal up` of this directory (CAUDAL_VAR), one after the other.
+
+    Each new process is ready before the one that was there ends in order: no request fails. PostgreSQL and the sandbox
+    go on. SIGUSR1 to `caudal up` does the same. Exits 0 when all are replaced, 1 when nothing is up here or a new
+    process does not become ready; what was there goes on then.
+    """
+    from caudal.app.restart import restart as replace
+    from caudal.app.up import tell
+
+    _run(lambda: replace(load(), say=tell))
+
+
 @app.command(epilog="Example: caudal down; caudal reset; caudal up")
 def reset() -> None:
     """Delete what `caudal up` keeps in this directory: database, secrets, sandbox, logs. There is no way back.
@@ -161,9 +175,10 @@ def web() -> None:
     Needs CAUDAL_DATABASE_URL (migrated) and CAUDAL_KEK; CAUDAL_SPEI_SECRET_TEST and CAUDAL_SPEI_SECRET_LIVE for the
     banks' callbacks. `/livez` and `/readyz` say how it is.
 
-    SIGTERM and Ctrl-C answer what was accepted within 10 seconds, then it exits 0. Exits 2 for a wrong setting; 3
-    when it cannot begin: the port is taken or not allowed, or the database may lose what it acknowledges or is sealed
-    under another key. A database that does not answer is waited for, with 503.
+    SIGTERM and Ctrl-C: `/readyz` says 503 for CAUDAL_STOP_NOTICE_S, then it takes no more, answers what was accepted,
+    and exits 0. After CAUDAL_STOP_S, or at a second signal, it ends as it is. Exits 2 for a wrong setting; 3 when it
+    cannot begin: the port is taken or not allowed, or the database may lose what it acknowledges or is sealed under
+    another key. A database that does not answer is waited for, with 503.
     """
     from caudal.app.edge import serve
 
@@ -177,9 +192,9 @@ def worker() -> None:
     Needs CAUDAL_DATABASE_URL (migrated) and CAUDAL_KEK; CAUDAL_SANDBOX_URL and CAUDAL_SPEI_SECRET_TEST to send money
     back through the sandbox bank. Without a worker nothing expires, nothing is returned, and searches stay behind.
 
-    SIGTERM and Ctrl-C end it after its present step; what it had claimed is due again after CAUDAL_LEASE_S. Exits 0
-    then; 2 for a wrong setting, or a database that may lose what it acknowledges or is sealed under another key. One
-    that does not answer is waited for.
+    SIGTERM and Ctrl-C: what it has begun ends, or is given back after 5 seconds, so that another worker has it at once.
+    After CAUDAL_STOP_S, or at a second signal, it ends as it is. Exits 0; 2 for a wrong setting, or a database that may
+    lose what it acknowledges or is sealed under another key. One that does not answer is waited for.
     """
     from caudal.app.worker import serve
 

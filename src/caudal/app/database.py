@@ -6,8 +6,9 @@ import asyncio
 from contextlib import suppress
 
 from caudal.app import state
+from caudal.app.restart import var_of
 from caudal.app.state import UpError
-from caudal.app.up import signalled, tell, var_of
+from caudal.app.up import signalled, tell
 from caudal.kernel.postgres import Cluster, ClusterError
 from caudal.kernel.settings import SettingError, Settings
 

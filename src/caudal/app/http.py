@@ -97,7 +97,13 @@ async def live(context: Context, request: Request) -> Response:
 
 
 async def ready(context: Context, request: Request) -> Response:
-    """The process can take requests: its database answers. What else is wrong is told, and no reason to stop."""
+    """The process can take requests: its database answers, and nobody has asked it to end.
+
+    What else is wrong is told, and no reason to stop.
+    """
+    if context.stopping:
+        stopping = Health(status="unavailable", reasons=["this process is stopping"])
+        return Response(status=503, body=encode(stopping))
     try:
         ahead = await context.rows(SQL["shards_ahead"])
     except Exception as error:

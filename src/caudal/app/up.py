@@ -23,6 +23,7 @@ import psycopg
 from caudal.app import playground, state
 from caudal.app.children import Children, Service
 from caudal.app.ports import Ports, address
+from caudal.app.restart import Asked, var_of
 from caudal.app.state import Ready, Secrets, UpError
 from caudal.connectors import FIRST
 from caudal.kernel.postgres import Cluster, ClusterError
@@ -61,7 +62,8 @@ def tell(text: str) -> None:
 def own_services(settings: Settings) -> list[Service]:
     """The sandbox, the API processes and the worker, in the order of their start."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    shared = msgspec.structs.replace(settings, share_port=settings.web_processes > 1)
+    # The next process of a port listens before the one that was there ends; nobody balances by `/readyz` over them.
+    shared = msgspec.structs.replace(settings, share_port=True, stop_notice_s=0.0)
     own = outside | environment(shared)
     api_url, python = address(settings.host, settings.port), (sys.executable, "-m")
     listen = ("--host", SANDBOX_HOST, "--port", str(settings.sandbox_port))
@@ -86,7 +88,9 @@ def own_services(settings: Settings) -> list[Service]:
         name = "web" if number == 1 else f"web-{number}"
         web = (*python, "caudal", "web")
         services.append(Service(name=name, command=web, environment=own, health_url=f"{api_url}/readyz"))
-    services.append(Service(name="worker", command=(*python, "caudal", "worker"), environment=own))
+    for number in range(1, settings.worker_processes + 1):
+        name = "worker" if number == 1 else f"worker-{number}"
+        services.append(Service(name=name, command=(*python, "caudal", "worker"), environment=own))
     return services
 
 
@@ -127,11 +131,6 @@ async def up(
         return 1
 
 
-def var_of(settings: Settings) -> Path:
-    """Where this caudal keeps what it has."""
-    return Path(settings.var).absolute()
-
-
 @asynccontextmanager
 async def signalled() -> AsyncIterator[asyncio.Task[bool]]:
     """A task that ends when somebody wants us to: Ctrl-C, SIGTERM, or a terminal that went away."""
@@ -166,7 +165,7 @@ async def _run(
     settings, secrets = _with_secrets(settings)
     has_sandbox = settings.sandbox_url is None
     settings, secrets = _with_providers(_with_ports(settings, endings), secrets, ours=has_sandbox)
-    processes = dict[str, int]()
+    restarts, processes = Asked(), dict[str, int]()
     ready: Ready | None = None
 
     def changed(name: str, pid: int) -> None:
@@ -197,6 +196,8 @@ async def _run(
     succeeded = await show(ready)
     if demo_only:
         return 0 if succeeded else 1
+    restarting = asyncio.create_task(restarts.keep(children, wanted, say))
+    endings.callback(restarting.cancel)
     await supervising  # ends only by failing
     return 1
 

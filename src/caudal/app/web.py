@@ -71,6 +71,15 @@ class Web:
         self._body_limit = context.settings.body_limit_bytes
         self._timeout_s = context.settings.request_timeout_ms / 1000
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether every answer ends its connection: this process is about to end."""
+        return self._context.stopping
+
+    def stop(self) -> None:
+        """From now on balancers are told that this process takes no more."""
+        self._context.stopping = True
+
     def opened(self, method: str, path: str, query: bytes, headers: dict[bytes, bytes]) -> Opened:
         """What a request's head comes to; it never raises. Header names are lower-case."""
         request = Request(

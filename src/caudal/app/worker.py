@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -22,7 +23,7 @@ from caudal.app.partitions import PRUNED_MAX, prune_batches, tidy
 from caudal.kernel import sqlfile
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
-from caudal.kernel.due import ClaimDue, Job, run_job
+from caudal.kernel.due import ClaimDue, GiveBack, Job, run_job
 from caudal.kernel.errors import CaudalError
 from caudal.kernel.settings import Settings
 from caudal.ledger import JOBS as LEDGER_JOBS
@@ -46,6 +47,7 @@ _TIDY_EVERY_S: Final = 3600.0
 _TIDY_AGAIN_S: Final = 300.0
 _LOOK_EVERY_S: Final = 60.0
 _PAUSE_AFTER_ERROR_S: Final = 1.0
+LAST_JOBS_S: Final = 5.0  # how long work that has begun may go on when the process stops, before it is given back
 
 
 class Places:
@@ -81,10 +83,12 @@ class Worker:
         self._stopping = asyncio.Event()
         self._places: dict[int, Places] = {}
         self._deliverers: dict[int, Deliverer] = {}
+        self._running: dict[asyncio.Task[None], tuple[int, Due]] = {}
 
     def stop(self) -> None:
-        """Lets every loop end after its present step, and every piece of work that has begun."""
+        """Lets every loop end after its present step, and work that has begun, if that does not take long."""
         self._stopping.set()
+        self._context.stopping = True
 
     async def run(self) -> None:
         """Runs until `stop`. Shards that come later are found within a minute."""
@@ -95,6 +99,7 @@ class Worker:
                     if shard not in self._places:
                         self._begin(shard)
                 await self._pause(_LOOK_EVERY_S if shards else _PAUSE_AFTER_ERROR_S)
+            await self._end_jobs()
 
     def _begin(self, shard: int) -> None:
         if not self._places:
@@ -147,10 +152,33 @@ class Worker:
         if monotonic() - asked_s > self._settings.lease_s:
             log.warning("a claim took longer than its lease: %d pieces are left to whoever has them now", len(claimed))
             return 0.0
+        if self._stopping.is_set():
+            await self._give_back(shard, claimed)
+            return 0.0
         for due in claimed:
             places.enter(due.kind)
-            self._group.create_task(self._one(shard, due))
+            task = self._group.create_task(self._one(shard, due))
+            self._running[task] = shard, due
+            task.add_done_callback(self._running.pop)
         return 0.0 if len(claimed) == _CLAIMED else self._settings.worker_poll_s
+
+    async def _end_jobs(self) -> None:
+        """Waits for the work that runs, not for long, and gives back what has not ended: another worker has it then."""
+        until = monotonic() + min(LAST_JOBS_S, self._settings.stop_s / 3)
+        while self._running and monotonic() < until:
+            await asyncio.wait(self._running, timeout=until - monotonic())
+        held = dict(self._running)
+        for task in held:
+            task.cancel()
+        for shard in {shard for shard, _ in held.values()}:
+            await self._give_back(shard, tuple(due for of, due in held.values() if of == shard))
+
+    async def _give_back(self, shard: int, pieces: tuple[Due, ...]) -> None:
+        try:
+            given = await self._context.commit(shard, GiveBack(held=pieces))
+            log.info("gave back %d of %d pieces of work that had not ended", given.outcome, len(pieces))
+        except CaudalError as error:
+            log.warning("%d pieces of work stay held until their lease ends: %s", len(pieces), error)
 
     async def _one(self, shard: int, due: Due) -> None:
         try:
@@ -198,8 +226,20 @@ async def _serve(settings: Settings) -> None:
     context = Context(settings, name="worker")
     worker = Worker(context)
     loop = asyncio.get_running_loop()
+
+    def asked(number: int) -> None:
+        """The first signal asks, the second does not."""
+        if context.stopping:
+            os._exit(128 + number)
+        worker.stop()
+        loop.call_later(settings.stop_s, give_up)
+
+    def give_up() -> None:
+        log.error("what had not ended within %g s is broken off", settings.stop_s)
+        os._exit(1)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, worker.stop)
+        loop.add_signal_handler(number, asked, number)
     async with context:
         log.info("worker runs")
         await worker.run()

@@ -50,6 +50,7 @@ class Context:
         self.primary = Primary(settings.database_url, synchronous=settings.database_synchronous)
         self._shards: dict[int, Shard] = {}
         self._once: dict[object, Any] = {}
+        self.stopping = False  # the process has been asked to end, and takes nothing new
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self.pool = self._pool_of(1, readers)
         self._key_pool = self._pool_of(0, _KEY_READERS)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from caudal.kernel.commit import DUE_NOW, Answer, Decision, Due, Lane, Table, View
+from caudal.kernel.commit import DUE_NOW, DUE_WORK, Answer, Decision, Due, Lane, Table, View
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError
 
@@ -53,6 +53,28 @@ class ClaimDue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def render(self, outcome: Any) -> Answer:
         raise AssertionError("a claim has no key")
+
+
+class GiveBack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Lets go of claimed work that is not going to end here: it is due again now, as if nobody had claimed it."""
+
+    held: tuple[Due, ...]
+    book: int = 0
+    key: None = None
+    lane: Lane = Lane.URGENT
+    recorded: bool = True
+
+    def needs(self) -> Iterable[tuple[Table[Any, Any], Any]]:
+        return ((DUE_WORK, (piece.at, piece.kind, piece.subject)) for piece in self.held)
+
+    def decide(self, view: View) -> Decision:
+        found = view.get_all(DUE_WORK, [(piece.at, piece.kind, piece.subject) for piece in self.held])
+        there = tuple(piece for piece in found if piece is not None)
+        due = tuple(msgspec.structs.replace(piece, at=view.clock, attempt=max(0, piece.attempt - 1)) for piece in there)
+        return Decision(outcome=len(due), done=there, due=due)
+
+    def render(self, outcome: Any) -> Answer:
+        raise AssertionError("what is given back has no key")
 
 
 async def run_job(context: Context, shard: int, due: Due, jobs: Mapping[str, Job]) -> bool:

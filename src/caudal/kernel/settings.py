@@ -142,6 +142,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(gt=0, le=1, description="part of the queue that one merchant may hold; the rest is kept for the others"),
     ] = 0.5
 
+    # Ending and starting
+    stop_s: Annotated[
+        float,
+        Meta(gt=0, description="how long a process that is asked to stop may take; what is left then is broken off"),
+    ] = 25.0
+    stop_notice_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="how long an API process that is asked to stop still takes connections while `/readyz` says "
+            "503, for balancers that look there; `caudal up` sets 0",
+        ),
+    ] = 1.0
+    worker_processes: Annotated[int, Meta(ge=0, le=64, description="workers that `caudal up` starts")] = 1
+
     # Edge
     body_limit_bytes: Annotated[int, Meta(ge=1024, description="largest request body, bytes")] = 65_536
     signature_window_s: Annotated[

@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from caudal.app.edge.protocol import EdgeProtocol
+from caudal.app.edge.server import Server
 from caudal.app.web import Web
 from caudal.kernel.context import Context
 from caudal.kernel.settings import Settings
@@ -21,12 +22,13 @@ __all__ = ("EdgeProtocol", "serve")
 def serve(settings: Settings) -> None:
     """Runs the API until SIGTERM or SIGINT; what was accepted is answered first. Exits 3 if it cannot begin."""
     context = Context(settings, name="web")
+    web = Web(context)
     # Almost nothing of a request is a cycle; looking for them after every 700 objects cost a twentieth of the rate.
     # With thousands of requests inside, a look at 50,000 objects that live held everything up for 100 ms each second.
     gc.freeze()
     gc.set_threshold(500_000, 20, 20)
     config = uvicorn.Config(
-        Web(context),
+        web,
         loop="uvloop",
         http=EdgeProtocol,
         ws="none",
@@ -34,10 +36,9 @@ def serve(settings: Settings) -> None:
         access_log=False,
         log_config=None,
         proxy_headers=False,
-        timeout_graceful_shutdown=10,
         backlog=2048,
     )
-    server = uvicorn.Server(config)
+    server = Server(config, web, notice_s=settings.stop_notice_s, stop_s=settings.stop_s)
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn raises the signal again when it has ended; to be asked to end is no failure.
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))

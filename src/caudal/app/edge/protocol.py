@@ -329,12 +329,14 @@ class EdgeProtocol(asyncio.Protocol):
                     return
                 self._task = self._loop.create_task(self._serve(exchange))
             else:
+                self._mark_last(exchange)
                 self._transport.write(bytes_of(exchange, exchange.opened.refusal))
                 self._end(exchange)
 
     async def _serve(self, exchange: Exchange) -> None:
         """Runs the handler and sends what it says."""
         response = await self._web.answer(exchange.opened, b"".join(exchange.parts))
+        self._mark_last(exchange)
         try:
             if response.stream is not None:
                 await self._send_stream(exchange, response, response.stream)
@@ -348,6 +350,11 @@ class EdgeProtocol(asyncio.Protocol):
         if not self._gone:
             self._end(exchange)
             self._go_on()
+
+    def _mark_last(self, exchange: Exchange) -> None:
+        """In a process that stops an answer ends its connection, unless another request is here already."""
+        if self._web.is_stopping and len(self._exchanges) == 1 and not self._receiving:
+            exchange.last = self._deaf = True
 
     async def _send_stream(self, exchange: Exchange, response: Response, stream: AsyncIterator[bytes]) -> None:
         """Sends part by part, as fast as the caller reads, and stops when it has gone. A part that fails breaks the

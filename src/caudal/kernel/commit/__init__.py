@@ -19,10 +19,11 @@ from caudal.kernel.commit.model import (
 )
 from caudal.kernel.commit.port import BatchPort, PostgresPort
 from caudal.kernel.commit.shard import Shard
-from caudal.kernel.commit.tables import DUE_NOW, KEYS, KeyRecord
+from caudal.kernel.commit.tables import DUE_NOW, DUE_WORK, KEYS, KeyRecord
 
 __all__ = [
     "DUE_NOW",
+    "DUE_WORK",
     "KEYS",
     "Answer",
     "BatchPort",

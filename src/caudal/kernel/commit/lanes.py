@@ -205,7 +205,7 @@ class Lanes:
     @property
     def room(self) -> int:
         """How many commands the next batch may have: as many as are decided without keeping everybody else waiting."""
-        return min(self.limits.max_batch, max(_LEAST_BATCH, int(_DECIDING_S / self._each_s)))
+        return min(self.limits.max_batch, max(_LEAST_BATCH, int(_DECIDING_S / max(self._each_s, 1e-6))))
 
     def decided(self, commands: int, took_s: float) -> None:
         """Learns how long a command of a large batch keeps the process."""

@@ -73,6 +73,12 @@ where d.shard = gone.shard and d.at = gone.at and d.kind = gone.kind and d.subje
 select at, kind, subject, book, attempt from due
 where shard = %s and at <= clock_timestamp() and kind <> all(%s::text[]) order by at limit %s
 
+-- name: read_due
+select d.at, d.kind, d.subject, d.book, d.attempt
+from (select * from unnest(%s::timestamptz[], %s::text[], %s::uuid[]) n(at, kind, subject),
+    (select %s::integer as shard) here offset 0) n
+join due d on d.shard = n.shard and d.at = n.at and d.kind = n.kind and d.subject = n.subject
+
 -- name: advance_shard
 with b as (
     insert into batch (shard, id, commands, first_event_seq, last_event_seq, first_posting_seq, last_posting_seq, at)

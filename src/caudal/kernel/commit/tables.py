@@ -111,8 +111,27 @@ class DueNow(Table[tuple[int, tuple[str, ...]], tuple[Due, ...]]):
         return tuple(due_of(row) for row in rows)
 
 
+class DueWork(Table[tuple[datetime, str, UUID], Due]):
+    """Pieces of due work that are known by name: whoever holds them looks whether they are still there."""
+
+    name = "due work"
+
+    def reading(self, shard: int, keys: Sequence[tuple[datetime, str, UUID]]) -> Statement:
+        columns = (
+            timestamps([at for at, _, _ in keys]),
+            texts([kind for _, kind, _ in keys]),
+            uuids([subject for *_, subject in keys]),
+        )
+        return SQL["read_due"], (*columns, shard)
+
+    def load(self, row: Row) -> tuple[tuple[datetime, str, UUID], Due]:
+        due = due_of(row)
+        return (due.at, due.kind, due.subject), due
+
+
 KEYS: Final = Keys()
 DUE_NOW: Final = DueNow()
+DUE_WORK: Final = DueWork()
 
 
 def due_of(row: Row) -> Due:

@@ -16,6 +16,7 @@ _AROUND = "capture_requested capture_failed cancel_requested cancel_failed"
 TABLE: dict[str, dict[str, str]] = {
     "submitting": {
         "submitted_again": "submitting",
+        "next_attempt": "submitting",
         "accepted": "pending",
         "authorized": "authorized",
         "all_received": "paid",

@@ -10,15 +10,12 @@ import pytest
 
 from caudal.connectors import Declined
 from caudal.kernel.context import Context
-from caudal.merchants import first_merchant, first_operator
-from caudal.merchants.commands.callers import KeyCache
 from caudal.payins.calls import payments
-from tests.conftest import settings_of
 from tests.payins.books import broken_laws
 from tests.payins.cast import Merchant, key_of
 from tests.payins.desk import Desk
+from tests.payins.several import NAMES, merchant, routed, rule, three_providers
 
-NAMES = ("acme", "bravo", "corto")
 SOFT, HARD = {"status": "declined", "reason": "do_not_honor"}, {"status": "declined", "reason": "lost_or_stolen"}
 NONE = {"captured_minor": 0, "authorized_minor": 0}
 DECLINED: dict[str, Any] = {**SOFT, **NONE}
@@ -27,16 +24,13 @@ DECLINED: dict[str, Any] = {**SOFT, **NONE}
 @pytest.fixture
 async def context(database_url: str, tmp_path: Path) -> AsyncIterator[Context]:
     """A process with three providers."""
-    file = tmp_path / "providers.toml"
-    file.write_text("".join(f'[[provider]]\nname = "{n}"\nurl = "http://127.0.0.1:9"\nsecret = "{n}"\n' for n in NAMES))
-    async with Context(settings_of(database_url, providers=str(file)), name="test") as opened:
+    async with three_providers(database_url, tmp_path) as opened:
         yield opened
 
 
 @pytest.fixture
 async def ana(context: Context) -> Merchant:
-    olga = await first_operator(context)
-    return Merchant(context, *await first_merchant(context, "Ana", "MX"), olga)
+    return await merchant(context)
 
 
 async def attempts(ana: Merchant, payin: dict[str, Any]) -> list[str]:
@@ -130,32 +124,21 @@ async def test_each_attempt_is_durable_before_its_call(ana: Merchant, desk: Desk
 
 
 async def test_a_profile_says_how_many_and_in_which_order(ana: Merchant, desk: Desk) -> None:
-    rule = {"name": "back to front", "choose": {"by": "order", "providers": ["corto", "acme"]}}
-    made = await ana.post("/v1/routing/profiles", {"name": "x", "max_attempts": 2, "rules": [rule]})
-    assert (await ana.post(f"/v1/routing/profiles/{made.json['id']}/activations")).status == 200
-    await forget_keys(ana)
+    profile = await routed(ana, rule("back to front", "order", providers=["corto", "acme"]), max_attempts=2)
     desk.says["submit"] = [DECLINED, DECLINED]
     payin = await ana.card()
     assert payin["status"] == "declined"
     assert await attempts(ana, payin) == ["corto declined do_not_honor", "acme declined do_not_honor"]
     listed = (await ana.get(f"/v1/payins/{payin['id']}/attempts")).json
-    assert listed["routing_profile"] == made.json["id"]
+    assert listed["routing_profile"] == profile
     assert [(one["rule"], one["reason"]) for one in listed["data"]] == [
         ("back to front", "number 1 of the rule's list"),
         ("back to front", "number 2 of the rule's list"),
     ]
 
 
-async def forget_keys(ana: Merchant) -> None:
-    """Lets what is remembered of keys grow old: here at once."""
-    ana.context.once(KeyCache)._known.clear()
-
-
 async def test_a_rule_on_the_card_looks_at_its_first_digits(ana: Merchant, desk: Desk) -> None:
-    rule = {"name": "visa", "when": {"bins": ["4111"]}, "choose": {"by": "order", "providers": ["bravo"]}}
-    made = await ana.post("/v1/routing/profiles", {"name": "x", "rules": [rule]})
-    await ana.post(f"/v1/routing/profiles/{made.json['id']}/activations")
-    await forget_keys(ana)
+    await routed(ana, rule("visa", "order", {"bins": ["4111"]}, providers=["bravo"]))
     assert (await ana.card())["provider"] == "bravo"
     assert (await ana.pix())["provider"] == "acme"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from caudal.payins.states import Status
 Capture = Literal["automatic", "manual"]
 
 FIRST_BY_DEFAULT: Final = "in the order of configuration"
+_READ_MAX: Final = 1_024
 _KEY: Final = re.compile(r"([0-9a-f]{32})(?:-([2-9]|[1-9][0-9]))?")
 
 
@@ -100,6 +102,12 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dispute: UUID | None = None  # the last one: db/checks look for it there
 
 
+@lru_cache(maxsize=_READ_MAX)
+def _detail_in(kept: bytes) -> Detail:
+    """A flow looks at the same bytes a dozen times, and reading them costs more than the look; nobody changes it."""
+    return msgspec.json.decode(kept, type=Detail)
+
+
 class Payin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A payment that a merchant asks for. `refunded_minor` counts refunds under way too."""
 
@@ -139,7 +147,7 @@ class Payin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def details(self) -> Detail:
         """The part that is kept as JSON."""
-        return Detail() if self.detail is None else msgspec.json.decode(self.detail, type=Detail)
+        return Detail() if self.detail is None else _detail_in(self.detail)
 
     def provider(self, number: int | None = None) -> str | None:
         """Who was asked in this attempt, the current one if none is named; None where there was no such attempt."""
@@ -158,8 +166,15 @@ class Payin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def is_with(self, provider: str, key: str) -> bool:
         """Whether this key is a provider's name for this payin, given to it in one of the attempts."""
+        number = self._named(key)
+        return number is not None and self.provider(number) == provider
+
+    def _named(self, key: str) -> int | None:
+        """Which attempt of this payin a key speaks of; the first one's is compared as it is, being the usual one."""
+        if key == self.id.hex:
+            return 1
         of = attempt_of(key)
-        return of is not None and of[0] == self.id and self.provider(of[1]) == provider
+        return None if of is None or of[0] != self.id else of[1]
 
     @property
     def attempt(self) -> int:
@@ -179,8 +194,8 @@ class Payin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def is_earlier(self, key: str) -> bool:
         """Whether a provider's key speaks of an attempt that came to nothing before another one began."""
-        of = attempt_of(key)
-        return of is not None and of[1] < self.attempt
+        number = self._named(key)
+        return number is not None and number < self.attempt
 
 
 def key_of(id: UUID, attempt: int) -> str:

@@ -43,9 +43,9 @@ async def paused(world: "Whole", fault: Fault, seen: Seen) -> AsyncIterator[None
     await until(lambda: world.in_flight() > 0, BUSY_S, every_s=0.001)
     os.kill(pid, signal.SIGSTOP)
     try:
-        in_flight, is_stopped = world.in_flight(), await until(lambda: _state(pid) == "T", 1.0, every_s=0.001)
+        in_flight, is_stopped = world.in_flight(), await until(lambda: state(pid) == "T", 1.0, every_s=0.001)
         yield
-        if in_flight and is_stopped and _state(pid) == "T":
+        if in_flight and is_stopped and state(pid) == "T":
             seen.text = f"process {pid} stood still with {in_flight} requests in flight"
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -76,7 +76,7 @@ async def backends(world: "Whole", query: str = _BACKENDS) -> list[int]:
         return []
 
 
-def _state(pid: int) -> str:
+def state(pid: int) -> str:
     """The letter of /proc/<pid>/stat; empty when it is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()

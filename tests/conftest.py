@@ -29,6 +29,7 @@ NUMBERS = itertools.count(1)
 # Files of half a minute and more, the longest first: whoever begins last with one of these is waited for.
 LONGEST = (
     "faults/test_kills.py",
+    "faults/test_harness.py",
     "faults/test_provider_down.py",
     "faults/test_provider_kills.py",
     "faults/test_full_disk.py",

@@ -22,7 +22,10 @@ pytestmark = pytest.mark.server
 
 SEED = 20261127
 SECONDS = 26
-KINDS = "kill:web,kill:worker,kill:postgres,lost_answer:database,lost_answer:webhook,reset:callback,refuse:webhook"
+KINDS = (
+    "kill:web,kill:worker,kill:postgres,lost_answer:database,lost_answer:webhook,reset:callback,refuse:webhook,"
+    "provider:insufficient_funds,provider:reset_after,provider:twice"
+)
 
 
 def test_nothing_is_lost_or_doubled_under_faults(tmp_path: Path, say: Callable[[str], None]) -> None:
@@ -36,7 +39,7 @@ def test_nothing_is_lost_or_doubled_under_faults(tmp_path: Path, say: Callable[[
     say("\n" + captured.get())
     report = json.loads(done.stdout)
     assert done.returncode == 0 and report["passed"], (report["violations"][:5], report["missed"], done.stderr[-2_000:])
-    assert len(report["planned"]) == 7 and not report["missed"]
+    assert len(report["planned"]) == 10 and not report["missed"]
     assert min(op["acknowledged"] for name, op in report["ops"].items() if name != "reuse") > 0, report["ops"]
     assert sum(op["unknown"] for op in report["ops"].values()) > 0, "every answer came: this tested nothing"
     assert sum(op["retried"] for op in report["ops"].values()) > 0 and report["messages"] > 100

@@ -1,6 +1,6 @@
 """What the clients ask for: payins of every method, and what is asked of a payin afterwards.
 
-The sandbox's magic amounts (docs/sandbox-protocol.md) make some misbehave: declined, silent, reset, twice, late.
+An amount's last four digits may be an order of the plan's to the provider (docs/sandbox-protocol.md, magic values).
 """
 
 import json
@@ -10,15 +10,6 @@ from random import Random
 from typing import Any
 
 PAYS_HERSELF = 9401
-MISBEHAVIOURS = (
-    *(9001, 9002, 9003, 9004),
-    *(9101, 9102, 9103, 9104, 9105, 9106, 9107, 9108, 9109),
-    *(9201, 9202, 9203, 9204, 9205, 9206, 9207),
-    *(9301, 9302, 9303, 9304, 9305),
-)
-"""The last four digits of amounts."""
-MISBEHAVES = 0.05
-"""Share of the payins that go through a provider, whatever else is ordered."""
 _SHARES = {"spei": 30, "card": 25, "manual": 20, "pix": 12, "boleto": 5, "mpesa": 5, "pse": 3}
 _METHODS, _WEIGHTS = tuple(_SHARES), tuple(_SHARES.values())
 _SHORT_S = (2.0, 6.0)
@@ -55,8 +46,7 @@ def order(random: Random, reference: str, cards: list[str], ending: int | None =
     if chosen == "spei":
         asked["amount"] = random.randint(*_SPEI_MINOR)
     else:
-        if ending is None:
-            ending = random.choice(MISBEHAVIOURS) if random.random() < MISBEHAVES else _right(random, chosen)
+        ending = _right(random, chosen) if ending is None else ending
         asked["amount"] = random.randint(*_TENTHOUSANDS.get(chosen, _FEW_TENTHOUSANDS)) * 10_000 + ending
     if chosen in ("card", "manual"):
         asked["instrument"] = {"id": random.choice(cards)}

@@ -21,7 +21,7 @@ from caudal.kernel.errors import CaudalError
 log = logging.getLogger(__name__)
 
 CLAIM_MAX: Final = 200
-_GROWTH_MAX: Final = 6
+_GROWTH_MAX: Final = 3  # after a provider was away for an hour, what waits for it is looked at within eight leases
 
 Job = Callable[[Context, int, Due], Awaitable[None]]
 

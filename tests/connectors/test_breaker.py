@@ -6,8 +6,8 @@ import pytest
 
 from caudal.connectors.breaker import Breaker, RetryBudget
 
-# Each line is a second: what a call that enters then comes to (`ok`, `no`, or `--` where none is let in), and the
-# state right after. The breaker opens after three failures in a row, for five seconds.
+# Each line is a second: what a call that enters then comes to (`ok`, `slow`, `no`, or `--` where none is let in), and
+# the state right after. The breaker opens after three failures in a row, for five seconds.
 STORIES = {
     "it stays closed while failures do not follow each other": """
         0 no closed
@@ -43,6 +43,22 @@ STORIES = {
         11 ok half_open
         11 ok closed
     """,
+    "a probe that succeeds too late opens it for as long again": """
+        0 no closed
+        0 no closed
+        0 no open
+        5 ok half_open
+        6 slow open
+        11 ok half_open
+        11 ok closed
+    """,
+    "one that is slow alone is no failure": """
+        0 no closed
+        0 no closed
+        0 slow closed
+        1 slow closed
+        2 no closed
+    """,
     "closed again it counts from the beginning": """
         0 no closed
         0 no closed
@@ -64,7 +80,7 @@ def test_the_breaker(story: str) -> None:
         ticket = breaker.enter(float(at))
         assert (ticket is None) == (outcome == "--"), line
         if ticket is not None:
-            breaker.leave(ticket, float(at), succeeded=outcome == "ok")
+            breaker.leave(ticket, float(at), succeeded=outcome != "no", slow=outcome == "slow")
         assert breaker.state(float(at)) == state, line
 
 
@@ -121,6 +137,23 @@ def test_six_in_ten_of_twenty_tries_failing_opens_it_without_any_row() -> None:
 
 def test_tries_that_fail_and_repetitions_that_do_not_leave_it_closed() -> None:
     assert after([(place / 10, place % 2 == 1) for place in range(60)]).state(6.0) == "closed"
+
+
+def slowly(outcomes: str) -> Breaker:
+    """A breaker after a call a tenth of a second: `s` slow, `f` fast, `x` slow and failed."""
+    breaker = Breaker(failures=1000, open_s=5.0)
+    for place, outcome in enumerate(outcomes):
+        ticket = breaker.enter(place / 10)
+        assert ticket is not None, "it opened earlier than expected"
+        breaker.leave(ticket, place / 10, succeeded=outcome != "x", slow=outcome in "sx")
+    return breaker
+
+
+def test_six_in_ten_of_twenty_answers_that_are_slow_open_it() -> None:
+    assert slowly("ssf" * 6 + "s").state(2.0) == "closed", "nineteen say nothing"
+    assert slowly("ssf" * 6 + "ss").state(2.0) == "open"
+    assert slowly("sf" * 30).state(6.0) == "closed", "a half is no reason"
+    assert slowly("sf" * 30).slow_share(6.0) == 0.5 and slowly("sf" * 30).failure_share(6.0) == 0.0
 
 
 def test_failures_of_long_ago_do_not_count() -> None:

@@ -11,20 +11,22 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from caudal.connectors.breaker import Breaker, RetryBudget
-from caudal.connectors.model import ProviderHealth, Unresolved
+from caudal.connectors.model import Override, ProviderHealth, Unresolved
 from caudal.connectors.providers import Provider
+from caudal.kernel.clock import wall_clock
 
 T = TypeVar("T")
 
 _RESERVE_S: Final = 0.25  # of a request's deadline, for the commit that follows the call
-_PAUSE_S: Final = 0.1  # before the first repetition; doubles, less a random part
+_PAUSE_S: Final = 0.1  # at most, before the first repetition; doubles. Any part of it, so that nobody comes together
 _LONGEST_PAUSE_S: Final = 1.0
 _FAIR: Final = 0.5  # of a try's time; silence in less of it is the caller's haste, not the provider's failure
 _REMEMBERED: Final = 512  # times of tries that the percentiles are of
 _WEIGHT: Final = 0.1  # of the newest time in the average
+_FORCED: Final = "an operator has stopped the calls to this provider"
 _PAUSED: Final = "the provider does not answer; it is asked again in a few seconds"
 
 
@@ -39,7 +41,8 @@ class Around:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._provider, self._now, self._sleep = provider, now, sleep
-        self._try_s, self._tries = provider.timeout_ms / 1000, provider.tries
+        self._try_s, self._slow_s, self._tries = provider.timeout_ms / 1000, provider.slow_ms / 1000, provider.tries
+        self._override: Override | None = None
         self._slots = asyncio.Semaphore(provider.concurrency)
         self._breaker = Breaker(failures=provider.breaker_failures, open_s=provider.breaker_open_s)
         self._budget = RetryBudget()
@@ -47,9 +50,25 @@ class Around:
         self._times: deque[float] = deque(maxlen=_REMEMBERED)
         self._average_s: float | None = None
 
+    def direct(self, override: Override | None) -> None:
+        """An operator's decision stands from now on; None: the breaker decides, and new payments are welcome."""
+        self._override = override
+
     def available(self) -> bool:
         """Whether a call could be made now."""
-        return self._breaker.would_admit(self._now())
+        forced = self._forced()
+        return self._breaker.would_admit(self._now()) if forced is None else forced == "closed"
+
+    def welcomes(self) -> bool:
+        """Whether a new payment could begin here now: not while it is drained, whatever else goes on."""
+        return self.available() and not (self._override is not None and self._override.drained)
+
+    def _forced(self) -> Literal["open", "closed"] | None:
+        override = self._override
+        if override is None or override.forced is None:
+            return None
+        over = override.forced_until is not None and override.forced_until <= wall_clock()
+        return None if over else override.forced
 
     async def call(
         self, ask: Callable[[float], Awaitable[T | Unresolved]], deadline: float | None, *, deduplicates: bool
@@ -67,7 +86,7 @@ class Around:
                 return answer
             if worst is None or answer.kind == "unknown":
                 worst = answer
-            pause_s = min(_LONGEST_PAUSE_S, _PAUSE_S * 2**repetition) * (1 - random.random() / 2)
+            pause_s = min(_LONGEST_PAUSE_S, _PAUSE_S * 2**repetition) * random.random()
             safe = worst.kind == "retry" or deduplicates
             if repetition + 1 == self._tries or not safe or self._now() + pause_s >= until:
                 break
@@ -82,7 +101,7 @@ class Around:
 
     async def _one_try(self, ask: Callable[[float], Awaitable[T | Unresolved]], until: float) -> T | Unresolved:
         if not self.available():
-            return self._turn_away(_PAUSED)
+            return self._turn_away(_FORCED if self._forced() == "open" else _PAUSED)
         if self._slots.locked():
             try:
                 async with asyncio.timeout(until - self._now()):
@@ -100,9 +119,12 @@ class Around:
         began = self._now()
         if began >= until:
             return self._turn_away("no time is left to ask the provider")
+        forced = self._forced()
         ticket = self._breaker.enter(began)
-        if ticket is None:
-            return self._turn_away(_PAUSED)
+        if forced == "open" or (ticket is None and forced is None):
+            if ticket is not None:
+                self._breaker.leave(ticket, began, succeeded=None)
+            return self._turn_away(_FORCED if forced == "open" else _PAUSED)
         within_s, succeeded = min(self._try_s, until - began), None
         self._in_flight += 1
         try:
@@ -116,7 +138,8 @@ class Around:
         finally:
             self._in_flight -= 1
             ended = self._now()
-            self._breaker.leave(ticket, ended, succeeded=succeeded)
+            if ticket is not None:
+                self._breaker.leave(ticket, ended, succeeded=succeeded, slow=ended - began >= self._slow_s)
             self._took(ended - began)
 
     def _turn_away(self, why: str) -> Unresolved:
@@ -136,12 +159,15 @@ class Around:
             provider=self._provider.name,
             mode=self._provider.mode,
             breaker=self._breaker.state(now),
+            forced=self._forced(),
+            drained=self._override is not None and self._override.drained,
             calls=self._calls,
             failed=self._failed,
             turned_away=self._turned_away,
             repeated=self._repeated,
             in_flight=self._in_flight,
             failure_share=self._breaker.failure_share(now),
+            slow_share=self._breaker.slow_share(now),
             average_ms=None if self._average_s is None else self._average_s * 1000,
             p50_ms=_percentile_ms(times, 50),
             p99_ms=_percentile_ms(times, 99),

@@ -38,6 +38,10 @@ class Link:
         """Whether a call could be made now."""
         return self.provider.url is not None and self.around.available()
 
+    def welcomes(self) -> bool:
+        """Whether a new payment could begin here now."""
+        return self.provider.url is not None and self.around.welcomes()
+
     async def close(self) -> None:
         """Ends the connections."""
         if self._lines is not None:

@@ -309,23 +309,38 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     document: Literal["required", "optional"]
 
 
+class Override(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator has decided about a provider in a mode; `forced_until` is real time, None: until changed.
+
+    Forced `open`: nobody is asked. Forced `closed`: everybody is, however it goes. Drained: no new payments, and
+    everything else goes on.
+    """
+
+    forced: Literal["open", "closed"] | None = None
+    forced_until: datetime | None = None
+    drained: bool = False
+
+
 class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True):
     """How calls to a provider go, in this process since it began; for routing and for operators.
 
     A call is what a service asks; it may be tried more than once. Failed is what stayed unresolved; turned away is
-    what was never tried, because the breaker was open or no connection came free in time. `failure_share` is of the
-    last seconds; times are of tries that got an answer or gave up, in milliseconds, None before the first.
+    what was never tried, because the breaker was open or no connection came free in time. The shares are of the last
+    seconds; times are of tries that got an answer or gave up, in milliseconds, None before the first.
     """
 
     provider: str
     mode: Mode
     breaker: Literal["closed", "open", "half_open"]
+    forced: Literal["open", "closed"] | None
+    drained: bool
     calls: int
     failed: int
     turned_away: int
     repeated: int
     in_flight: int
     failure_share: float
+    slow_share: float
     average_ms: float | None
     p50_ms: float | None
     p99_ms: float | None

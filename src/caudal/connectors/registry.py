@@ -77,7 +77,7 @@ class Connector(Protocol):
         """Sends a file against a dispute."""
 
     def available(self, mode: Mode) -> bool:
-        """Whether there is such a provider for this mode, and it is worth asking now."""
+        """Whether there is such a provider for this mode, and a new payment is welcome there now."""
 
 
 class _Inbound(Protocol):
@@ -125,7 +125,7 @@ def takers(context: Context, method: str, country: str, mode: Mode) -> list[Prov
 
 
 def available(context: Context, provider: str, method: str, mode: Mode) -> bool:
-    """Whether a payment could be asked for there now; False while the provider's breaker is open."""
+    """Whether a new payment could be asked for there now; False while the breaker is open, or it is drained."""
     return of(context, provider, method).available(mode)
 
 

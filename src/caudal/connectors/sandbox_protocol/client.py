@@ -83,9 +83,9 @@ class ProviderClient:
         self._links = links(context)
 
     def available(self, mode: Mode) -> bool:
-        """Whether there is such a provider for this mode, and it is worth asking now."""
+        """Whether there is such a provider for this mode, and a new payment is welcome there now."""
         link = self._links.of(self._provider, mode)
-        return link is not None and link.available()
+        return link is not None and link.welcomes()
 
     async def submit(self, order: PaymentOrder, deadline: float | None = None) -> PaymentState | Declined | Unresolved:
         """Makes the payment, or finds the one that was made with this key. `deadline`: monotonic seconds."""

@@ -278,6 +278,7 @@ UNWATCHED = {
     "a secret's trace: changed, it lets nobody in": "api_key.digest api_key.hint operator.digest operator.hint"
     " directory.*",
     "where things are: changed, they are not found": "placement.* migration.*",
+    "an operator's decision for the next payments; its history is the audit trail": "provider_override.*",
     "changed, no process begins any more": "sealing_key.*",
     "when work comes and how far readers are; what was done stands in history": "due.at due.book due.attempt"
     " consumer.* payin_search.*",

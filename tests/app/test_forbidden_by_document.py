@@ -79,6 +79,8 @@ class Caller:
         for prefix, id in self.ids.items():
             if case.operation.path.startswith(prefix):
                 case.path_parameters = {"id": id}
+        if "{provider}" in case.operation.path:
+            case.path_parameters = {"provider": "sandbox"}
         kwargs = case.as_transport_kwargs(base_url="http://caudal")
         names = ("method", "url", "headers", "params", "data", "json", "cookies")
         asked = requests.Request(**{name: kwargs[name] for name in names if name in kwargs}).prepare()

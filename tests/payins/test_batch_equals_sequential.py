@@ -42,6 +42,7 @@ TABLES = [
     "payin_operation",
     "payin_search",
     "pending_transfer",
+    "provider_override",
     "release",
     "routing_profile",
     "shard",

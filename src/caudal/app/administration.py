@@ -95,7 +95,7 @@ def operator_create(
         made = await create_operator(context, CLI, trimmed)
         return msgspec.structs.replace(_outcome(made.result, OperatorBody), secret=made.secret)
 
-    operator = _run(work)
+    operator = run_within(work)
     if as_json:
         return _print_json(operator)
     typer.echo(operator.secret)
@@ -110,7 +110,7 @@ def operator_list(as_json: AsJson = False) -> None:
     async def work(context: Context) -> list[OperatorBody]:
         return [operator_body(record) for record, _ in await list_operators(context)]
 
-    _print_rows(_run(work), ("id", "name", "hint", "created_at", "revoked_at"), as_json)
+    print_rows(run_within(work), ("id", "name", "hint", "created_at", "revoked_at"), as_json)
 
 
 @operator.command("revoke", epilog="Example: caudal operator revoke operator_01a19b7ca68073d780000028e6b1509a")
@@ -122,7 +122,7 @@ def operator_revoke(
     async def work(context: Context) -> OperatorBody:
         return _outcome(await revoke_operator(context, CLI, _id("operator", operator)), OperatorBody)
 
-    _print_one(_run(work), as_json)
+    print_one(run_within(work), as_json)
 
 
 # Merchants
@@ -150,10 +150,10 @@ def merchant_create(
             return merchant, None
         return merchant, await _make_key(context, _id("mer", merchant.id), wanted)
 
-    merchant, made = _run(work)
+    merchant, made = run_within(work)
     if as_json:
         return _print_json({"merchant": merchant, "key": made})
-    _print_one(merchant, as_json=False)
+    print_one(merchant, as_json=False)
     if made is not None:
         typer.echo("")
         _print_secret(made)
@@ -168,7 +168,7 @@ def merchant_list(as_json: AsJson = False) -> None:
         found = await list_merchants(context, Window(limit=_LIST_MAX))
         return [row.body() for row in found[:_LIST_MAX]]
 
-    _print_rows(_run(work), ("id", "name", "country", "status", "late_payments", "created_at"), as_json)
+    print_rows(run_within(work), ("id", "name", "country", "status", "late_payments", "created_at"), as_json)
 
 
 @merchant.command("show", epilog=f"Example: caudal merchant show {_ID}")
@@ -182,12 +182,12 @@ def merchant_show(merchant: MerchantId, as_json: AsJson = False) -> None:
             raise Refused("not_found", "there is no such merchant")
         return found[0].body(), await _keys(context, id)
 
-    shown, keys = _run(work)
+    shown, keys = run_within(work)
     if as_json:
         return _print_json({"merchant": shown, "keys": keys})
-    _print_one(shown, as_json=False)
+    print_one(shown, as_json=False)
     typer.echo("")
-    return _print_rows(keys, ("id", "mode", "name", "hint", "ends_at", "revoked_at"), as_json=False)
+    return print_rows(keys, ("id", "mode", "name", "hint", "ends_at", "revoked_at"), as_json=False)
 
 
 @merchant.command("fees", epilog=f"Example: caudal merchant fees {_ID} --fee instant_transfer:MXN:0:150")
@@ -199,7 +199,7 @@ def merchant_fees(merchant: MerchantId, fee: Annotated[list[str], _FEE], as_json
         lines = tuple(line.line() for line in asked.fee_plan)
         return _outcome(await change_fees(context, CLI, _id("mer", merchant), lines), MerchantBody)
 
-    _print_one(_run(work), as_json)
+    print_one(run_within(work), as_json)
 
 
 @merchant.command("settings", epilog=f"Example: caudal merchant settings {_ID} --late-payments unapplied")
@@ -224,7 +224,7 @@ def merchant_settings(
         result = await change_settings(context, CLI, _id("mer", merchant), **asked.changes())
         return _outcome(result, MerchantBody)
 
-    _print_one(_run(work), as_json)
+    print_one(run_within(work), as_json)
 
 
 # API keys
@@ -247,7 +247,7 @@ def key_create(
         wanted = http.read_key(encode({"mode": mode, "name": name, "scopes": scope or SCOPES}))
         return await _make_key(context, _id("mer", merchant), wanted)
 
-    made = _run(work)
+    made = run_within(work)
     _print_json(made) if as_json else _print_secret(made)
 
 
@@ -264,7 +264,7 @@ def key_rotate(
         made = await rotate_key(context, CLI, _id("key", key), wanted.overlap_s)
         return msgspec.structs.replace(_outcome(made.result, KeyBody), secret=made.secret)
 
-    made = _run(work)
+    made = run_within(work)
     _print_json(made) if as_json else _print_secret(made)
 
 
@@ -275,7 +275,7 @@ def key_revoke(key: KeyId, as_json: AsJson = False) -> None:
     async def work(context: Context) -> KeyBody:
         return _outcome(await revoke_key(context, CLI, _id("key", key)), KeyBody)
 
-    _print_one(_run(work), as_json)
+    print_one(run_within(work), as_json)
 
 
 @key.command("list", epilog=f"Example: caudal merchant key list {_ID}")
@@ -285,7 +285,7 @@ def key_list(merchant: MerchantId, as_json: AsJson = False) -> None:
     async def work(context: Context) -> list[KeyBody]:
         return await _keys(context, _id("mer", merchant))
 
-    _print_rows(_run(work), ("id", "mode", "name", "hint", "created_at", "ends_at", "revoked_at"), as_json)
+    print_rows(run_within(work), ("id", "mode", "name", "hint", "created_at", "ends_at", "revoked_at"), as_json)
 
 
 # The work
@@ -330,7 +330,7 @@ def _fee_line(text: str) -> dict[str, object]:
     }
 
 
-def _run(work: Callable[[Context], Awaitable[T]]) -> T:
+def run_within(work: Callable[[Context], Awaitable[T]]) -> T:
     """Does the work in a context of its own. Ends the program with status 2 and a sentence when it cannot be done."""
 
     async def within() -> T:
@@ -360,7 +360,7 @@ def _print_secret(key: KeyBody) -> None:
     typer.echo(f"{key.id} ({key.mode}) was created. The key above is not stored: keep it now.", err=True)
 
 
-def _print_one(value: msgspec.Struct, as_json: bool) -> None:
+def print_one(value: msgspec.Struct, as_json: bool) -> None:
     if as_json:
         return _print_json(value)
     shown = json.loads(encode(value))
@@ -371,7 +371,7 @@ def _print_one(value: msgspec.Struct, as_json: bool) -> None:
     return None
 
 
-def _print_rows(values: Sequence[msgspec.Struct], columns: tuple[str, ...], as_json: bool) -> None:
+def print_rows(values: Sequence[msgspec.Struct], columns: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         return _print_json(values)
     rows = [columns, *([_cell(getattr(value, name)) for name in columns] for value in values)]

@@ -46,9 +46,10 @@ def main() -> NoReturn:
 
 def whole() -> typer.Typer:
     """Every command, those of administration.py too."""
-    from caudal.app import administration, vault
+    from caudal.app import administration, overrides, vault
 
     if not app.registered_groups:
+        administration.operator.add_typer(overrides.provider, name="provider")
         app.add_typer(administration.operator, name="operator")
         app.add_typer(administration.merchant, name="merchant")
         app.add_typer(vault.vault, name="vault")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from caudal.app.events import TYPES
+from caudal.app.metrics import metrics
 from caudal.contracts.envelope import Envelope, envelope_of, event_id, seq_of_event
 from caudal.kernel import sqlfile
 from caudal.kernel.context import Context
@@ -147,6 +148,7 @@ ROUTES: Final = (
     ),
     Route(method="GET", path="/livez", handler=live, summary="Is the process alive", who="anybody", answer=Health),
     Route(method="GET", path="/readyz", handler=ready, summary="Can it work", who="anybody", answer=Health),
+    Route(method="GET", path="/v1/operator/metrics", handler=metrics, summary="Metrics", who="operator", hidden=True),
     Route(method="GET", path="/openapi.json", handler=openapi, summary="OpenAPI", who="anybody", hidden=True),
     Route(method="GET", path="/docs", handler=reference, summary="Reference", who="anybody", hidden=True),
     Route(method="GET", path="/docs/errors", handler=errors, summary="Errors", who="anybody", hidden=True),

@@ -26,6 +26,7 @@ from caudal.kernel.http import JSON, Handler, Request, Response, header_error, r
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.seal import WrongKek
 from caudal.merchants import book_of
+from caudal.payins import watch
 
 log = logging.getLogger(__name__)
 
@@ -161,6 +162,7 @@ class Web:
             if message["type"] == "lifespan.startup":
                 try:
                     await self._context.__aenter__()
+                    await watch(self._context)
                 except (NotDurable, WrongKek) as error:
                     await send({"type": "lifespan.startup.failed", "message": f"caudal: {error}"})
                     return

@@ -28,7 +28,7 @@ from caudal.kernel.errors import CaudalError
 from caudal.kernel.settings import Settings
 from caudal.ledger import JOBS as LEDGER_JOBS
 from caudal.payins import JOBS as PAYIN_JOBS
-from caudal.payins import drop_unused_files, project_search
+from caudal.payins import drop_unused_files, project_search, watch
 from caudal.settlement import JOBS as SETTLEMENT_JOBS
 from caudal.vault import JOBS as VAULT_JOBS
 from caudal.webhooks import JOBS as WEBHOOK_JOBS
@@ -241,6 +241,7 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked, number)
     async with context:
+        await watch(context)
         log.info("worker runs")
         await worker.run()
 

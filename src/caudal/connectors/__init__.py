@@ -2,7 +2,7 @@
 
 from caudal.connectors import spei
 from caudal.connectors.doors import door
-from caudal.connectors.links import Links, links
+from caudal.connectors.links import Link, Links, links
 from caudal.connectors.model import (
     Action,
     AwaitPush,
@@ -15,6 +15,7 @@ from caudal.connectors.model import (
     DisputeState,
     Evidence,
     EvidenceTaken,
+    Mode,
     NotFound,
     NotGenuine,
     Notice,
@@ -69,7 +70,9 @@ __all__ = [
     "DisputeState",
     "Evidence",
     "EvidenceTaken",
+    "Link",
     "Links",
+    "Mode",
     "NotFound",
     "NotGenuine",
     "Notice",

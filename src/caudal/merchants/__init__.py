@@ -6,6 +6,8 @@ verbs are for `app`.
 
 from caudal.merchants.commands import (
     CLI,
+    Asking,
+    actor_of,
     authenticate,
     authenticate_operator,
     book_of,
@@ -48,6 +50,7 @@ __all__ = [
     "FEE_PLANS",
     "OPERATORS",
     "SCOPES",
+    "Asking",
     "AuditRecord",
     "BookRecord",
     "Caller",
@@ -58,6 +61,7 @@ __all__ = [
     "Operator",
     "OperatorBody",
     "Window",
+    "actor_of",
     "authenticate",
     "authenticate_operator",
     "book_of",

@@ -12,8 +12,17 @@ import msgspec
 from caudal.contracts.pages import LOOKED_AT, Looked, Place
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
-from caudal.payins.model import Deposit, Discrepancy, Dispute, Evidence, Kind, Operation, Payer, Payin
-from caudal.payins.rows import SQL, deposit_of, discrepancy_of, dispute_of, evidence_of, operation_of, payin_of
+from caudal.payins.model import Deposit, Discrepancy, Dispute, Evidence, Kind, Operation, OverrideRecord, Payer, Payin
+from caudal.payins.rows import (
+    SQL,
+    deposit_of,
+    discrepancy_of,
+    dispute_of,
+    evidence_of,
+    operation_of,
+    override_of,
+    payin_of,
+)
 from caudal.vault import INSTRUMENTS, InstrumentRecord
 
 LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -161,6 +170,11 @@ async def deposit(context: Context, shard: int, id: UUID) -> Deposit | None:
     """A deposit by its id."""
     row = await context.row(SQL["read_deposits"], (shard, [id]))
     return None if row is None else deposit_of(row)
+
+
+async def overrides(context: Context, shard: int) -> list[OverrideRecord]:
+    """What operators have decided about providers."""
+    return [override_of(row) for row in await context.rows(SQL["all_overrides"], (shard,))]
 
 
 # What provider flows look at between two commits

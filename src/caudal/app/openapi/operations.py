@@ -123,6 +123,10 @@ _NOTES: Final = {
     "create_payin_dispute": "Test mode only, once it is paid.",
     "list_discrepancies": "Nothing was booked of what they say; look, put it right with the provider, and resolve it.",
     "list_providers": "Since the process that answers began; another process has figures of its own.",
+    "create_provider_forcing": "Every process counts it within a second, and it survives restarts. Forced `open`, "
+    "calls come back as if the provider could not be reached, and payments go to others; forced `closed`, it is asked "
+    "however it goes.",
+    "create_provider_drain": "Captures, refunds, disputes, callbacks and questions about what it has go on as ever.",
     "list_payins": "Filters and searches narrow the list together. A search needs the whole word.",
     "create_payin_cancellation": "Money that arrives afterwards is not lost: it is kept as unapplied for its payer.",
     "create_instrument": "The number is sealed before anything is written; no answer, event, log or error has it. "

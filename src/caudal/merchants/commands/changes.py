@@ -230,13 +230,18 @@ async def first_merchant(context: Context, name: str, country: str) -> tuple[UUI
 
 def _change(asking: Asking, shard: int) -> dict[str, Any]:
     """What every change has. An operator of another shard was looked at when the request came in."""
+    operator, actor = asking.operator, actor_of(asking)
+    if operator is not None and operator.shard != shard:
+        actor = Actor(name=actor.name)
+    return {"actor": actor, "entry": uuid7(), "key": asking.key, "request_id": asking.request_id}
+
+
+def actor_of(asking: Asking) -> Actor:
+    """Who asks, as the audit trail names it."""
     operator = asking.operator
     if operator is None:
-        actor = Actor(name=f"cli:{_user()}")
-    else:
-        digest = operator.digest if operator.shard == shard else None
-        actor = Actor(name=public("operator", operator.id), digest=digest)
-    return {"actor": actor, "entry": uuid7(), "key": asking.key, "request_id": asking.request_id}
+        return Actor(name=f"cli:{_user()}")
+    return Actor(name=public("operator", operator.id), digest=operator.digest)
 
 
 def _user() -> str:

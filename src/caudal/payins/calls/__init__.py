@@ -7,6 +7,7 @@ the outcome has not: they ask by the key, submit it again while the connector al
 
 from caudal.payins.calls.disputes import caught_up, send_evidence
 from caudal.payins.calls.operations import carry_out, give_back, return_keys, sweep_operation
+from caudal.payins.calls.overrides import override_provider, overrides, refresh, watch
 from caudal.payins.calls.payments import (
     MARGIN_S,
     account_of,
@@ -38,6 +39,9 @@ __all__ = [
     "nobody",
     "note",
     "offers",
+    "override_provider",
+    "overrides",
+    "refresh",
     "remember",
     "return_keys",
     "route",
@@ -46,4 +50,5 @@ __all__ = [
     "submit",
     "sweep",
     "sweep_operation",
+    "watch",
 ]

@@ -4,6 +4,7 @@ from caudal.payins.commands.bank import RecordDeposit, RequestReturn, SettleRetu
 from caudal.payins.commands.disputes import AddEvidence, ExpireDispute, NoteDispute, SettleEvidence
 from caudal.payins.commands.merchants import CancelPayin, CreatePayin, StartPayin
 from caudal.payins.commands.operations import BeginOperation, LeaveOperation, SettleOperation, answer_to
+from caudal.payins.commands.overrides import OverrideProvider
 from caudal.payins.commands.provider import (
     Facts,
     LeavePayment,
@@ -34,6 +35,7 @@ __all__ = [
     "NoteOdd",
     "NotePayment",
     "Noted",
+    "OverrideProvider",
     "RecordDeposit",
     "RefusePayment",
     "RequestReturn",

@@ -20,6 +20,7 @@ from caudal.payins.decide.late import late_deposit
 from caudal.payins.decide.operations import Begun, Intent, RefundAsked, begin_capture, begin_refund, begin_void
 from caudal.payins.decide.outcomes import leave as leave_operation
 from caudal.payins.decide.outcomes import settle
+from caudal.payins.decide.overrides import Draining, Forcing, override
 from caudal.payins.decide.provider import contradicts_end, leave, note, refuse
 from caudal.payins.decide.returns import RETURN, advance_clock, request_return, settle_return
 
@@ -32,6 +33,8 @@ __all__ = [
     "SUBMIT",
     "Begun",
     "Created",
+    "Draining",
+    "Forcing",
     "Intent",
     "RefundAsked",
     "Split",
@@ -58,6 +61,7 @@ __all__ = [
     "note",
     "note_dispute",
     "odd",
+    "override",
     "refuse",
     "request_return",
     "resolve",

@@ -3,7 +3,17 @@
 from typing import Final
 
 from caudal.kernel.http import Route
-from caudal.payins.http import bank, callbacks, disputes, merchants, operations, operators, routing, sandbox
+from caudal.payins.http import (
+    bank,
+    callbacks,
+    disputes,
+    merchants,
+    operations,
+    operators,
+    providers,
+    routing,
+    sandbox,
+)
 
 ROUTES: Final[tuple[Route, ...]] = (
     *merchants.ROUTES,
@@ -14,6 +24,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *callbacks.ROUTES,
     *sandbox.ROUTES,
     *operators.ROUTES,
+    *providers.ROUTES,
 )
 
 __all__ = ["ROUTES"]

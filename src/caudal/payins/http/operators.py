@@ -7,8 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from caudal import connectors
-from caudal.connectors import BANK, ProviderHealth, spei
+from caudal.connectors import BANK, spei
 from caudal.contracts.pages import cursor_of, page_of
 from caudal.kernel import idempotency, ids
 from caudal.kernel.context import Context
@@ -20,7 +19,6 @@ from caudal.merchants import place_of as place_of_merchant
 from caudal.payins import commands, store
 from caudal.payins.http.answering import committed, id_of, place_of
 from caudal.payins.http.operations import DestinationAsked, sealed_destination
-from caudal.payins.http.refusals import Refusals, RefusedCallbacks
 from caudal.payins.model import Deposit, DepositBody, DiscrepancyBody, deposit_body, discrepancy_body
 
 
@@ -178,19 +176,6 @@ async def resolve_discrepancy(context: Context, request: Request) -> Response:
     return await committed(context, context.settings.shard, command, request)
 
 
-class ProviderList(msgspec.Struct, frozen=True, kw_only=True):
-    """How calls to each provider go, and which callbacks were refused, in the process that answers."""
-
-    data: list[ProviderHealth]
-    callbacks_refused: list[RefusedCallbacks]
-
-
-async def providers(context: Context, request: Request) -> Response:
-    """The figures of every provider: calls, failures, latency, the breaker; and the callbacks that nobody believed."""
-    await authenticate_operator(context, request)
-    return ok(ProviderList(data=connectors.health(context), callbacks_refused=context.once(Refusals).shown()))
-
-
 ROUTES: Final = (
     Route(
         method="GET",
@@ -212,14 +197,6 @@ ROUTES: Final = (
         answers=201,
         keyed="required",
         codes=("not_found", "forbidden_transition"),
-    ),
-    Route(
-        method="GET",
-        path="/v1/operator/providers",
-        handler=providers,
-        summary="How calls to providers go",
-        who="operator",
-        answer=ProviderList,
     ),
     Route(
         method="GET",

@@ -27,6 +27,7 @@ from caudal.payins.model.operation import (
     discrepancy_body,
     refund_body,
 )
+from caudal.payins.model.override import OverrideBody, OverrideRecord, override_body
 from caudal.payins.model.payin import (
     Attempt,
     Capture,
@@ -83,6 +84,8 @@ __all__ = [
     "NextAction",
     "Operation",
     "OperationDetail",
+    "OverrideBody",
+    "OverrideRecord",
     "Payer",
     "PayerSeal",
     "Payin",
@@ -102,6 +105,7 @@ __all__ = [
     "dispute_body",
     "evidence_body",
     "key_of",
+    "override_body",
     "refund_body",
     "without_personal_data",
 ]

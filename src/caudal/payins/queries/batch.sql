@@ -283,3 +283,35 @@ where f.shard = %s and f.kept_at between now() - interval '8 days' and now() - i
 
 -- name: read_file
 select sealed from dispute_file where shard = %s and id = %s
+
+-- name: read_overrides
+select provider, mode, version, forced, forced_reason, forced_until, drained, drained_reason, changed_at
+from unnest(%s::text[], %s::text[]) asked(of_provider, of_mode)
+join provider_override on shard = %s and provider = of_provider and mode = of_mode
+
+-- name: all_overrides
+select provider, mode, version, forced, forced_reason, forced_until, drained, drained_reason, changed_at
+from provider_override where shard = %s order by provider, mode
+
+-- name: insert_overrides
+with w as (
+    insert into provider_override (shard, provider, mode, version, forced, forced_reason, forced_until, drained,
+        drained_reason, changed_at)
+    select %s, * from unnest(%s::text[], %s::text[], %s::integer[], %s::text[], %s::text[], %s::timestamptz[],
+        %s::boolean[], %s::text[], %s::timestamptz[])
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: update_overrides
+with w as (
+    update provider_override o set version = n.version, forced = n.forced, forced_reason = n.forced_reason,
+        forced_until = n.forced_until, drained = n.drained, drained_reason = n.drained_reason,
+        changed_at = n.changed_at
+    from (select * from unnest(%s::text[], %s::text[], %s::integer[], %s::integer[], %s::text[], %s::text[],
+            %s::timestamptz[], %s::boolean[], %s::text[], %s::timestamptz[])
+        n(provider, mode, read_version, version, forced, forced_reason, forced_until, drained, drained_reason,
+            changed_at),
+        (select %s::integer as shard) here offset 0) n
+    where o.shard = n.shard and o.provider = n.provider and o.mode = n.mode and o.version = n.read_version
+    returning 1)
+select 1 / (count(*) = %s)::int from w

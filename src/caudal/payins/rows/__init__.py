@@ -1,6 +1,7 @@
 """The tables of payins as the write path takes them."""
 
 from caudal.payins.rows.disputes import DISPUTES, EVIDENCE, dispute_of, evidence_of
+from caudal.payins.rows.overrides import OVERRIDES, override_of
 from caudal.payins.rows.payins import (
     CHANGES,
     DEPOSIT_ACCOUNTS,
@@ -24,6 +25,7 @@ __all__ = [
     "DISPUTES",
     "EVIDENCE",
     "OPERATIONS",
+    "OVERRIDES",
     "PAYERS",
     "PAYINS",
     "SQL",
@@ -32,5 +34,6 @@ __all__ = [
     "dispute_of",
     "evidence_of",
     "operation_of",
+    "override_of",
     "payin_of",
 ]

@@ -6,6 +6,8 @@
     --show             prints what happened in the history of --seed, and the end's checks
     --without CHECK    leaves a check out; may be given more than once
     --plant FILE       plants a fault in the code first (docs/simulation.md)
+    --plants           tries every planted fault: is it caught, and does it survive without the checks that catch it?
+    --find             with it: where a fault's seed no longer catches it, looks for another and writes it down
     --until-caught     ends at the first violation
 
 Ends with 0 where no check found anything, with 1 where one did, with 2 for arguments that mean nothing.
@@ -15,9 +17,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-import logging
 import os
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -25,8 +25,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from caudal_simulation import nature
-from caudal_simulation.plants import Plant, read, sow
+from caudal_simulation.plants import prepare, read
+from caudal_simulation.trying import try_all
 
 if TYPE_CHECKING:
     from caudal_simulation.history import History
@@ -70,17 +70,6 @@ class Tally:
         """Commands of the history in the middle."""
         lengths = sorted(self.lengths.elements())
         return lengths[len(lengths) // 2] if lengths else 0
-
-
-def prepare(plant: Plant | None = None) -> None:
-    """This process becomes a simulated one, for good."""
-    if nature.CLOCK.rules:
-        return
-    sys.unraisablehook = lambda _: None  # what killed programs left half done
-    if plant is not None:
-        sow(plant)
-    nature.take_over()
-    logging.disable(logging.CRITICAL)
 
 
 def played(seeds: range, off: frozenset[str], plant: Path | None = None, *, until_caught: bool = False) -> Tally:
@@ -152,6 +141,8 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--show", action="store_true", help="prints what happened in the history of --seed")
     parser.add_argument("--without", action="append", default=[], metavar="CHECK", help="leaves a check out")
     parser.add_argument("--plant", type=Path, default=None, metavar="FILE", help="plants a fault first")
+    parser.add_argument("--plants", action="store_true", help="tries every planted fault")
+    parser.add_argument("--find", action="store_true", help="with --plants: looks for seeds that catch")
     parser.add_argument("--until-caught", action="store_true", help="ends at the first violation")
     asked = parser.parse_args(given)
     if asked.histories < 1 or asked.workers < 1 or asked.workers > (os.cpu_count() or 1) * 4:
@@ -164,6 +155,8 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
 def main(given: Sequence[str]) -> int:
     """Runs what was asked for; the exit code."""
     asked = _arguments(given)
+    if asked.plants:
+        return try_all(find=asked.find)
     if asked.show:
         return _show(asked.seed, frozenset(asked.without), asked.plant)
     tally = _all(asked)

@@ -18,6 +18,12 @@ from caudal_simulation.nature import Clock
 
 T = TypeVar("T")
 
+STEPS_MAX: Final = 60_000  # of one history; usual are some thousands
+
+
+class Endless(Exception):
+    """A history goes on for ever."""
+
 
 class Process:
     """A program of the simulated world, as long as it lives. `tasks` keeps what it did from being collected midway."""
@@ -145,4 +151,6 @@ class Loop:
             if timer.gone or (timer.process is not None and not timer.process.alive):
                 continue
             self.ran += 1
+            if self.ran > STEPS_MAX:
+                raise Endless
             timer.context.run(timer.callback, *timer.arguments)

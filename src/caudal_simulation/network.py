@@ -6,6 +6,7 @@ unheard     the service does it, and the connection breaks before the answer
 slow        the service does it, and its answer comes behind every patience
 busy        the service does nothing, and says so
 broken      the service does it, and answers 500
+wandering   the request arrives when nobody waits for it any more, and is carried out then
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from caudal_simulation.chance import Faults
 
-_FATES: Final = ("lost", "unheard", "slow", "busy", "broken")
+_FATES: Final = ("lost", "unheard", "slow", "busy", "broken", "wandering")
 _BUSY: Final = b'{"type":"about:blank","title":"busy","status":503,"code":"busy","detail":"later"}'
 Answer = tuple[int, bytes]
 
@@ -36,6 +37,7 @@ class Network:
 
     def __init__(self, faults: Faults, service: Service) -> None:
         self.faults, self.service = faults, service
+        self.wandering = 0
 
     async def connect(self, protocol_factory: Callable[[], asyncio.Protocol], host: str, port: int) -> Any:
         """What an event loop does for `create_connection`. Raises OSError."""
@@ -79,6 +81,10 @@ class Wire(asyncio.Transport):
             faults.happened[f"provider {fate}"] += 1
         if fate == "lost":
             self._later(faults.hop_s(), self._break)
+        elif fate == "wandering":
+            self._network.wandering += 1
+            self._later(faults.hop_s(), self._break)
+            faults.later(faults.spread(1.0, 12.0), self._found_its_way, verb, path, body)
         else:
             faults.later(faults.hop_s(), self._arrived, verb, path, body, fate)
 
@@ -97,6 +103,10 @@ class Wire(asyncio.Transport):
         delay_s = faults.spread(5.0, 9.0) if fate == "slow" else faults.hop_s()
         head = f"HTTP/1.1 {status} -\r\nContent-Type: application/json\r\nContent-Length: {len(told)}\r\n\r\n"
         self._later(delay_s, self._receive, head.encode() + told)
+
+    def _found_its_way(self, verb: str, path: str, body: bytes) -> None:
+        self._network.wandering -= 1
+        self._network.service.handle(verb, path, body)
 
     def _later(self, delay_s: float, callback: Callable[..., object], *arguments: Any) -> None:
         """Happens to the program."""

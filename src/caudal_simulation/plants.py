@@ -8,10 +8,13 @@ A plant is a file of four fields, each a line but the code:
     why: what a program that did this would do to a merchant
     - the line as it stands, without its indent
     + the line that takes its place
+
+Where the line stands more than once, the one before it is named too: `. the line before`.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -19,6 +22,8 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Final, NamedTuple
+
+from caudal_simulation import nature
 
 DIRECTORY: Final = Path(__file__).with_name("planted")
 
@@ -32,18 +37,19 @@ class Plant(NamedTuple):
 
     name: str
     module: str
-    caught_by: str
+    caught_by: tuple[str, ...]  # checks, by name
     seed: int
     why: str
     old: str
     new: str
+    before: str
 
 
 def read(path: Path) -> Plant:
     """The plant in a file. Raises PlantError."""
     fields: dict[str, str] = {}
     for line in path.read_text("utf-8").splitlines():
-        if line.startswith(("- ", "+ ")):
+        if line.startswith(("- ", "+ ", ". ")):
             fields[line[0]] = line[2:]
         elif line.strip():
             name, _, value = line.partition(":")
@@ -52,11 +58,12 @@ def read(path: Path) -> Plant:
         return Plant(
             name=path.stem,
             module=fields["module"],
-            caught_by=fields["caught by"],
+            caught_by=tuple(sorted(check.strip() for check in fields["caught by"].split(","))),
             seed=int(fields["seed"]),
             why=fields["why"],
             old=fields["-"],
             new=fields["+"],
+            before=fields.get(".", ""),
         )
     except (KeyError, ValueError) as error:
         raise PlantError(f"{path}: {error}") from error
@@ -72,6 +79,17 @@ def sow(plant: Plant) -> None:
     if plant.module in sys.modules:
         raise PlantError(f"{plant.name}: {plant.module} was imported before")
     sys.meta_path.insert(0, _Sower(plant))
+
+
+def prepare(plant: Plant | None = None) -> None:
+    """This process becomes a simulated one, for good, with a fault where one is named."""
+    if nature.CLOCK.rules:
+        return
+    sys.unraisablehook = lambda _: None  # what killed programs left half done
+    if plant is not None:
+        sow(plant)
+    nature.take_over()
+    logging.disable(logging.CRITICAL)
 
 
 class _Sower(MetaPathFinder):
@@ -106,6 +124,8 @@ def planted(text: str, plant: Plant) -> str:
     """A module's text with the fault. Raises PlantError unless its line is there once."""
     lines = text.split("\n")
     places = [number for number, line in enumerate(lines) if line.strip() == plant.old.strip()]
+    if plant.before:
+        places = [number for number in places if number and lines[number - 1].strip() == plant.before.strip()]
     if len(places) != 1:
         raise PlantError(f"{plant.name}: its line stands {len(places)} times in {plant.module}: {plant.old.strip()}")
     line = lines[places[0]]

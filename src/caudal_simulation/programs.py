@@ -13,10 +13,13 @@ from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
+import msgspec
 import psycopg
 
 from caudal.app.web import Web
 from caudal.app.worker import Places, Worker
+from caudal.connectors import registry
+from caudal.connectors.card import client as card
 from caudal.kernel.commit import Row, Shard
 from caudal.kernel.context import Context, Turns, limits_of
 from caudal.kernel.errors import Retry
@@ -48,6 +51,12 @@ SETTINGS: Final = Settings(
     webhook_loopback=True,
 )
 SEALER: Final = Sealer(SETTINGS.kek_bytes())
+
+
+def promise(*, deduplicates: bool) -> None:
+    """What the card provider says of itself: whether it knows a payment by its key when it is ordered again."""
+    abilities = msgspec.structs.replace(registry.CAPABILITIES["card"], deduplicates=deduplicates)
+    registry.CAPABILITIES["card"] = card.CAPABILITIES = abilities  # type: ignore[misc]
 
 
 class SimulatedContext(Context):

@@ -17,7 +17,7 @@ from caudal_simulation.database.byhand import statement_of
 from caudal_simulation.loop import Loop
 from caudal_simulation.nature import CLOCK
 from caudal_simulation.network import Network
-from caudal_simulation.programs import Lost, Program, Receiver, WebProgram, WorkerProgram
+from caudal_simulation.programs import Lost, Program, Receiver, WebProgram, WorkerProgram, promise
 from caudal_simulation.provider import Outside, bank_signature, provider_signature
 from caudal_simulation.server import Server
 
@@ -37,7 +37,10 @@ class World:
         self.database = Database(statement_of, CLOCK.wall).restored(rows)
         self.server = Server(self.database, self.faults)
         self.outside, self.receiver = Outside(self.faults), Receiver()
-        self.loop.connecting = Network(self.faults, self.outside).connect
+        self.network = Network(self.faults, self.outside)
+        self.loop.connecting = self.network.connect
+        self.outside.forgets = seed % 3 == 0
+        promise(deduplicates=not self.outside.forgets)
         self.webs: list[WebProgram] = []
         self.worker: WorkerProgram | None = None
         self.dead: list[Program] = []

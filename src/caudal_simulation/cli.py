@@ -8,6 +8,8 @@
     --plant FILE       plants a fault in the code first (docs/simulation.md)
     --plants           tries every planted fault: is it caught, and does it survive without the checks that catch it?
     --find             with it: where a fault's seed no longer catches it, looks for another and writes it down
+    --mirror URL       carries out on this PostgreSQL, a database of today's schema that loses its rows, what each
+                       history has committed; compares every answer and, at the end, every table
     --until-caught     ends at the first violation
 
 Ends with 0 where no check found anything, with 1 where one did, with 2 for arguments that mean nothing.
@@ -143,6 +145,7 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--plant", type=Path, default=None, metavar="FILE", help="plants a fault first")
     parser.add_argument("--plants", action="store_true", help="tries every planted fault")
     parser.add_argument("--find", action="store_true", help="with --plants: looks for seeds that catch")
+    parser.add_argument("--mirror", metavar="URL", help="compares with a real PostgreSQL")
     parser.add_argument("--until-caught", action="store_true", help="ends at the first violation")
     asked = parser.parse_args(given)
     if asked.histories < 1 or asked.workers < 1 or asked.workers > (os.cpu_count() or 1) * 4:
@@ -155,6 +158,11 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
 def main(given: Sequence[str]) -> int:
     """Runs what was asked for; the exit code."""
     asked = _arguments(given)
+    if asked.mirror:
+        prepare()
+        from caudal_simulation.mirror import mirror
+
+        return mirror(asked.mirror, range(asked.seed, asked.seed + asked.histories))
     if asked.plants:
         return try_all(find=asked.find)
     if asked.show:

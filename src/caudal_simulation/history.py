@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from caudal.merchants import first_merchant
 from caudal_simulation.checks import CHECKS
 from caudal_simulation.clients import Client, Merchant
-from caudal_simulation.database import relations
+from caudal_simulation.database import Transaction, relations
 from caudal_simulation.database.byhand import UNKNOWN, Unsimulated
 from caudal_simulation.loop import Endless
 from caudal_simulation.nature import CLOCK
@@ -41,7 +41,7 @@ class History:
         self.faults: Counter[str] = Counter()
         self.violations: list[tuple[str, str]] = []  # check, what is wrong
         self.told: list[str] = []
-        self.journal: list[Any] | None = None
+        self.journal: list[Transaction] = []
         self.rows: Rows = {}
 
 
@@ -90,7 +90,7 @@ def play(
     history = History(seed)
     history.commands = sum(client.commands for client in clients)
     history.faults, history.told = world.faults.happened, world.told
-    history.journal, history.rows = world.database.journal, world.database.rows
+    history.journal, history.rows = world.database.journal or [], world.database.rows
     world.database.kept = {}
     for name, check in CHECKS.items():
         if name not in off:

@@ -35,10 +35,10 @@ KINDS = {
 
 
 def test_whatever_fails_nothing_is_lost_or_doubled() -> None:
-    done = simulate("--histories", "250", "--seed", "1")
+    done = simulate("--histories", "500", "--seed", "1")
     found = figures(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert found["histories"] == 250
+    assert found["histories"] == 500
     assert found["median length"] >= 20
     assert (found["without a fault"], found["violations"]) == (0, 0)
     assert {kind for kind in KINDS if not found.get(kind)} == set(), "a fault that never happened proves nothing"

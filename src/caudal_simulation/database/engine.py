@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from caudal.kernel.db import Array
 from caudal_simulation.database.arrays import values_of
@@ -19,6 +19,23 @@ Statement = Callable[["Session", Sequence[Any]], tuple[list[Row], int]]
 Lock = tuple[str, Row]
 
 _NAMED: Final = re.compile(r"%\((\w+)\)s")
+
+
+class Said(NamedTuple):
+    """A statement that was carried out: what it was given, its rows, and what `now()` and the clock were."""
+
+    text: str
+    given: Sequence[Any]
+    rows: list[Row]
+    now: datetime
+    clock: datetime
+
+
+class Transaction(NamedTuple):
+    """What committed together. `alone`: nothing else did since it began, so that it saw what there is at its end."""
+
+    said: list[Said]
+    alone: bool
 
 
 class Wait(Exception):
@@ -39,7 +56,7 @@ class Database:
         self.locks: dict[Lock, Session] = {}
         self.waiting: list[Callable[[], None]] = []
         self.sessions: set[Session] = set()
-        self.journal: list[list[tuple[str, Sequence[Any], list[Row]]]] | None = None  # what committed, while asked for
+        self.journal: list[Transaction] | None = None  # what committed, in that order, while asked for
         self.reader = Session(self)
         self.kept: dict[str, list[dict[str, Any]]] | None = None  # while nothing changes any more
         self.commits = 0
@@ -94,8 +111,9 @@ class Session:
         self.busy = False  # everything it needs for its commit has arrived
         self._written: dict[str, dict[Row, Row | None]] = {}
         self._locks: list[Lock] = []
-        self._said: list[tuple[str, Sequence[Any], list[Row]]] = []
+        self._said: list[Said] = []
         self.began: datetime | None = None
+        self._commits = 0
 
     # What statements use
 
@@ -178,12 +196,13 @@ class Session:
         given = [values_of(value) if isinstance(value, Array) else value for value in parameters]
         rows, count = self.database.statement(text)(self, given)
         if self.database.journal is not None:
-            self._said.append((text, given, rows))
+            self._said.append(Said(text, given, rows, self.now, self.database.now()))
         return rows, count
 
     def begin(self) -> None:
         """The transaction's beginning."""
         self.began = self.database.now()
+        self._commits = self.database.commits
 
     def commit(self) -> None:
         """Everything that was written, at once and durable."""
@@ -195,7 +214,7 @@ class Session:
                 else:
                     rows[key] = row
         if self.database.journal is not None and self._said:
-            self.database.journal.append(self._said)
+            self.database.journal.append(Transaction(self._said, self._commits == self.database.commits))
         self.database.commits += 1
         self._over()
 

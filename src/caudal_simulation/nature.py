@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final, cast
 
 _DAWN: Final = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)  # a Monday's noon
 _DAWN_S: Final = _DAWN.timestamp()
@@ -70,6 +70,7 @@ def _put_in_place() -> None:
     from caudal.webhooks import deliverer
     from caudal_simulation.database.arrays import unpacked
 
+    db.abandon = lambda connection: cast(Any, connection).session.end()
     db._column = unpacked
     shard._LOOK_S = 0.5  # type: ignore[misc]
     deliverer._BETWEEN_ROUNDS_S = 0.25  # type: ignore[misc]

@@ -7,7 +7,8 @@ sender of webhooks and the one cipher that would cost more than everything else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from contextvars import Context as Variables
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -68,6 +69,7 @@ class SimulatedContext(Context):
         self._server = server
         self._shards: dict[int, Shard] = {}
         self._once: dict[object, Any] = {}
+        self.stopping = False
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self.pool = self._key_pool = cast(Any, Pool(server))
         self.primary = cast(Any, SimulatedPrimary(server))
@@ -79,6 +81,11 @@ class SimulatedContext(Context):
             found = self._shards[id] = Shard(id, SimulatedPort(self._server), limits_of(self.settings))
             found.start()
         return found
+
+    @asynccontextmanager
+    async def connection(self, within_s: float | None = None) -> AsyncIterator[Any]:
+        async with self.pool.connection() as connection:
+            yield connection
 
     async def _read(self, query: Any, parameters: Any, pool: Any = None) -> list[Row]:
         try:

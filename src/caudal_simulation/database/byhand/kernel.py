@@ -81,6 +81,13 @@ def read_due_now(session: Session, given: Sequence[Any]) -> Rows:
     return found[:limit], len(found[:limit])
 
 
+def read_due(session: Session, given: Sequence[Any]) -> Rows:
+    ats, kinds, subjects, shard = given
+    rows = [session.get("due", (shard, *place)) for place in zip(ats, kinds, subjects, strict=True)]
+    found = [tuple([row[at] for at in _OF_DUE]) for row in rows if row is not None]
+    return found, len(found)
+
+
 def advance_shard(session: Session, given: Sequence[Any]) -> Rows:
     *batch, event_seq, posting_seq, chain, last_at, shard, read_events, read_postings = given
     session.insert("batch", tuple(batch))
@@ -104,6 +111,7 @@ STATEMENTS: Final[Mapping[str, Statement]] = {
     "lock_shard": lock_shard,
     "read_keys": read_keys,
     "delete_due": delete_due,
+    "read_due": read_due,
     "read_due_now": read_due_now,
     "advance_shard": advance_shard,
 }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from caudal.merchants.rows import SQL
 from caudal_simulation.database.engine import Session, Statement
 from caudal_simulation.database.schema import Row, relations
 
 Rows = tuple[list[Row], int]
 
-_PLANS: Final = ("family", "currency", "fixed_minor", "basis_points", "refund_fixed_minor", "dispute_fixed_minor")
+_LINES: Final = re.findall(r"array_agg\(p\.(\w+)\)", SQL["read_fee_plans"])
+_SETTINGS: Final = re.findall(r"b\.(\w+),", SQL["callers"].partition("k.scopes,")[2].partition("f.families")[0])
 _AT: Final = {
     name: relations()[name].at for name in ("directory", "api_key", "book", "merchant", "fee_plan", "operator")
 }
@@ -27,7 +30,7 @@ def _plan(session: Session, shard: int, book: int, version: int) -> list[list[An
         for row in session.all("fee_plan")
         if (row[at["shard"]], row[at["book"]], row[at["version"]]) == (shard, book, version)
     ]
-    return [[line[at[column]] for line in lines] for column in (*_PLANS, "settlement_days", "created_at")]
+    return [[line[at[column]] for line in lines] for column in (*_LINES, "created_at")]
 
 
 def callers(session: Session, given: Sequence[Any]) -> Rows:
@@ -49,10 +52,7 @@ def callers(session: Session, given: Sequence[Any]) -> Rows:
             continue
         if ends_at is not None and ends_at <= now:
             continue
-        settings = [
-            _value("book", book, column)
-            for column in ("late_payments", "refunds_beyond_balance", "clock_offset_s", "fee_plan")
-        ]
+        settings = [_value("book", book, column) for column in _SETTINGS]
         number, version = _value("book", book, "book"), _value("book", book, "fee_plan")
         lines = [column or None for column in _plan(session, shard, number, version)[:-1]]
         scopes = _value("api_key", key, "scopes")

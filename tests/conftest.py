@@ -52,6 +52,7 @@ NEEDS_A_SERVER = {"server_url", "database_url", "context", "running", "whole_hom
 STARTS_PROCESSES = (
     "app/test_demo.py",
     "app/test_exits.py",
+    "app/test_restart.py",
     "app/test_up*.py",
     "caudal_load/test_load_drive.py",
     "caudal_load/test_load_run.py",

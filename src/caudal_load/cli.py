@@ -28,6 +28,7 @@ from caudal_load.merchants import SetupFailed
 from caudal_load.overload import overload, print_overload
 from caudal_load.plan import BadPlan, Plan
 from caudal_load.report import print_table
+from caudal_load.rolling import rolling
 from caudal_load.run import against_bare, run
 from caudal_load.scenario import SCENARIOS
 from caudal_load.seed import SeedFailed
@@ -177,6 +178,31 @@ def overload_command(
     else:
         print_overload(report, Console())
     if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command("rolling")
+def rolling_command(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="what to ask for")] = "mixed",
+    seconds: Annotated[
+        float, typer.Option(min=0, help="go on restarting for so long; every process once at least")
+    ] = 0,
+    connections: Annotated[int, typer.Option(min=1, max=1_000, help="requests in flight")] = 16,
+    merchants: Merchants = 4,
+    as_json: AsJson = False,
+) -> None:
+    """Restart two API processes behind a plain TCP balancer and two workers, each in turn, under load.
+
+    Exit 0: each ended in order and came back, no request failed, and all that was acknowledged is there, once. 1: not.
+    """
+    if scenario not in SCENARIOS:
+        raise typer.BadParameter(f"no scenario {scenario!r}; there is: {', '.join(SCENARIOS)}", param_hint="SCENARIO")
+    plan = Plan(
+        scenario=SCENARIOS[scenario], connections=connections, seconds=max(seconds, 0.1), merchants=merchants, up=True
+    )
+    report = _carried_out(rolling(plan, _say)).as_json()
+    print(json.dumps(report) if as_json else "\n".join(f"{name:>22}  {value}" for name, value in report.items()))
+    if not report["passed"]:
         raise typer.Exit(1)
 
 

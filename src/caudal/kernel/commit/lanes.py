@@ -21,7 +21,7 @@ _FIRST_GUESS_EACH_S: Final = 20e-6
 _DECIDING_S: Final = 0.008  # nothing else is looked at in the meantime, refusals neither
 _LEAST_BATCH: Final = 32
 _BETWEEN_S: Final = 0.002  # two batches with less between them follow each other
-_MARGIN: Final = 0.75  # of the time that is left: the rate of the next seconds is a guess
+_MARGIN: Final = 0.5  # of the time that is left: the rate of the next seconds is a guess
 _FEW: Final = 64  # commands that wait are no crowd: they go with the next batch, whoever's they are
 
 
@@ -94,7 +94,7 @@ class Lanes:
     def refusal(self, book: int | None, left_s: float, lane: Lane = Lane.NORMAL) -> Overloaded | None:
         """Why a first command of a book (None: whose it is nobody knows yet) would find no room, or None.
 
-        There is room for as many as drain in most of the time that is left, and for one book a share of that.
+        There is room for as many as drain in half of the time that is left, and for one book a share of that.
         """
         waiting = max(self.admitted, self._ahead_of(lane))
         wait_s = waiting / self.drain_per_s

@@ -283,6 +283,18 @@ async def test_a_share_of_the_connections_is_met_and_the_others_are_not(link: Li
 
 
 @over_sockets
+async def test_the_first_connection_that_speaks_is_met_however_small_the_share(link: Link, echo: Echo) -> None:
+    silent, speaks, other = [await connected(link) for _ in range(3)]
+    trouble = Trouble(share=0.0, resets=True)
+    await link.begin(trouble)
+    speaks[1].write(b"a")
+    with pytest.raises(ConnectionResetError):
+        await speaks[0].read()
+    assert [await said_back(each, b"b") for each in (silent, other)] == [b"b"] * 2
+    assert trouble.struck == 1
+
+
+@over_sockets
 async def test_the_next_address_is_tried_where_one_does_not_answer(link: Link, echo: Echo) -> None:
     gone = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     address: Address = gone.sockets[0].getsockname()

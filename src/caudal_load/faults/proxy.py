@@ -67,11 +67,8 @@ class Link:
         if trouble.refuses:
             self._stop_listening()
             trouble.struck += len(self.connections)
-        for connection in list(self.connections):
-            if trouble.refuses:
+            for connection in list(self.connections):
                 connection.reset()
-            else:
-                connection.draw(trouble)
 
     async def end(self, trouble: Trouble) -> None:
         """It is right again: what was held back goes on, what was broken is reset."""
@@ -106,8 +103,8 @@ class Connection:
         self.link = link
         self.near, self.far = End(self, "up"), End(self, "down")
         self.near.other, self.far.other = self.far, self.near
-        self.trouble: Trouble | None = None
-        self._is_broken = False
+        self._drawn: Trouble | None = None
+        self._is_met = self._is_broken = False
         self._has_asked = False
         self._tail = b""
         self._reaching: asyncio.Task[None] | None = None
@@ -115,9 +112,8 @@ class Connection:
     def begin(self) -> None:
         """Somebody has connected: connect on, unless all that comes will be swallowed."""
         self.link.connections.add(self)
-        if self.link.trouble is not None:
-            self.draw(self.link.trouble)
-        if self.trouble is None or "up" not in self.trouble.swallows:
+        trouble = self.link.trouble
+        if trouble is None or "up" not in trouble.swallows or not self.meets(trouble):
             self.near.pause()
             self._reaching = asyncio.get_running_loop().create_task(self._reach())
 
@@ -128,14 +124,14 @@ class Connection:
         except OSError:
             self.reset()
 
-    def draw(self, trouble: Trouble) -> None:
-        """Draw whether this connection meets the trouble."""
-        if trouble.meets():
-            self.trouble, self._has_asked, self._tail = trouble, False, b""
+    def meets(self, trouble: Trouble) -> bool:
+        """Whether this connection meets the trouble: drawn when it has something to say for the first time."""
+        if self._drawn is not trouble:
+            self._drawn, self._is_met, self._has_asked, self._tail = trouble, trouble.meets(), False, b""
+        return self._is_met
 
     def heal(self) -> None:
         """The trouble is over."""
-        self.trouble = None
         if self._is_broken or (self.far.transport is None and self._reaching is None):
             self.reset()
             return
@@ -224,8 +220,8 @@ class End(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Pass it on."""
         self.connection.link.messages += 1
-        trouble = self.connection.trouble
-        if trouble is None:
+        trouble = self.connection.link.trouble
+        if trouble is None or not self.connection.meets(trouble):
             self.other.send(data)
         else:
             self.connection.treat(self, data, trouble)

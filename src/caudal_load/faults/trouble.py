@@ -15,7 +15,9 @@ COMMITTED = b"C" + (4 + len(b"COMMIT\0")).to_bytes(4, "big") + b"COMMIT\0"
 
 
 class Trouble(msgspec.Struct, kw_only=True):
-    """One fault of a link, while it lasts; it meets a share of the connections, each drawn once.
+    """One fault of a link, while it lasts; it meets a share of the connections that have something to say.
+
+    Each is drawn once, and the first one is always met.
 
     What it does to a connection is said by the fields that are set; `struck` counts what it really did: bytes that were
     swallowed or held back, or connections that were reset with something to say.
@@ -33,9 +35,13 @@ class Trouble(msgspec.Struct, kw_only=True):
     refuses: bool = False
     chance: random.Random = msgspec.field(default_factory=random.Random)
     struck: int = 0
+    _has_met: bool = False
 
     def meets(self) -> bool:
         """Draw whether a connection is one of those."""
+        if not self._has_met:
+            self._has_met = True
+            return True
         return self.chance.random() < self.share
 
     def late_s(self) -> float:

@@ -38,8 +38,12 @@ from caudal_load.processes import is_running
 HERE = "127.0.0.1"
 WEBS, WORKERS = 2, 2
 READY_S = 90.0
-SETTINGS = {"CAUDAL_LEASE_S": "5", "CAUDAL_WEBHOOK_LOOPBACK": "1"}
-"""What differs from a production's: leases that a run of a minute sees end, and receivers on this machine."""
+SETTINGS = {"CAUDAL_LEASE_S": "1", "CAUDAL_PROVIDER_BREAKER_OPEN_S": "1", "CAUDAL_WEBHOOK_LOOPBACK": "1"}
+"""What differs from a production's. Leases, which double with every attempt up to 64 times as much, end within the
+quiet that a run waits for; a breaker probes soon, so that providers that misbehave once a second are called all the
+same; and receivers are on this machine."""
+_ORDERED = 0.15
+"""Share of the payments that follow an order: more, and breakers would be open most of the time."""
 _PORTS = range(20_000, 32_000)  # below those that the system gives to connections
 _PYTHON = (sys.executable, "-m")
 
@@ -101,8 +105,8 @@ class Whole:
         return found if is_running(found) else None
 
     def ordered(self) -> str | None:
-        """An order of the moment to the provider; None one time in three, and when there is none."""
-        return self.chance.choice(self.orders) if self.orders and self.chance.random() < 2 / 3 else None
+        """An order of the moment to the provider; mostly None, and always when there is none."""
+        return self.chance.choice(self.orders) if self.orders and self.chance.random() < _ORDERED else None
 
     async def inject(self, fault: Fault) -> None:
         """Begin a fault; its end comes by itself. Returns when it has begun."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _FULL = "No space left on device"
 _SWITCHES = 200
-_ATTACHED_S = 3.0
+_ATTACHED_S = 5.0
+_AGAIN_S = 0.2
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 _WRITERS = {
@@ -70,7 +71,7 @@ async def failing_fsync(world: "Whole", fault: Fault, seen: Seen) -> AsyncIterat
     if not await until(are_there, EVIDENCE_S * 3):
         raise BadFaults(f"PostgreSQL does not answer, so its fsync cannot fail: see {world.logs}")
     told, out = world.logs / "strace.log", world.logs / f"strace-{fault.at_s:g}.txt"
-    inject = "inject=fsync,fdatasync:error=EIO"
+    inject, attached = "inject=fsync,fdatasync:error=EIO", Tail(told)
     with told.open("ab") as log:
         tracing = await asyncio.create_subprocess_exec(
             *("strace", "-o", str(out), "-e", "trace=fsync,fdatasync", "-e", inject),
@@ -80,6 +81,7 @@ async def failing_fsync(world: "Whole", fault: Fault, seen: Seen) -> AsyncIterat
             start_new_session=True,
             preexec_fn=_end_with_us,
         )
+    await until(lambda: attached.count("attached") >= len(pids) or tracing.returncode is not None, _ATTACHED_S)
     checkpoint = asyncio.create_task(_checkpoint(world.database_url)) if fault.target == "data" else None
     try:
         yield
@@ -89,16 +91,19 @@ async def failing_fsync(world: "Whole", fault: Fault, seen: Seen) -> AsyncIterat
             tracing.send_signal(signal.SIGINT)
         await tracing.wait()
         if checkpoint is not None:
+            checkpoint.cancel()
             await asyncio.wait({checkpoint})
     if number := out.read_text().count("(INJECTED)"):
         seen.text = f"strace answered EIO to {number} calls of fsync"
 
 
 async def _checkpoint(database_url: str) -> None:
-    await asyncio.sleep(0.2)  # strace attaches
+    """What has been written is flushed now, and again, until PostgreSQL cannot any more."""
     with contextlib.suppress(psycopg.Error):
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as asking:
-            await asking.execute("checkpoint")
+            while True:
+                await asking.execute("checkpoint")
+                await asyncio.sleep(_AGAIN_S)
 
 
 def _end_with_us() -> None:

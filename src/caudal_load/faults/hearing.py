@@ -38,7 +38,9 @@ class Ears(Receiver):
         self._file: BinaryIO = path.open("ab")
 
     def take(self, head: bytes, body: bytes) -> None:
-        """Write one message down."""
+        """Write one message down; those that come when the run is over are of no interest."""
+        if self._file.closed:
+            return
         path = re.match(rb"POST /(\d+) ", head)
         try:
             message = msgspec.json.decode(body, type=_Message)

@@ -143,21 +143,25 @@ async def _load(
     clients.start()
     payers.start()
     injecting = asyncio.create_task(_inject(world, plan, say))
-    while clock() < end_s:
-        await asyncio.sleep(min(_SAY_EVERY_S, max(0.0, end_s - clock())))
-        told = sum(line.is_final for line in asker.history.lines[-2_000:])
-        say(f"{len(asker.history.lines):,} lines, {told} of the last 2,000 definite, {len(clients.doubtful)} in doubt")
-    await injecting
-    ended_s = now_s()
-    await world.heal()
-    await clients.end_load()
-    say(f"healed; {len(clients.doubtful)} requests are in doubt")
-    await clients.settle(SETTLE_S)
-    payers.close_pages()
-    waited_s = clock() + PAYERS_S
-    while not payers.idle and clock() < waited_s:  # noqa: ASYNC110 (nobody could tell)
-        await asyncio.sleep(0.1)
-    await payers.end()
+    try:
+        while clock() < end_s:
+            await asyncio.sleep(min(_SAY_EVERY_S, max(0.0, end_s - clock())))
+            told = sum(line.is_final for line in asker.history.lines[-2_000:])
+            doubtful = len(clients.doubtful)
+            say(f"{len(asker.history.lines):,} lines, {told} of the last 2,000 definite, {doubtful} in doubt")
+        await injecting
+        ended_s = now_s()
+        await world.heal()
+        await clients.end_load()
+        say(f"healed; {len(clients.doubtful)} requests are in doubt")
+        await clients.settle(SETTLE_S)
+        payers.close_pages()
+        waited_s = clock() + PAYERS_S
+        while not payers.idle and clock() < waited_s:  # noqa: ASYNC110 (nobody could tell)
+            await asyncio.sleep(0.1)
+    finally:
+        injecting.cancel()
+        await asyncio.gather(injecting, clients.end(), payers.end(), return_exceptions=True)
     return began_s, ended_s
 
 

@@ -68,12 +68,15 @@ class Clients:
         end_s = clock() + within_s
         while self.doubtful and clock() < end_s:  # noqa: ASYNC110 (nobody could tell)
             await asyncio.sleep(_PATIENCE_PAUSE_S)
+        for error in await self.end():
+            if isinstance(error, Exception):
+                raise error
+
+    async def end(self) -> list[BaseException | None]:
+        """Let everybody go, whatever they wait for; how each has ended."""
         for task in self._tasks:
             task.cancel()
-        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
-        for error in ended:
-            if isinstance(error, Exception) and not isinstance(error, asyncio.CancelledError):
-                raise error
+        return await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # ── What is in doubt ──────────────────────────────────────────────────────────────────────────────────────────
 

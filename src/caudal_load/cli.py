@@ -229,14 +229,18 @@ def failover_command(
     pause: Annotated[
         bool, typer.Option("--pause", help="the primary stands still, and comes back when its standby is the primary")
     ] = False,
+    noticed: Annotated[float, typer.Option(min=0, max=600, help="seconds from the fault to the promotion")] = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Have a database of its own fail over under load, and ask for everything that was told.
 
-    Starts a primary, its synchronous standby and a caudal that knows both addresses, and promotes the standby a second
-    after the primary has failed. Exit 0: nothing lost, nothing double, nobody restarted.
+    Starts a primary, its synchronous standby and a caudal that knows both addresses, and promotes the standby when the
+    primary has failed. Exit 0: nothing lost, nothing double, nobody restarted, and traffic goes on.
     """
-    outcome = _carried_out(failover(Failover(seconds=seconds, connections=connections, pause=pause), _say, {}))
+    if noticed >= seconds / 3:
+        raise typer.BadParameter("has to be below a third of --seconds", param_hint="--noticed")
+    plan = Failover(seconds=seconds, connections=connections, pause=pause, noticed_s=noticed)
+    outcome = _carried_out(failover(plan, _say, {}))
     if as_json:
         print(json.dumps({**asdict(outcome), "passed": outcome.passed}))
     else:

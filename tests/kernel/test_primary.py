@@ -7,11 +7,12 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from time import monotonic
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from caudal.app.http import ready
 from caudal.app.migrate import migrate
@@ -232,6 +233,23 @@ async def test_a_read_of_a_server_that_stands_still_ends(server_url: str, monkey
                 await connection.execute("select pg_sleep(3600)")
     for error in (refused.value.__cause__, lost.value):
         assert not isinstance(error, psycopg.errors.QueryCanceled), "it was not the server that ended it"
+
+
+async def test_who_waits_for_a_database_that_is_away_for_long_is_served_when_it_is_back(
+    server_url: str, open_tmp: Path
+) -> None:
+    sockets = open_tmp / "away"  # nobody is there yet
+    address = make_conninfo(server_url, host=str(sockets))
+    async with Context(settings_of(address), name="test") as context:
+        failed = context.pool.get_stats()["connections_errors"]
+        reading = [asyncio.ensure_future(context.rows("select 1")) for _ in range(3)]
+
+        async def is_tried() -> bool:
+            return context.pool.get_stats()["connections_errors"] >= failed + 4
+
+        await until(is_tried, "it is asked again and again, although nobody else comes", 4.5)
+        sockets.symlink_to(str(conninfo_to_dict(server_url)["host"]))
+        assert await asyncio.gather(*reading) == [[(1,)]] * 3
 
 
 # Addresses

@@ -31,7 +31,7 @@ _WAITING_MAX: Final = 1024  # reads that wait for a connection
 _OF_ONE_MAX: Final = 64  # of one merchant's, above its share of the connections
 _KEY_READERS: Final = 2
 _READ_S: Final = 6.0  # longer than the server's own limit for a statement: it stands still
-_RECONNECT_S: Final = 1.0  # then whoever asks next begins anew, rather than a pause that doubles as long as it lasts
+_RECONNECT_S: Final = 0.5  # rather than pauses that double for as long as the database is away
 _LOOK_S: Final = 2.0  # for the server that is up; the writer's own connections look each time that they are opened
 
 
@@ -65,6 +65,7 @@ class Context:
             timeout=5.0,
             max_waiting=_WAITING_MAX,
             reconnect_timeout=_RECONNECT_S,
+            reconnect_failed=_try_again,
             configure=self.primary.admit,
             check=self.primary.check,
             kwargs={"autocommit": True, "prepare_threshold": 0},
@@ -186,6 +187,12 @@ class Context:
         rows = await self.rows(query, parameters)
         assert len(rows) <= 1, "one row at most was expected"
         return rows[0] if rows else None
+
+
+async def _try_again(pool: AsyncConnectionPool[Any]) -> None:
+    """Begins anew for those who wait: the pool gives up, and would begin again only for the next one who asks."""
+    if pool.get_stats()["requests_waiting"]:
+        await pool.check()
 
 
 class Turns:

@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from caudal.connectors import registry
 from caudal_load.faults import evidence as kept
-from caudal_load.faults.checks import CHECKS, Harm, examine, states
+from caudal_load.faults.checks import CHECKS, Harm, events, examine, states
 from caudal_load.faults.evidence import Evidence
 from tests.caudal_load.faults_story import Story, tell
 from tests.house.tree import ROOT
@@ -232,6 +232,15 @@ def test_the_table_of_states_is_that_of_the_documentation() -> None:
     documented = {(state.strip(), event.strip(), then.strip()) for state, event, then in rows}
     ours = {(state, event, then) for state, events in states.TABLE.items() for event, then in events.items()}
     assert ours == documented and len(ours) > 30
+
+
+def test_what_no_merchant_hears_of_is_what_the_documentation_says() -> None:
+    rows = [row.split("|")[1:3] for row in (ROOT / "docs" / "events.md").read_text().splitlines() if row[:3] == "| ["]
+    reader = {type.strip(" [").partition("`")[2].partition("`")[0]: who.strip() for type, who in rows}
+    assert {type for type, who in reader.items() if who == "platform"} == {
+        type for type in reader if type.startswith(events.PLATFORMS_OWN)
+    }
+    assert len(reader) > 30
 
 
 def test_every_check_can_be_switched_off_by_its_number() -> None:

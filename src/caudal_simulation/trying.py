@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from caudal_simulation.plants import DIRECTORY, Plant, PlantError, all_plants, prepare
+from caudal_simulation.plants import DIRECTORY, Plant, all_plants, prepare
 
 SEEDS_MAX = 5_000
 _CAUGHT, _SURVIVED, _BROKEN = 0, 1, 2
@@ -40,8 +40,8 @@ def _try(plant: Plant, *, find: bool) -> int:
                     path = DIRECTORY / f"{plant.name}.plant"
                     path.write_text(re.sub(r"seed: \d+", f"seed: {seed}", path.read_text("utf-8")), "utf-8")
                     return _CAUGHT
-    except PlantError as error:
-        print(error)
+    except Exception as error:  # the plant is no longer what it was meant to be
+        print(f"{plant.name}: {error!r}"[:500], flush=True)
         return _BROKEN
     return _SURVIVED
 

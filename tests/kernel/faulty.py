@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
@@ -12,44 +13,61 @@ from caudal.kernel.commit import Head, PostgresPort, Row, Statement
 Moment = Callable[["FaultyPort"], Awaitable[None]]
 
 
-class FaultyPort(PostgresPort):
-    """Each moment happens once, or `always`."""
+class Moments:
+    """What happens to a port: each moment once, or `always`."""
 
     always = False
 
-    def __init__(self, database_url: str, **moments: Moment) -> None:
-        super().__init__(database_url)
-        self.url, self.moments, self.finds = database_url, moments, 0
+    def begin(self, moments: dict[str, Moment]) -> None:
+        """What is going to happen."""
+        self.moments, self.finds = moments, 0
         self.happened: list[str] = []
         self.backends: list[int] = []
+
+    @property
+    def backend(self) -> int:
+        raise NotImplementedError
 
     async def _moment(self, name: str) -> None:
         if name in self.moments:
             self.happened.append(name)
             moment = self.moments[name] if self.always else self.moments.pop(name)
-            await moment(self)
+            await moment(cast(Any, self))
 
     async def read(self, shard: int, reads: Sequence[Statement]) -> tuple[Head, list[list[Row]]]:
         self.backends.append(self.backend)
         await self._moment("before_read")
-        found = await super().read(shard, reads)
+        found: tuple[Head, list[list[Row]]] = await super().read(shard, reads)  # type: ignore[misc]
         await self._moment("between")
         return found
 
     async def write(self, statements: Sequence[Statement]) -> None:
         await self._moment("instead_of_commit")
-        await super().write(statements)
+        await super().write(statements)  # type: ignore[misc]
         await self._moment("after_commit")
 
     async def find(self, shard: int, batch: UUID) -> bool:
         self.finds += 1
         await self._moment("before_find")
-        return await super().find(shard, batch)
+        found: bool = await super().find(shard, batch)  # type: ignore[misc]
+        return found
+
+
+class FaultyPort(Moments, PostgresPort):
+    """The real port, in which something happens."""
+
+    def __init__(self, database_url: str, **moments: Moment) -> None:
+        super().__init__(database_url)
+        self.url = database_url
+        self.begin(moments)
 
     async def say(self, *statements: Statement) -> None:
         """Sends statements of the test's own, inside the transaction where there is one."""
         assert self._wire is not None
         await self._wire.ask(statements)
+
+    async def kill(self) -> None:
+        await kill_backend(self)
 
     @property
     def backend(self) -> int:
@@ -64,7 +82,7 @@ async def kill_backend(port: FaultyPort) -> None:
 
 
 async def lose_the_answer(port: FaultyPort) -> None:
-    await kill_backend(port)
+    await port.kill()
     raise psycopg.OperationalError("the answer was lost on the way")
 
 
@@ -75,3 +93,8 @@ def raising(error: BaseException) -> Moment:
         raise error
 
     return moment
+
+
+async def kill(port: FaultyPort) -> None:
+    """The server ends the session."""
+    await port.kill()

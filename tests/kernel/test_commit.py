@@ -11,7 +11,8 @@ import pytest
 from caudal.kernel.commit import Lane, Limits
 from caudal.kernel.commit.lanes import Lanes, Waiting
 from caudal.kernel.errors import Overloaded, Refused
-from tests.kernel.toy import Note, key, shard, soon
+from tests.kernel.stores import RealStore
+from tests.kernel.toy import Note, key, soon
 
 
 async def rows(database_url: str, query: str) -> list[tuple[Any, ...]]:
@@ -19,63 +20,63 @@ async def rows(database_url: str, query: str) -> list[tuple[Any, ...]]:
         return await (await connection.execute(query.encode())).fetchall()
 
 
-async def test_a_command_is_answered_after_its_commit(database_url: str) -> None:
-    written = shard(database_url)
+async def test_a_command_is_answered_after_its_commit(store: RealStore) -> None:
+    written = store.shard()
     result = await written.submit(Note(text="one", key=key("a")), soon())
     assert result.answer is not None
     assert (result.answer.status, result.answer.body, result.answer.replayed) == (201, b"one", False)
-    assert await rows(database_url, "select seq, type, data from event") == [(1, "note.written", b"one")]
-    assert await rows(database_url, "select status, answer from key") == [(201, b"one")]
+    assert await store.rows("select seq, type, data from event") == [(1, "note.written", b"one")]
+    assert await store.rows("select status, answer from key") == [(201, b"one")]
     await written.stop()
 
 
-async def test_what_queues_while_a_batch_commits_is_the_next_batch(database_url: str) -> None:
-    written = shard(database_url)
+async def test_what_queues_while_a_batch_commits_is_the_next_batch(store: RealStore) -> None:
+    written = store.shard()
     first = written.submit(Note(text="first"), soon())
     await asyncio.sleep(0.001)
     others = [written.submit(Note(text=f"n{i}"), soon()) for i in range(50)]
     await asyncio.gather(first, *others)
     assert written.batches < 10
-    numbers = await rows(database_url, "select seq from event order by seq")
+    numbers = await store.rows("select seq from event order by seq")
     assert numbers == [(i,) for i in range(1, 52)]
-    batches = await rows(database_url, "select commands, first_event_seq, last_event_seq from batch order by 2")
+    batches = await store.rows("select commands, first_event_seq, last_event_seq from batch order by 2")
     assert sum(row[0] for row in batches) == 51
     await written.stop()
 
 
-async def test_the_same_key_twice_in_one_batch_is_answered_from_the_first(database_url: str) -> None:
-    written = shard(database_url)
+async def test_the_same_key_twice_in_one_batch_is_answered_from_the_first(store: RealStore) -> None:
+    written = store.shard()
     results = await asyncio.gather(*(written.submit(Note(text="x", key=key("same")), soon()) for _ in range(20)))
     assert [r.answer.replayed for r in results if r.answer] == [False] + [True] * 19
-    assert len(await rows(database_url, "select 1 from event")) == 1
+    assert len(await store.rows("select 1 from event")) == 1
     again = await written.submit(Note(text="x", key=key("same")), soon())
     assert again.answer is not None and again.answer.replayed and again.answer.body == b"x"
     await written.stop()
 
 
-async def test_a_key_with_another_request_is_refused_and_changes_nothing(database_url: str) -> None:
-    written = shard(database_url)
+async def test_a_key_with_another_request_is_refused_and_changes_nothing(store: RealStore) -> None:
+    written = store.shard()
     await written.submit(Note(text="x", key=key("k")), soon())
     with pytest.raises(Refused) as refused:
         await written.submit(Note(text="y", key=key("k", b"g" * 16)), soon())
     assert refused.value.code == "key_reused"
-    assert len(await rows(database_url, "select 1 from event")) == 1
+    assert len(await store.rows("select 1 from event")) == 1
     await written.stop()
 
 
-async def test_a_refusal_leaves_its_key_and_nothing_else(database_url: str) -> None:
-    written = shard(database_url)
+async def test_a_refusal_leaves_its_key_and_nothing_else(store: RealStore) -> None:
+    written = store.shard()
     for replayed in (False, True):
         result = await written.submit(Note(text="x", key=key("k"), refuse=True), soon())
         assert result.answer is not None
         assert (result.answer.status, result.answer.replayed) == (409, replayed)
-    assert await rows(database_url, "select count(*) from event") == [(0,)]
-    assert await rows(database_url, "select status, answer from key") == [(409, b"forbidden_transition")]
+    assert await store.rows("select count(*) from event") == [(0,)]
+    assert await store.rows("select status, answer from key") == [(409, b"forbidden_transition")]
     await written.stop()
 
 
-async def test_the_caller_that_gives_up_cancels_its_wait_and_not_the_batch(database_url: str) -> None:
-    written = shard(database_url)
+async def test_the_caller_that_gives_up_cancels_its_wait_and_not_the_batch(store: RealStore) -> None:
+    written = store.shard()
 
     async def ask() -> None:
         await written.submit(Note(text="given up", key=key("k")), soon())
@@ -89,15 +90,15 @@ async def test_the_caller_that_gives_up_cancels_its_wait_and_not_the_batch(datab
     await neighbour
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await rows(database_url, "select data from event order by seq") == [(b"given up",), (b"neighbour",)]
+    assert await store.rows("select data from event order by seq") == [(b"given up",), (b"neighbour",)]
     again = await written.submit(Note(text="given up", key=key("k")), soon())
     assert again.answer is not None and (again.answer.status, again.answer.replayed) == (201, True)
-    assert await rows(database_url, "select count(*) from event where data = 'given up'") == [(1,)]
+    assert await store.rows("select count(*) from event where data = 'given up'") == [(1,)]
     await written.stop()
 
 
-async def test_bulk_work_never_keeps_the_others_waiting_twice(database_url: str) -> None:
-    written = shard(database_url, max_batch=16)
+async def test_bulk_work_never_keeps_the_others_waiting_twice(store: RealStore) -> None:
+    written = store.shard(max_batch=16)
     bulk = [written.submit(Note(text="bulk", lane=Lane.BULK), soon()) for _ in range(200)]
     await asyncio.sleep(0.002)
     batches = written.batches
@@ -107,8 +108,8 @@ async def test_bulk_work_never_keeps_the_others_waiting_twice(database_url: str)
     await written.stop()
 
 
-async def test_what_cannot_be_done_in_time_is_refused_at_the_door(database_url: str) -> None:
-    written = shard(database_url)
+async def test_what_cannot_be_done_in_time_is_refused_at_the_door(store: RealStore) -> None:
+    written = store.shard()
     waiting = [written.submit(Note(text="x"), soon(30)) for _ in range(600)]
     with pytest.raises(Overloaded) as refused:
         written.submit(Note(text="late"), soon(0.001))
@@ -118,8 +119,8 @@ async def test_what_cannot_be_done_in_time_is_refused_at_the_door(database_url: 
     await written.stop()
 
 
-async def test_an_expired_command_is_dropped_before_it_is_decided(database_url: str) -> None:
-    written = shard(database_url)
+async def test_an_expired_command_is_dropped_before_it_is_decided(store: RealStore) -> None:
+    written = store.shard()
     first = written.submit(Note(text="first"), soon())
     late = written.lanes
     future = asyncio.get_running_loop().create_future()
@@ -127,13 +128,13 @@ async def test_an_expired_command_is_dropped_before_it_is_decided(database_url: 
     with pytest.raises(Overloaded):
         await future
     await first
-    assert await rows(database_url, "select count(*) from event") == [(1,)]
+    assert await store.rows("select count(*) from event") == [(1,)]
     await written.stop()
 
 
 @pytest.mark.parametrize("others_first", [True, False])
-async def test_one_merchant_cannot_fill_the_queue(database_url: str, others_first: bool) -> None:
-    written = shard(database_url, queue_limit=100, merchant_share=0.5)
+async def test_one_merchant_cannot_fill_the_queue(store: RealStore, others_first: bool) -> None:
+    written = store.shard(queue_limit=100, merchant_share=0.5)
     waiting = [written.submit(Note(text="other", book=4), soon())] if others_first else []
     waiting += [written.submit(Note(text="x"), soon()) for _ in range(50)]
     with pytest.raises(Overloaded) as refused:
@@ -145,8 +146,8 @@ async def test_one_merchant_cannot_fill_the_queue(database_url: str, others_firs
     await written.stop()
 
 
-async def test_what_has_happened_takes_the_room_of_what_is_asked(database_url: str) -> None:
-    written = shard(database_url, queue_limit=100)
+async def test_what_has_happened_takes_the_room_of_what_is_asked(store: RealStore) -> None:
+    written = store.shard(queue_limit=100)
     waiting = [written.submit(Note(text="fact", recorded=True), soon()) for _ in range(120)]
     with pytest.raises(Overloaded) as refused:
         written.submit(Note(text="x"), soon())
@@ -171,8 +172,8 @@ async def test_bulk_work_holds_the_lock_for_about_five_milliseconds(drain_per_s:
     assert [waiting.command.lane for waiting in lanes.take()] == [Lane.NORMAL], "the others do not wait twice"
 
 
-async def test_a_merchant_that_asks_more_often_than_agreed_is_told_so(database_url: str) -> None:
-    written = shard(database_url, merchant_rate=10)
+async def test_a_merchant_that_asks_more_often_than_agreed_is_told_so(store: RealStore) -> None:
+    written = store.shard(merchant_rate=10)
     waiting = [written.submit(Note(text="x"), soon()) for _ in range(10)]
     with pytest.raises(Overloaded) as refused:
         written.submit(Note(text="x"), soon())

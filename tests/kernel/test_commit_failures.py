@@ -27,48 +27,9 @@ from caudal.kernel.commit import (
 )
 from caudal.kernel.commit.port import NotCommitted
 from caudal.kernel.errors import Fault, Retry, Unknown
-from tests.kernel.faulty import FaultyPort, Moment, kill_backend, lose_the_answer, raising
+from tests.kernel.faulty import FaultyPort, Moment, lose_the_answer
 from tests.kernel.test_commit import rows
 from tests.kernel.toy import Note, key, shard, soon
-
-
-async def test_a_backend_killed_between_the_round_trips_means_that_nothing_happened(database_url: str) -> None:
-    port = FaultyPort(database_url, between=kill_backend)
-    written = shard(database_url, port=port)
-    results = await asyncio.gather(*(written.submit(Note(text="x", key=key(f"k{i}")), soon()) for i in range(8)))
-    assert all(r.answer is not None and r.answer.status == 201 for r in results)
-    assert port.happened == ["between"]
-    assert await rows(database_url, "select count(*), max(seq) from event") == [(8, 8)]
-    await written.stop()
-
-
-async def test_a_backend_killed_after_the_commit_is_found_and_not_run_again(database_url: str) -> None:
-    port = FaultyPort(database_url, after_commit=lose_the_answer)
-    written = shard(database_url, port=port)
-    results = await asyncio.gather(*(written.submit(Note(text="x"), soon()) for _ in range(8)))
-    assert len(results) == 8
-    assert (port.finds, written.unknowns) == (1, 1)
-    assert await rows(database_url, "select count(*) from event") == [(8,)]
-    await written.stop()
-
-
-async def test_nobody_is_answered_while_a_commit_is_unknown(database_url: str) -> None:
-    gate = asyncio.Event()
-
-    async def wait(_: FaultyPort) -> None:
-        await gate.wait()
-
-    port = FaultyPort(database_url, after_commit=lose_the_answer, before_find=wait)
-    written = shard(database_url, port=port)
-    first = written.submit(Note(text="first"), soon())
-    await asyncio.sleep(0.3)
-    second = written.submit(Note(text="second"), soon())
-    await asyncio.sleep(0.1)
-    assert not first.done() and not second.done()
-    gate.set()
-    await asyncio.gather(first, second)
-    assert await rows(database_url, "select data from event order by seq") == [(b"first",), (b"second",)]
-    await written.stop()
 
 
 async def test_whoever_cannot_wait_for_a_lost_commit_learns_that_it_is_unknown(database_url: str) -> None:
@@ -87,18 +48,6 @@ async def test_whoever_cannot_wait_for_a_lost_commit_learns_that_it_is_unknown(d
         await written.submit(Note(text="x", key=key("k")), soon(0.3))
     again = await written.submit(Note(text="x", key=key("k")), soon(20))
     assert again.answer is not None and again.answer.replayed
-    assert await rows(database_url, "select count(*) from event") == [(1,)]
-    await written.stop()
-
-
-@pytest.mark.parametrize("error", [ValueError("too many values"), AssertionError(), RuntimeError("a defect of ours")])
-async def test_whatever_goes_wrong_behind_the_commit_is_looked_for_and_not_run_again(
-    database_url: str, error: Exception
-) -> None:
-    port = FaultyPort(database_url, after_commit=raising(error))
-    written = shard(database_url, port=port)
-    result = await written.submit(Note(text="x"), soon())
-    assert (result.outcome, port.finds, written.alarms) == ("x", 1, 0)
     assert await rows(database_url, "select count(*) from event") == [(1,)]
     await written.stop()
 
@@ -158,20 +107,6 @@ async def test_a_text_too_long_for_an_index_falls_alone(database_url: str) -> No
     await written.stop()
 
 
-async def test_a_decision_that_breaks_stops_nobody(database_url: str) -> None:
-    written = shard(database_url)
-
-    def broken(_: View) -> None:
-        raise RuntimeError("a defect of ours")
-
-    neighbour = written.submit(Note(text="neighbour"), soon())
-    with pytest.raises(Fault, match="a decision broke"):
-        await written.submit(Note(text="broken", looks=broken), soon())
-    await neighbour
-    assert await rows(database_url, "select count(*) from event") == [(1,)]
-    await written.stop()
-
-
 async def test_a_client_stopped_between_the_round_trips_frees_the_shard_within_a_second(database_url: str) -> None:
     going_on = asyncio.Event()
 
@@ -193,17 +128,6 @@ async def test_a_client_stopped_between_the_round_trips_frees_the_shard_within_a
     assert await rows(database_url, "select data from event order by seq") == [(b"other",), (b"stopped",)]
     await stopped.stop()
     await other.stop()
-
-
-@pytest.mark.parametrize("error", [psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected])
-async def test_a_batch_that_lost_a_race_runs_again(database_url: str, error: type[psycopg.Error]) -> None:
-    port = FaultyPort(database_url, instead_of_commit=raising(error("race")), between=raising(error("race")))
-    written = shard(database_url, port=port)
-    await written.submit(Note(text="x"), soon())
-    assert port.finds == 0 and written.reruns == 2
-    assert len(set(port.backends)) == 3, "a connection that failed is replaced, never reused"
-    assert await rows(database_url, "select count(*) from event") == [(1,)]
-    await written.stop()
 
 
 async def test_a_shard_that_stays_locked_is_retried_and_then_given_back(database_url: str) -> None:
@@ -285,16 +209,6 @@ async def test_a_commit_that_answers_rollback_is_not_a_success(database_url: str
     with pytest.raises(NotCommitted, match="COMMIT answered"):
         await port.write([("rollback", ())])
     await port.close()
-
-
-async def test_a_statement_of_ours_that_is_wrong_is_a_fault_and_the_chain_goes_on(database_url: str) -> None:
-    port = FaultyPort(database_url, instead_of_commit=raising(psycopg.errors.UndefinedTable("no such table")))
-    written = shard(database_url, port=port)
-    with pytest.raises(Fault, match="the database would not take this request"):
-        await written.submit(Note(text="x"), soon())
-    assert written.alarms == 1
-    await written.submit(Note(text="y"), soon())
-    await written.stop()
 
 
 async def test_a_row_that_a_decision_finds_it_needs_is_read_for_the_next_batch(database_url: str) -> None:

@@ -58,6 +58,7 @@ class Database:
         self.sessions: set[Session] = set()
         self.journal: list[Transaction] | None = None  # what committed, in that order, while asked for
         self.reader = Session(self)
+        self._made = 0
         self.kept: dict[str, list[dict[str, Any]]] | None = None  # while nothing changes any more
         self.commits = 0
 
@@ -71,6 +72,8 @@ class Database:
         """A connection to it."""
         session = Session(self)
         self.sessions.add(session)
+        self._made += 1
+        session.number = self._made
         return session
 
     def crash(self) -> None:
@@ -108,6 +111,7 @@ class Session:
 
     def __init__(self, database: Database) -> None:
         self.database, self.alive = database, True
+        self.number = 0
         self.busy = False  # everything it needs for its commit has arrived
         self._written: dict[str, dict[Row, Row | None]] = {}
         self._locks: list[Lock] = []

@@ -32,7 +32,11 @@ async def prepared(settings: Settings, secrets: Secrets) -> Prepared:
 
 
 async def ended(
-    var: Path, database_url: str, seen: Callable[[Ready], bool] = lambda _: True, prepare: Prepare = prepared
+    var: Path,
+    database_url: str | None,
+    seen: Callable[[Ready], bool] = lambda _: True,
+    prepare: Prepare = prepared,
+    synchronous: bool = False,
 ) -> tuple[int, list[str]]:
     """The exit status of `caudal demo` without any service, and what it said."""
     said: list[str] = []
@@ -40,7 +44,7 @@ async def ended(
     async def show(ready: Ready) -> bool:
         return seen(ready)
 
-    settings = Settings(var=str(var), database_url=database_url)
+    settings = Settings(var=str(var), database_url=database_url, database_synchronous=synchronous)
     status = await up(
         settings, prepare=prepare, show=show, demo_only=True, say=said.append, services=lambda settings: []
     )
@@ -93,6 +97,16 @@ async def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
     status, said = await ended(tmp_path, "postgresql:///caudal?host=/nowhere")
     assert (status, len(said)) == (1, 1)
     assert said[0].startswith("caudal: the database of CAUDAL_DATABASE_URL does not answer: ")
+
+
+async def test_a_standby_is_demanded_of_a_database_that_can_have_one(tmp_path: Path, database_url: str) -> None:
+    status, said = await ended(tmp_path, None, synchronous=True)
+    expected = "caudal: CAUDAL_DATABASE_SYNCHRONOUS needs CAUDAL_DATABASE_URL: the embedded database has no standby"
+    assert (status, said) == (1, [expected])
+    assert not (tmp_path / "postgres").exists()
+    status, said = await ended(tmp_path, database_url, synchronous=True)
+    assert (status, len(said)) == (1, 1)
+    assert "synchronous_standby_names is empty, and CAUDAL_DATABASE_SYNCHRONOUS demands a standby" in said[0]
 
 
 @pytest.mark.parametrize(("process", "status"), [("web", 3), ("worker", 2)])
@@ -160,6 +174,16 @@ async def test_nothing_is_written_under_a_key_that_the_database_left_behind(data
             await context.commit(0, Note(text="x"), soon(0.3))
         assert refused.value.code == "database_unavailable"
         await context.shard(0).stop(within_s=0.1)
+
+
+async def test_a_standby_is_demanded_of_a_database_that_can_have_one(tmp_path: Path, database_url: str) -> None:
+    status, said = await ended(tmp_path, None, synchronous=True)
+    expected = "caudal: CAUDAL_DATABASE_SYNCHRONOUS needs CAUDAL_DATABASE_URL: the embedded database has no standby"
+    assert (status, said) == (1, [expected])
+    assert not (tmp_path / "postgres").exists()
+    status, said = await ended(tmp_path, database_url, synchronous=True)
+    assert (status, len(said)) == (1, 1)
+    assert "synchronous_standby_names is empty, and CAUDAL_DATABASE_SYNCHRONOUS demands a standby" in said[0]
 
 
 @pytest.mark.parametrize(("process", "status"), [("web", 3), ("worker", 2)])

@@ -262,6 +262,8 @@ async def _database(
         except psycopg.OperationalError as error:
             raise UpError(f"the database of CAUDAL_DATABASE_URL does not answer: {error}") from error
         return asyncio.get_running_loop().create_future(), settings.database_url
+    if settings.database_synchronous:
+        raise UpError("CAUDAL_DATABASE_SYNCHRONOUS needs CAUDAL_DATABASE_URL: the embedded database has no standby")
     var = Path(settings.var)
     cluster = Cluster(var / "postgres", log=var / "log" / "postgres.log", say=say, web_processes=settings.web_processes)
     endings.push_async_callback(cluster.stop)

@@ -93,26 +93,6 @@ where t.shard = %(shard)s and t.seq > %(low)s and t.seq <= %(high)s
     and t.code in ('refund.requested', 'refund.requested_pending', 'refund.fee', 'refund.fee_pending')
     and (booked.pending, booked.available) is distinct from (o.from_pending_minor, o.from_available_minor)
 
--- name: event_of_discrepancy
--- range: events
--- An event says of its discrepancy what a provider said, and how somebody looked after it. It stands in its payin's book.
-select 'event_of_discrepancy' check_name, e.shard, 'event ' || e.seq subject,
-    e.type || ' and discrepancy ' || e.subject || ' tell different stories' detail
-from event e
-left join discrepancy d on d.shard = e.shard and d.id = e.subject and d.book %% 2 = e.book
-left join payin p on p.shard = d.shard and p.id = d.payin
-where e.shard = %(shard)s and e.seq > %(low)s and e.seq <= %(high)s and e.type like 'discrepancy.%%' and (
-    d.id is null
-    or d.book <> coalesce(p.book, d.book %% 2)
-    or position(convert_to('{"id":"disc_' || replace(d.id::text, '-', '') || '","object":"discrepancy","mode":"'
-        || case when d.book %% 2 = 1 then 'live' else 'test' end || '","provider":"' || d.provider || '","kind":"' || d.kind
-        || '","payin":' || coalesce('"payin_' || replace(d.payin::text, '-', '') || '"', 'null') || ',"detail":', 'UTF8')
-        || d.detail || convert_to(',"created_at":"'
-        || to_char(d.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '","resolved_at":'
-        || case when e.type = 'discrepancy.opened' then 'null,"resolution":null}' else '"'
-            || to_char(d.resolved_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '","resolution":'
-            || to_json(d.resolution)::text || '}' end, 'UTF8') in e.data) <> 1)
-
 -- name: payin_history
 -- range: payins
 -- A payin stands where its last change left it.
@@ -177,12 +157,12 @@ where fee_minor <> fee
 
 -- name: refund_fee
 -- range: payins
--- A refund costs what the plan of its payin says; a capture and a void cost nothing of their own.
+-- A refund costs what its payin's plan says, but for a correction; a capture and a void cost nothing of their own.
 select 'refund_fee' check_name, shard, kind || ' ' || id subject,
     format('costs %%s, plan %%s says %%s', fee_minor, fee_plan, fee) detail
 from (
     select o.shard, o.id, o.kind, o.fee_minor, p.fee_plan,
-        case when o.kind = 'refund' then coalesce(f.refund_fixed_minor, 0) else 0 end fee
+        case when o.kind = 'refund' and position('"correction":'::bytea in coalesce(o.detail, '')) = 0 then coalesce(f.refund_fixed_minor, 0) else 0 end fee
     from payin p
     join payin_operation o on o.shard = p.shard and o.payin = p.id
     left join unnest(%(countries)s::text[], %(methods)s::text[], %(families)s::text[]) m(country, method, family)

@@ -66,8 +66,11 @@ create table due (
     subject uuid not null,
     book bigint not null,
     attempt integer not null,
+    said text,  -- why it did not end when it was last tried
     primary key (shard, at, kind, subject)
 );
+-- What was tried in vain, by what it is about; small, because most work ends at its first try.
+create index due_in_vain on due (shard, kind, subject) where attempt > 1 or said is not null;
 
 -- How far a consumer has come, written with its effect.
 create table consumer (

@@ -159,13 +159,18 @@ create table discrepancy (
     created_at timestamptz not null,
     resolved_at timestamptz,
     resolution text,
+    held bytea,  -- what our books said when it was opened
+    answer bytea,  -- what the provider said when it was asked about it
+    correction text,  -- what puts it right, once that is chosen
     primary key (shard, id),
-    constraint discrepancy_kind_known check (kind in
-        ('contradicts_final_state', 'other_account', 'other_amount', 'unknown_payment', 'late_success')),
+    constraint discrepancy_kind_known check (kind in ('contradicts_final_state', 'other_account', 'other_amount',
+        'other_reference', 'unknown_payment', 'late_success')),
     constraint discrepancy_resolved_says_how check ((resolved_at is null) = (resolution is null))
 );
 -- What operators look after; small, because few are open.
 create index discrepancy_open on discrepancy (shard, created_at, id) where resolved_at is null;
+create index discrepancy_in_time on discrepancy (shard, created_at, id);
+create index discrepancy_of_payin on discrepancy (shard, payin, created_at, id);
 
 -- What operators have decided about providers: a forced breaker, a drain. One row a provider and mode, where there is any.
 

@@ -127,6 +127,9 @@ discrepancy         detail = detail || ' '::bytea                         event_
 discrepancy         created_at = created_at - interval '1 us'             event_of_discrepancy
 discrepancy         resolved_at = resolved_at - interval '1 us'           event_of_discrepancy
 discrepancy         resolution = resolution || 'x'                        event_of_discrepancy
+discrepancy         held = held || ' '::bytea                             event_of_discrepancy
+discrepancy         answer = 'x'                                          event_of_discrepancy
+discrepancy         correction = 'by_hand'                                event_of_discrepancy
 instrument          id = gen_random_uuid()                                event_of_instrument
 instrument          book = book + 2                                       event_of_instrument
 instrument          brand = 'elo'                                         event_of_instrument
@@ -280,7 +283,7 @@ UNWATCHED = {
     "where things are: changed, they are not found": "placement.* migration.*",
     "an operator's decision for the next payments; its history is the audit trail": "provider_override.*",
     "changed, no process begins any more": "sealing_key.*",
-    "when work comes and how far readers are; what was done stands in history": "due.at due.book due.attempt"
+    "when work comes and how far readers are; what was done stands in history": "due.at due.book due.attempt due.said"
     " consumer.* payin_search.*",
     "the next batch's clock, and what finds a batch again": "shard.last_at batch.id batch.commands",
 }

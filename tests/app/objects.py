@@ -53,6 +53,7 @@ class Objects:
             "captures": self.capture(),
             "refunds": self.refund(),
             "disputes": self.dispute(),
+            "discrepancies": self.discrepancy(),
             "instruments": self.instrument(),
             "merchants": merchant,
             "keys": self.made(f"/v1/operator/merchants/{merchant}/keys", {"mode": "test", "name": "shop"})["id"],
@@ -79,6 +80,7 @@ class Objects:
             "POST /v1/webhook_endpoints/{id}/deletions": self.endpoint,
             "POST /v1/operator/deposits/{id}/returns": self.deposit,
             "POST /v1/operator/discrepancies/{id}/resolutions": self.discrepancy,
+            "POST /v1/operator/discrepancies/{id}/corrections": self.correctable,
             "POST /v1/operator/keys/{id}/rotations": self.key,
         }
 
@@ -133,6 +135,13 @@ class Objects:
         """A provider tells of a payment that nobody asked for."""
         told = examples.SEVERAL_BODIES["create_callback_pix"]["payment"]
         self.told("sandbox/pix", {**told, "payment": {**told["payment"], "key": uuid4().hex}})
+        return str(self.got("/v1/operator/discrepancies?limit=1")["data"][0]["id"])
+
+    def correctable(self) -> str:
+        """A provider tells another amount of a payin that waits for its payer."""
+        told = examples.SEVERAL_BODIES["create_callback_pix"]["payment"]
+        said = {**told["payment"], "key": self.pending().removeprefix("payin_"), "amount": 1}
+        self.told("pix", {**told, "payment": said})
         return str(self.got("/v1/operator/discrepancies?limit=1")["data"][0]["id"])
 
     def dispute(self) -> str:

@@ -72,10 +72,13 @@ FLOORS = {
     "GET /v1/operator/audit": 20,
     "GET /v1/operator/deposits": 9,
     "GET /v1/operator/discrepancies": 20,
+    "GET /v1/operator/discrepancies/{id}": 20,
     "GET /v1/operator/merchants": 20,
     "GET /v1/operator/merchants/{id}": 20,
     "GET /v1/operator/merchants/{id}/keys": 20,
     "GET /v1/operator/providers": 20,
+    "GET /v1/operator/unresolved": 20,
+    "GET /v1/operator/unresolved/{id}": 0,  # nothing waits for an outcome where every provider answers
     "GET /v1/payins": 20,
     "GET /v1/payins/{id}": 20,
     "GET /v1/payins/{id}/attempts": 20,
@@ -98,6 +101,7 @@ FLOORS = {
     "POST /v1/instruments": 16,
     "POST /v1/instruments/{id}/deletions": 16,
     "POST /v1/operator/deposits/{id}/returns": 16,
+    "POST /v1/operator/discrepancies/{id}/corrections": 16,
     "POST /v1/operator/discrepancies/{id}/resolutions": 16,
     "POST /v1/operator/keys/{id}/revocations": 16,
     "POST /v1/operator/keys/{id}/rotations": 16,
@@ -107,6 +111,8 @@ FLOORS = {
     "POST /v1/operator/merchants/{id}/settings": 16,
     "POST /v1/operator/providers/{provider}/drains": 16,
     "POST /v1/operator/providers/{provider}/forcings": 16,
+    "POST /v1/operator/unresolved/{id}/inquiries": 0,
+    "POST /v1/operator/unresolved/{id}/settlements": 0,
     "POST /v1/payins": 14,
     "POST /v1/payins/{id}/cancellations": 16,
     "POST /v1/payins/{id}/captures": 16,
@@ -160,6 +166,8 @@ def addressed(
             case.path_parameters["id"] = id
         if case.operation.label == "POST /v1/payins" and case.body["method"] == "card":
             case.body["instrument"]["id"] = card
+        if case.operation.label == "POST /v1/operator/discrepancies/{id}/corrections":
+            case.body = {"correction": "ask_again", "facts": "c1.p2"}
         if case.operation.label == "POST /v1/instruments":
             case.body["card"]["expiry_year"] = EXPIRY_YEAR
 

@@ -287,6 +287,7 @@ async def test_a_worker_that_is_stopped_ends_at_once(context: Context) -> None:
 def test_every_job_is_named_after_what_makes_it_due() -> None:
     assert set(worker.JOBS) == {
         "deposit.return",
+        "discrepancy.ask",
         "dispute.expire",
         "dispute.send",
         "funds.release",

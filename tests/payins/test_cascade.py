@@ -244,8 +244,8 @@ async def test_an_earlier_attempt_is_asked_again_until_its_provider_answers(ana:
     desk.change(first, status="paid", reason=None, authorized_minor=7_000, captured_minor=7_000)
     desk.says["payment"] = ["nothing", "nothing"]
     assert (await tell(ana, desk, first)).status == 200
-    assert await ana.work("payin.submit") == 0
-    assert await ana.work("payin.submit") == 1
+    assert await ana.work("discrepancy.ask") == 0
+    assert await ana.work("discrepancy.ask") == 1
     assert await ana.work("deposit.return") == 1
     assert desk.payments[first].refunded_minor == 7_000
 

@@ -219,8 +219,8 @@ async def test_what_only_a_callback_says_is_asked_back_and_makes_no_money(
     for _ in range(2):
         assert (await ana.told(payin["method"], "payment", told)).status == 200
     for _ in queries:
-        await ana.work("payin.submit")
-    assert await ana.work("payin.submit", "deposit.return") == 0, "nothing is left to ask"
+        await ana.work("discrepancy.ask")
+    assert await ana.work("discrepancy.ask", "payin.submit", "deposit.return") == 0, "nothing is left to ask"
     assert desk.count("payment") > asked
     assert await ana.seen(payin) == before and await deposits(ana) == []
     [found] = await ana.odd()
@@ -239,10 +239,13 @@ async def test_money_that_nobody_confirms_at_first_counts_when_the_provider_answ
     assert (await ana.told("pix", "payment", desk.told(key_of(payin)))).status == 200
     assert (await ana.seen(payin))["status"] == "expired"
     for _ in queries:
-        await ana.work("payin.submit")
+        await ana.work("discrepancy.ask")
     seen = await ana.seen(payin)
     assert (seen["status"], seen["status_reason"]) == ("paid", "late")
-    assert [found["kind"] for found in await ana.odd()] == ["contradicts_final_state"], "a person hears of it"
+    assert await ana.odd() == [], "nothing is left for a person to do"
+    [found] = await ana.odd(all="true")
+    assert (found["kind"], found["answer"]["status"], found["correction"]) == ("contradicts_final_state", "paid", None)
+    assert "confirmed it" in found["resolution"]
     await assert_in_order(context)
 
 

@@ -197,7 +197,8 @@ def test_a_success_after_the_end_that_is_only_told_is_asked_back_and_moves_nothi
             assert decision.puts == (), "an old message"
             continue
         assert shown(payin, decision) == "=!final", said
-        assert [(due.kind, due.subject) for due in decision.due] == [("payin.submit", ID)]
+        [found] = [put.record.id for put in decision.puts]
+        assert [(due.kind, due.subject) for due in decision.due] == [("discrepancy.ask", found)]
 
 
 def test_what_is_only_told_counts_as_ever_before_the_end() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -16,9 +17,11 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.http import Known, Request, Response, Route, encode, ok, query_of
 from caudal.merchants import authenticate
+from caudal.payins import overdue
 
 HTML: Final = b"text/html; charset=utf-8"
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
+_LOOK_EVERY_S: Final = 10.0  # at what has no outcome
 _LOOKED_AT: Final = 5_000  # so many events a request for some types looks at
 
 
@@ -92,6 +95,21 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str] = []
 
 
+class _Watched:
+    """What has no outcome, looked at once in a while however often it is asked for."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._until, self._told = context, 0.0, list[str]()
+
+    async def told(self) -> list[str]:
+        """How much, and for how long the oldest, if there is any."""
+        if monotonic() >= self._until:
+            self._until, found = monotonic() + _LOOK_EVERY_S, await overdue(self._context)
+            text = f"{found.count} outcomes are unknown, the oldest for {found.oldest_s} s"
+            self._told = [text] if found.count else []
+        return self._told
+
+
 async def live(context: Context, request: Request) -> Response:
     """The process runs."""
     return ok(Health(status="ok"))
@@ -107,11 +125,12 @@ async def ready(context: Context, request: Request) -> Response:
         return Response(status=503, body=encode(stopping))
     try:
         ahead = await context.rows(SQL["shards_ahead"])
+        unknown = await context.once(_Watched).told()
     except Exception as error:
         reasons = [f"the database does not answer: {type(error).__name__}"]
         return Response(status=503, body=encode(Health(status="unavailable", reasons=reasons)))
     reasons = [f"the time of shard {id} is ahead of the database's clock by {by}" for id, by in ahead]
-    return ok(Health(status="ok", reasons=[*reasons, *context.primary.reasons]))
+    return ok(Health(status="ok", reasons=[*reasons, *context.primary.reasons, *unknown]))
 
 
 async def openapi(context: Context, request: Request) -> Response:

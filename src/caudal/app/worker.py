@@ -28,7 +28,7 @@ from caudal.kernel.errors import CaudalError
 from caudal.kernel.settings import Settings
 from caudal.ledger import JOBS as LEDGER_JOBS
 from caudal.payins import JOBS as PAYIN_JOBS
-from caudal.payins import drop_unused_files, project_search, watch
+from caudal.payins import drop_unused_files, overdue, project_search, watch
 from caudal.settlement import JOBS as SETTLEMENT_JOBS
 from caudal.vault import JOBS as VAULT_JOBS
 from caudal.webhooks import JOBS as WEBHOOK_JOBS
@@ -106,7 +106,7 @@ class Worker:
             self._group.create_task(self._loop(self._tidy, 0))
         self._places[shard] = Places()
         self._deliverers[shard] = Deliverer(self._context, shard)
-        for step in (self._due, self._project, self._fan_out, self._prune, self._drop_files):
+        for step in (self._due, self._project, self._fan_out, self._prune, self._drop_files, self._watch):
             self._group.create_task(self._loop(step, shard))
         self._group.create_task(self._deliverers[shard].run(self._stopping))
 
@@ -210,6 +210,14 @@ class Worker:
         if dropped:
             log.info("dropped %d files that never became evidence", dropped)
         return _TIDY_EVERY_S
+
+    async def _watch(self, _: int) -> float:
+        """Says once a minute that something has no outcome, as long as that is so."""
+        found = await overdue(self._context)
+        if found.count:
+            told = {"count": found.count, "oldest_s": found.oldest_s}
+            log.warning("%d outcomes are unknown, the oldest for %d s", found.count, found.oldest_s, extra=told)
+        return _LOOK_EVERY_S
 
     async def _tidy(self, _: int) -> float:
         try:

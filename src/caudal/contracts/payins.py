@@ -270,14 +270,38 @@ class DiscrepancyData(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     provider: Annotated[str, Meta(description="who says it", examples=["sandbox"])]
     kind: Annotated[
-        Literal["contradicts_final_state", "other_account", "other_amount", "unknown_payment", "late_success"],
+        Literal[
+            "contradicts_final_state",
+            "other_account",
+            "other_amount",
+            "other_reference",
+            "unknown_payment",
+            "late_success",
+        ],
         Meta(description="how it contradicts"),
     ]
     payin: Annotated[PayinId | None, Meta(description="which payin it speaks of, if it is one of ours")]
     detail: Annotated[dict[str, Any], Meta(description="what the provider said, without personal data")]
     created_at: Instant
-    resolved_at: Annotated[Instant | None, Meta(description="when a person had looked after it")]
-    resolution: Annotated[str | None, Meta(description="how, in that person's words")]
+    resolved_at: Annotated[Instant | None, Meta(description="when it was looked after")]
+    resolution: Annotated[str | None, Meta(description="how, in that person's words, or by what it closed by itself")]
+    held: Annotated[dict[str, Any] | None, Meta(description="what our books said when it was opened")]
+    answer: Annotated[dict[str, Any] | None, Meta(description="what the provider said when it was asked about it")]
+    correction: Annotated[
+        Literal[
+            "ask_again",
+            "return_money",
+            "book_late_payment",
+            "reverse_capture",
+            "book_refund",
+            "void_again",
+            "end_authorization",
+            "by_hand",
+            "none_needed",
+        ]
+        | None,
+        Meta(description="what put it right, or is about to, as an operator chose"),
+    ]
 
 
 class DiscrepancyOpened(DiscrepancyData, frozen=True, kw_only=True):

@@ -2,15 +2,18 @@
 
 A claim moves a piece of work to the end of its lease, in the shard's order like everything else. If the worker dies,
 the work is due again then, with `attempt` one higher; leases grow with the attempts, so that what keeps failing is
-tried less and less often. A job ends by a command that removes its work.
+tried less and less often. A job ends by a command that removes its work; one that does not end leaves its last word
+with it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -21,6 +24,7 @@ from caudal.kernel.errors import CaudalError
 log = logging.getLogger(__name__)
 
 CLAIM_MAX: Final = 200
+SAID_MAX: Final = 200
 _GROWTH_MAX: Final = 3  # after a provider was away for an hour, what waits for it is looked at within eight leases
 
 Job = Callable[[Context, int, Due], Awaitable[None]]
@@ -77,6 +81,36 @@ class GiveBack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         raise AssertionError("what is given back has no key")
 
 
+class KeepWord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A claimed piece did not end: why stands with it, for people, until it is done."""
+
+    due: Due
+    said: str
+    key: None = None
+    lane: Lane = Lane.BULK
+    recorded: bool = True
+
+    @property
+    def book(self) -> int:
+        return self.due.book
+
+    @property
+    def _place(self) -> tuple[datetime, str, UUID]:
+        return self.due.at, self.due.kind, self.due.subject
+
+    def needs(self) -> Iterable[tuple[Table[Any, Any], Any]]:
+        return ((DUE_WORK, self._place),)
+
+    def decide(self, view: View) -> Decision:
+        piece = view.get(DUE_WORK, self._place)
+        if piece is None or piece.said == self.said:
+            return Decision()  # it is done, or whoever has it now says what there is to say
+        return Decision(done=(piece,), due=(msgspec.structs.replace(piece, said=self.said),))
+
+    def render(self, outcome: Any) -> Answer:
+        raise AssertionError("not stored")
+
+
 async def run_job(context: Context, shard: int, due: Due, jobs: Mapping[str, Job]) -> bool:
     """Runs one claimed piece. False when it did not end and will be due again after its lease."""
     job = jobs.get(due.kind)
@@ -87,8 +121,12 @@ async def run_job(context: Context, shard: int, due: Due, jobs: Mapping[str, Job
         await job(context, shard, due)
     except CaudalError as error:
         log.warning("%s of %s did not end: %s", due.kind, due.subject, error)
-        return False
-    except Exception:
+        said = str(error)
+    except Exception as error:
         log.exception("%s of %s broke", due.kind, due.subject)
-        return False
-    return True
+        said = type(error).__name__
+    else:
+        return True
+    with suppress(CaudalError):
+        await context.commit(shard, KeepWord(due=due, said=said[:SAID_MAX]))
+    return False

@@ -2,6 +2,7 @@
 
 from caudal.payins.calls import override_provider, overrides, watch
 from caudal.payins.decide import Draining, Forcing
+from caudal.payins.http.waiting import overdue
 from caudal.payins.jobs import JOBS
 from caudal.payins.model import OverrideBody
 from caudal.payins.reactions import project_search
@@ -15,6 +16,7 @@ __all__ = [
     "OverrideBody",
     "Status",
     "drop_unused_files",
+    "overdue",
     "override_provider",
     "overrides",
     "project_search",

@@ -10,7 +10,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.due import Job
 from caudal.kernel.errors import Retry
 from caudal.payins import calls, commands, store
-from caudal.payins.decide import EXPIRE, EXPIRE_DISPUTE, OPERATE, RETURN, SEND_EVIDENCE, SUBMIT
+from caudal.payins.decide import ASK, EXPIRE, EXPIRE_DISPUTE, OPERATE, RETURN, SEND_EVIDENCE, SUBMIT
 
 
 async def expire(context: Context, shard: int, due: Due) -> None:
@@ -32,7 +32,7 @@ async def send_back(context: Context, shard: int, due: Due) -> None:
     )
     done = True
     if deposit.returning_minor and deposit.provider != BANK:
-        done = await calls.give_back(context, shard, deposit)
+        done = await calls.give_back(context, shard, deposit, first=due.attempt <= 1)
     elif deposit.returning_minor:
         outcome = await context.once(spei.SpeiClient).send_back(order, live=bool(deposit.book & 1))
         if outcome.status in ("retry", "unknown"):
@@ -64,7 +64,13 @@ async def send_evidence(context: Context, shard: int, due: Due) -> None:
     await calls.send_evidence(context, shard, due)
 
 
+async def ask(context: Context, shard: int, due: Due) -> None:
+    """A discrepancy is asked about; raises Retry where the provider does not answer."""
+    await calls.ask_about(context, shard, due)
+
+
 JOBS: Final[dict[str, Job]] = {
+    ASK: ask,
     EXPIRE: expire,
     RETURN: send_back,
     SUBMIT: submit,

@@ -11,6 +11,7 @@ import msgspec
 
 from caudal.contracts.pages import LOOKED_AT, Looked, Place
 from caudal.kernel.clock import wall_clock
+from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
 from caudal.payins.model import Deposit, Discrepancy, Dispute, Evidence, Kind, Operation, OverrideRecord, Payer, Payin
 from caudal.payins.rows import (
@@ -29,6 +30,7 @@ LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 FAR_OFF: Final = datetime(9999, 1, 1, tzinfo=UTC)
 FIRST: Final = UUID(int=0)
 LAST: Final = UUID(int=2**128 - 1)
+_DUE: Final = ("at", "kind", "subject", "book", "attempt", "said")
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -262,11 +264,49 @@ async def operations_before(
 
 
 async def discrepancies_before(
-    context: Context, shard: int, before: tuple[datetime, UUID], *, all: bool, limit: int
-) -> list[Discrepancy]:
+    context: Context,
+    shard: int,
+    before: Place,
+    *,
+    all: bool,
+    kind: str | None,
+    provider: str | None,
+    limit: int,
+) -> Looked[Discrepancy]:
     """One page of all merchants' discrepancies, newest first; the open ones unless `all`."""
-    parameters = {"shard": shard, "before_at": before[0], "before_id": before[1], "all": all, "limit": limit}
-    return [discrepancy_of(row) for row in await context.named_rows(SQL["discrepancies_before"], parameters)]
+    parameters = {"shard": shard, "before_at": before[0], "before_id": before[1], "kind": kind, "provider": provider}
+    parameters |= {"limit": limit, **_until((LONG_AGO, FIRST))}
+    narrows = kind is not None or provider is not None
+    which = "discrepancies" if all else "open_discrepancies"
+    looked = await _looked(context, f"{which}_looked_before", parameters) if narrows else None
+    rows = await context.named_rows(SQL[f"{which}_before"], parameters)
+    return Looked([discrepancy_of(row) for row in rows], looked)
+
+
+async def discrepancy(context: Context, shard: int, id: UUID) -> Discrepancy | None:
+    """A discrepancy of any book."""
+    row = await context.row(SQL["read_discrepancies"], (shard, [id]))
+    return None if row is None else discrepancy_of(row)
+
+
+async def work_in_vain(context: Context, shard: int, kind: str, after: UUID, limit: int) -> list[Due]:
+    """Work of a kind that was tried and did not end, behind a subject, in the order of its subjects."""
+    parameters = {"shard": shard, "kind": kind, "after": after, "limit": limit}
+    return [
+        Due(**dict(zip(_DUE, row, strict=True))) for row in await context.named_rows(SQL["work_in_vain"], parameters)
+    ]
+
+
+async def work_in_vain_of(context: Context, shard: int, kinds: Sequence[str], subject: UUID) -> Due | None:
+    """The same about one subject."""
+    row = await context.row(SQL["work_in_vain_of"], (shard, list(kinds), subject))
+    return None if row is None else Due(**dict(zip(_DUE, row, strict=True)))
+
+
+async def evidence_on(context: Context, shard: int, payin: UUID) -> tuple[list[tuple[Any, ...]], list[UUID]]:
+    """What has become of a payin, oldest first (event, status, reason, time), and its discrepancies, newest first."""
+    changes = await context.rows(SQL["changes_of_payin"], (shard, payin))
+    return changes, [row[0] for row in await context.rows(SQL["discrepancies_of_payin"], (shard, payin))]
 
 
 async def under_way(context: Context, shard: int, payin: UUID) -> bool:

@@ -122,7 +122,64 @@ _PROVIDER: Final[dict[str, Any]] = {
     "p99_ms": 31.2,
 }
 
+_CASE: Final = {
+    **msgspec.to_builtins(DISCREPANCY),
+    "proposals": [
+        {
+            "correction": "ask_again",
+            "because": "it was only told: the provider is asked how the payment stands",
+            "amount": None,
+            "currency": None,
+            "destination": None,
+            "postings": [],
+            "facts": "c1.p3",
+        }
+    ],
+}
+
+_UNRESOLVED: Final = {
+    "id": PAYIN_ID,
+    "object": "unresolved",
+    "kind": "payin",
+    "mode": "test",
+    "provider": "sandbox",
+    "provider_key": PAYIN_ID.removeprefix("payin_"),
+    "payin": PAYIN_ID,
+    "status": "submitting",
+    "amount": 12_050,
+    "currency": "BRL",
+    "since": "2026-11-23T10:00:00.000000Z",
+    "age_seconds": 184,
+    "times_asked": 3,
+    "last_answer": "no outcome of this payment yet: HTTP 503 busy",
+    "next_ask_at": "2026-11-23T10:03:30.000000Z",
+}
+
 ANSWERS: Final[dict[str, Any]] = {
+    "Unresolved": _UNRESOLVED,
+    "UnresolvedList": {"data": [_UNRESOLVED], "has_more": False, "next": None},
+    "UnresolvedDetail": {
+        **_UNRESOLVED,
+        "provider_reference": None,
+        "submitted_until": "2026-11-23T10:00:12.000000Z",
+        "not_found_counts_from": "2026-11-23T10:01:15.000000Z",
+        "history": [
+            {
+                "event": "submitted_again",
+                "status": "submitting",
+                "status_reason": None,
+                "at": "2026-11-23T10:00:14.000000Z",
+            }
+        ],
+        "discrepancies": [],
+    },
+    "Settlement": {
+        "id": PAYIN_ID,
+        "object": "settlement",
+        "outcome": "happened",
+        "reason": "it stands in the provider's statement of 23 November",
+    },
+    "Inquiry": {"id": PAYIN_ID, "object": "inquiry", "next_ask_at": "2026-11-23T10:03:05.000000Z"},
     "PayinBody": _PAYIN,
     "PayinWithPayer": {**_PAID_PAYIN, "payer": CREATE["payer"]},
     "PayinList": _page(_PAID_PAYIN, previous=None),
@@ -139,7 +196,8 @@ ANSWERS: Final[dict[str, Any]] = {
     "NoticeAccepted": {"status": "accepted"},
     "Played": {"payin": PAYIN_ID, "status": "played"},
     "DiscrepancyBody": msgspec.to_builtins(DISCREPANCY),
-    "DiscrepancyList": _page(msgspec.to_builtins(DISCREPANCY)),
+    "DiscrepancyCase": _CASE,
+    "DiscrepancyList": _page(_CASE),
     "ProviderList": {
         "data": [_PROVIDER],
         "callbacks_refused": [{"provider": "sandbox", "reason": "stale", "count": 2}],
@@ -185,6 +243,8 @@ BODIES: Final[dict[str, Any]] = {
     "CaptureAsked": {"amount": 5_000, "final": False},
     "RefundAsked": {"amount": 5_000, "note": "one of two loaves came back"},
     "ReturnAsked": {},
+    "SettleAsked": {"outcome": "happened", "reason": "it stands in the provider's statement of 23 November"},
+    "CorrectAsked": {"correction": "ask_again", "facts": "c1.p3"},
     "ResolveAsked": {"resolution": "the provider confirmed the payment; its callback was sent in error"},
     "ForceAsked": {"breaker": "automatic", "reason": "their incident 4711 is over"},
     "DrainAsked": {"drained": False, "reason": "maintenance is over"},

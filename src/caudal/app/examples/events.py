@@ -210,7 +210,8 @@ def _refund(kind: type[Refund], **more: Any) -> Refund:
 
 
 def _discrepancy(kind: type[Discrepancy], **more: Any) -> Discrepancy:
-    fields: dict[str, Any] = {"resolved_at": None, "resolution": None, **more}
+    fields: dict[str, Any] = {"resolved_at": None, "resolution": None, "answer": None, "correction": None, **more}
+    held = {"about": "payment", "status": "paid", "amount_minor": AMOUNT_MINOR, "currency": "MXN"}
     said = {"key": PAYIN_ID.removeprefix("payin_"), "account": "1", "status": "declined", "reason": "do_not_honor"}
     return kind(
         id="disc_9c1d7ae14b088c2f9d1b63ac02e4f7d5",
@@ -219,6 +220,7 @@ def _discrepancy(kind: type[Discrepancy], **more: Any) -> Discrepancy:
         kind="contradicts_final_state",
         payin=PAYIN_ID,
         detail=said,
+        held=held,
         created_at="2026-11-23T10:05:00.330018Z",
         **fields,
     )
@@ -314,7 +316,9 @@ EVENTS: Final[tuple[tuple[str, str, msgspec.Struct], ...]] = (
         _discrepancy(
             payins.DiscrepancyResolved,
             resolved_at="2026-11-23T15:20:00.800411Z",
-            resolution="the provider confirmed the payment; its callback was sent in error",
+            resolution="the provider was asked, and says what our books say",
+            answer={"key": PAYIN_ID.removeprefix("payin_"), "account": "1", "status": "paid"},
+            correction="ask_again",
         ),
     ),
     *dispute_examples.events(PAYIN_ID),

@@ -125,7 +125,11 @@ LIMITS: Final[dict[str, dict[str, Schema]]] = {
         **{name: {"pattern": PLAIN} for name in ("reference", "email", "document")},
     },
     "OperationQuery": {"after": _CURSOR, "payin": {"pattern": _PAYIN_ID}},
-    "DiscrepancyQuery": {"after": _CURSOR},
+    "UnresolvedQuery": {
+        "after": {"pattern": "^(A[A-Za-z0-9_-]|B[A-Za-f])[A-Za-z0-9_-]{21}=$"},
+        "provider": {"pattern": PLAIN},
+    },
+    "DiscrepancyQuery": {"after": _CURSOR, "provider": {"pattern": PLAIN}},
     "DepositQuery": {"after": _CURSOR, "merchant": {"pattern": "^(house|mer_[0-9a-f]{32})$"}},
     "EventQuery": {"after": {"pattern": "^evt_[0-9a-f]{32}$"}, "types": {"pattern": _TYPE_NAMES}},
     "BalanceTransactionQuery": {
@@ -221,6 +225,7 @@ SAME_LANGUAGE: Final[dict[str, type]] = {
     "RefundBody": payins.RefundData,
     "DisputeBody": disputes.DisputeData,
     "DiscrepancyBody": payins.DiscrepancyData,
+    "DiscrepancyCase": payins.DiscrepancyData,
     "DepositBody": payins.DepositData,
     "InstrumentBody": instruments.InstrumentData,
     "InstrumentWithHolder": instruments.InstrumentData,

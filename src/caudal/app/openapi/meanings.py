@@ -5,6 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 # Record and field, or a field of any record → what it means.
+_UNRESOLVED: Final = {
+    "kind": "what was asked for: a payment, an operation on one, a return of a deposit, whether a payin "
+    "that is to expire was paid, a file, or how something stands that contradicts our books",
+    "provider": "who was asked",
+    "provider_key": "by which that provider knows it",
+    "payin": "the payin that it is about, if it is about one",
+    "status": "how it stands here",
+    "amount": "minor units",
+    "since": "when it was submitted",
+    "age_seconds": "how long that is ago",
+    "times_asked": "how often a worker took it up",
+    "last_answer": "why it did not end the last time; null where nobody came back to say",
+    "next_ask_at": "when it is asked next",
+}
 MEANINGS: Final[dict[str, str]] = {
     **{
         f"{record}.type": "what the payer does next"
@@ -19,6 +33,45 @@ MEANINGS: Final[dict[str, str]] = {
     "OperationQuery.payin": "of this payin alone: payin_…",
     "OperationQuery.status": "in this state alone",
     "DiscrepancyQuery.all": "those that were resolved, too",
+    "DiscrepancyQuery.kind": "of this kind alone",
+    "DiscrepancyQuery.provider": "what this provider said alone",
+    "DiscrepancyCase.proposals": "what would put it right, as everything stands now; the first is recommended",
+    "UnresolvedQuery.kind": "of this kind alone",
+    "UnresolvedQuery.provider": "what this provider was asked alone",
+    "UnresolvedQuery.mode": "of this mode alone",
+    "UnresolvedQuery.older_than_s": "without an outcome for so long, seconds",
+    **{
+        f"{record}.{field}": meaning
+        for record in ("Unresolved", "UnresolvedDetail")
+        for field, meaning in _UNRESOLVED.items()
+    },
+    "UnresolvedDetail.provider_reference": "the provider's own name of the payment, if it has told it",
+    "UnresolvedDetail.submitted_until": "until when it may have been submitted",
+    "UnresolvedDetail.not_found_counts_from": "from when on a provider that does not know it never will",
+    "UnresolvedDetail.history": "what has become of the payin, oldest first",
+    "UnresolvedDetail.discrepancies": "what was said of the payin that contradicts our books, newest first",
+    "PayinChange.event": "what happened",
+    "PayinChange.status": "the state that followed",
+    "PayinChange.status_reason": "why",
+    "PayinChange.at": "when",
+    "SettleAsked.outcome": "what became of it",
+    "SettleAsked.reason": "how that is known, for whoever reads the trail",
+    "Settlement.outcome": "what an operator said became of it",
+    "Settlement.reason": "how that is known",
+    "Inquiry.next_ask_at": "when it is asked: as soon as a worker looks",
+    "Proposal.correction": "what is done: docs/unknown-outcomes.md says what each is",
+    "Proposal.because": "why, in words",
+    "Proposal.amount": "how much it moves, in minor units",
+    "Proposal.currency": "the amount's currency",
+    "Proposal.postings": "the transfers that it makes, those included that follow once the provider has done its part",
+    "Proposal.facts": "the versions that it is made of; name them to carry it out",
+    "Posting.code": "what the transfer is",
+    "Posting.debit": "the account that it debits",
+    "Posting.credit": "the account that it credits",
+    "Posting.amount": "in minor units",
+    "CorrectAsked.correction": "one of the proposals",
+    "CorrectAsked.facts": "the `facts` of the proposal, so that nothing is carried out that has changed since",
+    "CorrectAsked.destination": "the payer's bank account, where the proposal says that it needs one",
     "CaptureAsked.amount": "minor units; all that is left unless it is given",
     "CaptureAsked.final": "give the rest of the authorization back to the payer",
     "InstrumentAsked.brand": "a card's brand, if you want it checked: the instrument must be of it",

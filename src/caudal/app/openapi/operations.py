@@ -121,7 +121,15 @@ _NOTES: Final = {
     "create_payin_decline": "Test mode only. The payin changes when the sandbox calls back, a moment later.",
     "create_payin_expire": "Test mode only. The payin changes when the sandbox calls back, a moment later.",
     "create_payin_dispute": "Test mode only, once it is paid.",
-    "list_discrepancies": "Nothing was booked of what they say; look, put it right with the provider, and resolve it.",
+    "list_discrepancies": "Each with what our books said, what the provider says, and what would put it right now.",
+    "create_discrepancy_correction": "Once, by the ordinary verbs, and only while everything stands as the proposal "
+    "names it in `facts`. `ask_again` has the worker ask the provider; the discrepancy closes by itself where nothing "
+    "differs, and proposes something else where it does. Everything else closes it.",
+    "list_unresolved": "Work that asks a provider and has not ended at its first try, with all that is known of it. "
+    "What has come to an outcome is gone from the list.",
+    "create_unresolved_settlement": "As the provider's answer would have settled it, by the same rules: the books, the "
+    "events and the merchant's answer are those. Refused where it has an outcome, and, that it did not happen, as long "
+    "as the provider may still come to know it. What the provider says otherwise later is a discrepancy.",
     "list_providers": "Since the process that answers began; another process has figures of its own.",
     "create_provider_forcing": "Every process counts it within a second, and it survives restarts. Forced `open`, "
     "calls come back as if the provider could not be reached, and payments go to others; forced `closed`, it is asked "
@@ -165,6 +173,7 @@ _PREFIXES: Final = {
     "deposits": "dep",
     "discrepancies": "disc",
     "profiles": "rprof",
+    "unresolved": "(payin|capture|void|refund|dep|evidence|disc)",
     "merchants": "mer",
     "keys": "key",
     "instruments": "instr",

@@ -223,7 +223,7 @@ class Batch:
         if self._done:
             out.append(deleting_due(head, self._done))
         if self._due:
-            out.append(inserting_due(head, list(self._due.values())))
+            out.extend(inserting_due(head, list(self._due.values())))
         if self._events:
             out.append(inserting_events(head, self._events))
         out.append(advancing(batch, commands, self.before, head))

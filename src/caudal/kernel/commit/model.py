@@ -89,13 +89,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True):
-    """Work that becomes due: at that time a worker claims it with a lease and runs the job named `kind`."""
+    """Work that becomes due: at that time a worker claims it with a lease and runs the job named `kind`.
+
+    `said` is why it did not end when it was last tried, for people.
+    """
 
     at: datetime
     kind: str
     subject: UUID
     book: int
     attempt: int = 0
+    said: str | None = None
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -63,6 +63,13 @@ with w as (
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
+-- name: insert_told_due
+with w as (
+    insert into due (shard, at, kind, subject, book, attempt, said)
+    select %s, * from unnest(%s::timestamptz[], %s::text[], %s::uuid[], %s::bigint[], %s::integer[], %s::text[])
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
 -- name: delete_due
 -- Unguarded: the work may have been claimed meanwhile, and then finds for itself that nothing is left to do.
 delete from due d using (select * from unnest(%s::timestamptz[], %s::text[], %s::uuid[]) gone(at, kind, subject),
@@ -70,11 +77,11 @@ delete from due d using (select * from unnest(%s::timestamptz[], %s::text[], %s:
 where d.shard = gone.shard and d.at = gone.at and d.kind = gone.kind and d.subject = gone.subject
 
 -- name: read_due_now
-select at, kind, subject, book, attempt from due
+select at, kind, subject, book, attempt, said from due
 where shard = %s and at <= clock_timestamp() and kind <> all(%s::text[]) order by at limit %s
 
 -- name: read_due
-select d.at, d.kind, d.subject, d.book, d.attempt
+select d.at, d.kind, d.subject, d.book, d.attempt, d.said
 from (select * from unnest(%s::timestamptz[], %s::text[], %s::uuid[]) n(at, kind, subject),
     (select %s::integer as shard) here offset 0) n
 join due d on d.shard = n.shard and d.at = n.at and d.kind = n.kind and d.subject = n.subject

@@ -136,8 +136,8 @@ DUE_WORK: Final = DueWork()
 
 def due_of(row: Row) -> Due:
     """A row of `due`."""
-    at, kind, subject, book, attempt = row
-    return Due(at=at, kind=kind, subject=subject, book=book, attempt=attempt)
+    at, kind, subject, book, attempt, said = row
+    return Due(at=at, kind=kind, subject=subject, book=book, attempt=attempt, said=said)
 
 
 def inserting_events(head: Head, events: Sequence[Event]) -> Statement:
@@ -154,16 +154,24 @@ def inserting_events(head: Head, events: Sequence[Event]) -> Statement:
     return SQL["insert_events"], (head.shard, head.at, *columns, len(events))
 
 
-def inserting_due(head: Head, due: Sequence[Due]) -> Statement:
-    """New due work."""
-    columns = (
+def inserting_due(head: Head, due: Sequence[Due]) -> Iterable[Statement]:
+    """New due work; that which was tried in vain with what was said then."""
+    new = [d for d in due if d.said is None]
+    if new:
+        yield SQL["insert_due"], (head.shard, *_due_columns(new), len(new))
+    told = [d for d in due if d.said is not None]
+    if told:
+        yield SQL["insert_told_due"], (head.shard, *_due_columns(told), texts([d.said for d in told]), len(told))
+
+
+def _due_columns(due: Sequence[Due]) -> tuple[object, ...]:
+    return (
         timestamps([d.at for d in due]),
         texts([d.kind for d in due]),
         uuids([d.subject for d in due]),
         bigints([d.book for d in due]),
         integers([d.attempt for d in due]),
     )
-    return SQL["insert_due"], (head.shard, *columns, len(due))
 
 
 def deleting_due(head: Head, due: Sequence[Due]) -> Statement:

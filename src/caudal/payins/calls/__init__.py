@@ -5,6 +5,8 @@ payin or operation as it is then. `sweep` and `sweep_operation` are for the work
 the outcome has not: they ask by the key, submit it again while the connector allows, and record what they find.
 """
 
+from caudal.payins.calls.by_hand import operation_answer, payment_answer
+from caudal.payins.calls.discrepancies import ask_about
 from caudal.payins.calls.disputes import caught_up, send_evidence
 from caudal.payins.calls.operations import carry_out, give_back, return_keys, sweep_operation
 from caudal.payins.calls.overrides import override_provider, overrides, refresh, watch
@@ -26,6 +28,7 @@ __all__ = [
     "MARGIN_S",
     "Route",
     "account_of",
+    "ask_about",
     "ask_once_more",
     "carry_out",
     "caught_up",
@@ -39,8 +42,10 @@ __all__ = [
     "nobody",
     "note",
     "offers",
+    "operation_answer",
     "override_provider",
     "overrides",
+    "payment_answer",
     "refresh",
     "remember",
     "return_keys",

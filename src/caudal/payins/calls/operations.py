@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from time import monotonic
 from uuid import UUID
 
 import msgspec
 
 from caudal import connectors, ledger
 from caudal.connectors import (
+    CAPABILITIES,
     CaptureOrder,
     Declined,
     Destination,
@@ -24,7 +27,7 @@ from caudal.kernel.commit import Due, Key, Result
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
 from caudal.payins import commands, decide, store
-from caudal.payins.calls.payments import RESERVE_S, account_of, facts_of, mode_of
+from caudal.payins.calls.payments import MARGIN_S, RESERVE_S, account_of, facts_of, mode_of
 from caudal.payins.commands import Facts
 from caudal.payins.model import Deposit, Operation, Payin
 
@@ -49,16 +52,37 @@ async def sweep_operation(context: Context, shard: int, due: Due) -> None:
     assert payin is not None, "an operation is of a payin"
     waiting = operation.details().waiting
     facts = msgspec.structs.replace(facts_of(payin), waiting=None if waiting is None else waiting.key)
-    found = await _state_of(context, operation, payin)
-    said = await _ask(context, operation, payin, None) if isinstance(found, NotFound) else found
+    found = await state_of(context, operation, payin)
+    said = await _order(context, shard, operation, payin) if isinstance(found, NotFound) else found
     pending = isinstance(said, OperationState) and said.status == "pending"
     if isinstance(said, Unresolved) or pending:
         await context.commit(shard, commands.LeaveOperation(id=operation.id, facts=facts))
-        raise Retry("try_again", f"no outcome of this {operation.kind} yet")
+        why = said.detail if isinstance(said, Unresolved) else "pending at the provider"
+        raise Retry("try_again", f"no outcome of this {operation.kind} yet: {why}")
     await context.commit(shard, commands.SettleOperation(id=operation.id, facts=facts, said=said, due=due))
 
 
-async def _state_of(context: Context, operation: Operation, payin: Payin) -> OperationState | NotFound | Unresolved:
+async def _order(
+    context: Context, shard: int, operation: Operation, payin: Payin
+) -> OperationState | Declined | Unresolved:
+    """Orders what the provider does not know: again, where it knows the same key again; else once and never more."""
+    abilities, sent = CAPABILITIES.get(payin.method), operation.details().sent_until
+    if abilities is None or abilities.deduplicates:
+        return await _ask(context, operation, payin, None)
+    if sent is None:
+        within_s = context.settings.request_timeout_ms / 1000
+        until = monotonic() + within_s
+        send = commands.SendOperation(id=operation.id, book=operation.book, within=timedelta(seconds=within_s))
+        if (await context.commit(shard, send)).outcome:
+            return await _ask(context, operation, payin, until)
+        return Unresolved(kind="unknown", detail="somebody else orders it")
+    if await store.now(context) <= sent + timedelta(seconds=abilities.late_until_s + MARGIN_S):
+        return Unresolved(kind="unknown", detail="the provider may still come to know it")
+    return Declined(reason="processing_error", detail="the provider has never heard of it")
+
+
+async def state_of(context: Context, operation: Operation, payin: Payin) -> OperationState | NotFound | Unresolved:
+    """How it stands with the provider."""
     if payin.method not in connectors.CONNECTORS:
         return NotFound()  # a bank is asked by ordering again, with the same key
     provider, payment_key = payin.asked(operation.details().attempt)
@@ -146,16 +170,28 @@ def _opened(context: Context, sealed: bytes | None, id: UUID) -> Destination | N
     return None if sealed is None else msgspec.json.decode(context.sealer.open(sealed, id.bytes), type=Destination)
 
 
+def _refund_query(order: RefundOrder) -> OperationQuery:
+    return OperationQuery(
+        key=order.key,
+        payment_key=order.payment_key,
+        mode=order.mode,
+        kind="refund",
+        amount_minor=order.amount_minor,
+        currency=order.currency,
+    )
+
+
 def return_keys(deposit: Deposit) -> tuple[str, str]:
     """By which the provider knows the return that is under way, and the one that this version has settled."""
     now, before = (ledger.transfer_id(deposit.id, "return", deposit.version - past).hex for past in (0, 1))
     return now, before
 
 
-async def give_back(context: Context, shard: int, deposit: Deposit) -> bool:
+async def give_back(context: Context, shard: int, deposit: Deposit, *, first: bool) -> bool:
     """Has a provider send back what it took for a payin that had ended; False when it never will. Raises Retry.
 
-    The key follows from the deposit and its version, so that one request is one refund however often it is made.
+    The key follows from the deposit and its version, so that one request is one refund however often it is made, where
+    the provider knows the same key again; elsewhere it is ordered the first time only, and asked for after that.
     """
     order = RefundOrder(
         key=return_keys(deposit)[0],
@@ -167,7 +203,14 @@ async def give_back(context: Context, shard: int, deposit: Deposit) -> bool:
     )
     payin = None if deposit.payin is None else await store.payin_row(context, shard, deposit.payin)
     assert payin is not None, "what a provider took was for a payin"
-    said = await connectors.of(context, deposit.provider, payin.method).refund(order)
+    connector = connectors.of(context, deposit.provider, payin.method)
+    said: OperationState | Declined | NotFound | Unresolved = NotFound()
+    if not CAPABILITIES[payin.method].deduplicates and not first:
+        said = await connector.operation(_refund_query(order))
+        if isinstance(said, NotFound):
+            raise Retry("try_again", "the provider does not know of it, and would not know the same key again")
+    if isinstance(said, NotFound):
+        said = await connector.refund(order)
     if isinstance(said, Declined):
         return False
     if isinstance(said, Unresolved) or said.status == "pending":

@@ -1,29 +1,37 @@
 """The story of payins: one command a verb. A command carries what was asked and what the decision needs to see."""
 
 from caudal.payins.commands.bank import RecordDeposit, RequestReturn, SettleReturn
+from caudal.payins.commands.discrepancies import CorrectDiscrepancy, NoteAnswer, NoteOdd, ResolveDiscrepancy
 from caudal.payins.commands.disputes import AddEvidence, ExpireDispute, NoteDispute, SettleEvidence
 from caudal.payins.commands.merchants import CancelPayin, CreatePayin, StartPayin
-from caudal.payins.commands.operations import BeginOperation, LeaveOperation, SettleOperation, answer_to
+from caudal.payins.commands.operations import (
+    BeginOperation,
+    LeaveOperation,
+    SendOperation,
+    SettleOperation,
+    answer_to,
+)
 from caudal.payins.commands.overrides import OverrideProvider
 from caudal.payins.commands.provider import (
     Facts,
     LeavePayment,
     NextAttempt,
     Noted,
-    NoteOdd,
     NotePayment,
     RefusePayment,
-    ResolveDiscrepancy,
     SubmitAgain,
 )
 from caudal.payins.commands.time import AdvanceClock, AdvancedClock, ExpirePayin
+from caudal.payins.commands.unresolved import AskNow, SettleByHand
 
 __all__ = [
     "AddEvidence",
     "AdvanceClock",
     "AdvancedClock",
+    "AskNow",
     "BeginOperation",
     "CancelPayin",
+    "CorrectDiscrepancy",
     "CreatePayin",
     "ExpireDispute",
     "ExpirePayin",
@@ -31,6 +39,7 @@ __all__ = [
     "LeaveOperation",
     "LeavePayment",
     "NextAttempt",
+    "NoteAnswer",
     "NoteDispute",
     "NoteOdd",
     "NotePayment",
@@ -40,6 +49,8 @@ __all__ = [
     "RefusePayment",
     "RequestReturn",
     "ResolveDiscrepancy",
+    "SendOperation",
+    "SettleByHand",
     "SettleEvidence",
     "SettleOperation",
     "SettleReturn",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -99,6 +100,26 @@ class SettleOperation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def render(self, outcome: Any) -> Answer:
         return answer_to(outcome.outcome)
+
+
+class SendOperation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An operation is ordered for the first time by whoever waits for this commit. The outcome is whether it may be."""
+
+    id: UUID
+    book: int
+    within: timedelta
+    key: None = None
+    lane: Lane = Lane.URGENT
+    recorded: bool = True
+
+    def needs(self) -> Iterable[Need]:
+        return ((OPERATIONS, self.id),)
+
+    def decide(self, view: View) -> Decision:
+        return decide.send_operation(view, id=self.id, within=self.within)
+
+    def render(self, outcome: Any) -> Answer:
+        raise AssertionError("not stored")
 
 
 class LeaveOperation(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -1,4 +1,4 @@
-"""What a provider says of a payment; what is said of it when a request can wait no longer; what does not fit."""
+"""What a provider says of a payment; what is said of it when a request can wait no longer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ import msgspec
 
 from caudal import ledger
 from caudal.connectors import Declined, PaymentState
-from caudal.contracts.problems import answer_of
 from caudal.kernel.commit import KEYS, Answer, Decision, Due, Key, Lane, Table, View
-from caudal.kernel.errors import Refused
-from caudal.kernel.http import encode
-from caudal.merchants import BOOKS, FEE_PLANS, OPERATORS, Operator
+from caudal.merchants import BOOKS, FEE_PLANS
 from caudal.payins import decide, postings
-from caudal.payins.model import Attempt, DiscrepancyKind, Ended, discrepancy_body
-from caudal.payins.rows import DEPOSITS, DISCREPANCIES, PAYINS
+from caudal.payins.model import Attempt, Ended
+from caudal.payins.rows import DEPOSITS, PAYINS
 from caudal.settlement import needs as release_needs
 
 Need = tuple[Table[Any, Any], Any]
@@ -222,50 +219,3 @@ class LeavePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def render(self, outcome: Any) -> Answer:
         return Answer(201, outcome.body)
-
-
-class NoteOdd(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A provider speaks of something that we do not know, or know otherwise."""
-
-    book: int
-    provider: str
-    said: msgspec.Struct
-    kind: DiscrepancyKind = "unknown_payment"
-    payin: UUID | None = None
-    key: None = None
-    lane: Lane = Lane.URGENT
-    recorded: bool = True
-
-    def needs(self) -> Iterable[Need]:
-        return ()
-
-    def decide(self, view: View) -> Decision:
-        return decide.odd(view, self.book, self.provider, self.kind, self.payin, self.said, (), outcome=None)
-
-    def render(self, outcome: Any) -> Answer:
-        raise AssertionError("not stored")
-
-
-class ResolveDiscrepancy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An operator has looked after a discrepancy. Refuses: not_found, forbidden_transition."""
-
-    id: UUID
-    operator: Operator
-    resolution: str
-    entry: UUID
-    key: Key
-    request_id: str
-    book: int = 0
-    lane: Lane = Lane.NORMAL
-    recorded: bool = False
-
-    def needs(self) -> Iterable[Need]:
-        return ((OPERATORS, self.operator.digest), (DISCREPANCIES, self.id))
-
-    def decide(self, view: View) -> Decision | Refused:
-        return decide.resolve(view, id=self.id, operator=self.operator, resolution=self.resolution, entry=self.entry)
-
-    def render(self, outcome: Any) -> Answer:
-        if isinstance(outcome, Refused):
-            return answer_of(outcome, self.request_id)
-        return Answer(201, encode(discrepancy_body(outcome)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -13,8 +14,20 @@ from caudal.kernel.errors import Refused
 from caudal.kernel.http import encode
 from caudal.ledger import house_book
 from caudal.merchants import AUDIT, AuditRecord, Operator, refuse_revoked
-from caudal.payins.model import Discrepancy, DiscrepancyKind, discrepancy_body
+from caudal.payins.model import (
+    Deposit,
+    Discrepancy,
+    DiscrepancyKind,
+    Dispute,
+    Held,
+    Operation,
+    Payin,
+    discrepancy_body,
+)
 from caudal.payins.rows import DISCREPANCIES
+
+# Asks the provider about a discrepancy, whose id is the work's subject.
+ASK: Final = "discrepancy.ask"
 
 
 def odd(
@@ -22,13 +35,18 @@ def odd(
     book: int,
     provider: str,
     kind: DiscrepancyKind,
-    payin: UUID | None,
     said: msgspec.Struct,
     done: tuple[Due, ...],
     *,
+    held: Held,
+    payin: UUID | None,
     outcome: object,
+    answer: msgspec.Struct | None = None,
 ) -> Decision:
-    """What does not fit: written down once, for a person to look after; nothing else changes."""
+    """What does not fit, with what our books say: written down once; nothing else changes.
+
+    `answer` is what the provider says otherwise when it is asked, where it was.
+    """
     detail = encode(_without_payer(said))
     id = derived(f"odd\n{provider}\n{kind}\n{detail.decode()}")
     if view.get(DISCREPANCIES, id) is not None:
@@ -44,9 +62,51 @@ def odd(
         created_at=view.at,
         resolved_at=None,
         resolution=None,
+        held=encode(held),
+        answer=None if answer is None else encode(_without_payer(answer)),
     )
-    event = Event(type="discrepancy.opened", subject=id, book=house_book(book), data=encode(discrepancy_body(found)))
-    return Decision(outcome=outcome, puts=(Put(DISCREPANCIES, found),), events=(event,), done=done)
+    return Decision(outcome=outcome, puts=(Put(DISCREPANCIES, found),), events=(event_of(found),), done=done)
+
+
+def held_of(
+    payin: Payin | None,
+    *,
+    operation: Operation | None = None,
+    dispute: Dispute | None = None,
+    deposit: Deposit | None = None,
+) -> Held:
+    """What our books say of what a provider speaks of; of nothing where there is nothing."""
+    about: Payin | Operation | Dispute | Deposit | None = operation or dispute or deposit or payin
+    if about is None:
+        return Held()
+    held = Held(
+        about="payment" if about is payin else _ABOUT[type(about)],
+        status=None if isinstance(about, Deposit) else str(about.status),
+        amount_minor=about.amount_minor,
+        currency=about.currency,
+    )
+    if payin is None:
+        return held
+    return msgspec.structs.replace(
+        held,
+        reference=payin.details().reference,
+        payin_status=payin.status,
+        authorized_minor=payin.authorized_minor,
+        captured_minor=payin.captured_minor,
+        received_minor=payin.received_minor,
+        refunded_minor=payin.refunded_minor,
+        disputed_minor=payin.disputed_minor,
+    )
+
+
+_ABOUT: Final[dict[type, Any]] = {Operation: "operation", Dispute: "dispute", Deposit: "deposit"}
+
+
+def event_of(found: Discrepancy) -> Event:
+    """It was opened, or looked after."""
+    type = "discrepancy.opened" if found.resolved_at is None else "discrepancy.resolved"
+    data = encode(discrepancy_body(found))
+    return Event(type=type, subject=found.id, book=house_book(found.book), data=data)
 
 
 def _without_payer(said: msgspec.Struct) -> msgspec.Struct:
@@ -60,6 +120,17 @@ def _without_payer(said: msgspec.Struct) -> msgspec.Struct:
 
 def resolve(view: View, *, id: UUID, operator: Operator, resolution: str, entry: UUID) -> Decision | Refused:
     """A person has looked after it and says how. Refuses: not_found, forbidden_transition."""
+    found = open_one(view, id, operator)
+    if isinstance(found, Refused):
+        return found
+    new = closed(view, found, resolution)
+    event = event_of(new)
+    audit = entry_of(view, entry, operator, event.type, new)
+    return Decision(outcome=new, puts=(Put(DISCREPANCIES, new), Put(AUDIT, audit)), events=(event,), subject=id)
+
+
+def open_one(view: View, id: UUID, operator: Operator) -> Discrepancy | Refused:
+    """The discrepancy that an operator looks after. Refuses: revoked keys, not_found, forbidden_transition."""
     refusal = refuse_revoked(view, operator.digest)
     if refusal is not None:
         return refusal
@@ -68,18 +139,25 @@ def resolve(view: View, *, id: UUID, operator: Operator, resolution: str, entry:
         return Refused("not_found", "there is no such discrepancy")
     if found.resolved_at is not None:
         return Refused("forbidden_transition", "the discrepancy is resolved already")
-    new = msgspec.structs.replace(found, version=found.version + 1, resolved_at=view.at, resolution=resolution)
-    data = encode(discrepancy_body(new))
-    audit = AuditRecord(
-        id=entry,
+    return found
+
+
+def closed(view: View, found: Discrepancy, resolution: str, **changed: object) -> Discrepancy:
+    """The discrepancy, looked after."""
+    fields = {"version": found.version + 1, "resolved_at": view.at, "resolution": resolution, **changed}
+    return msgspec.structs.replace(found, **fields)
+
+
+def entry_of(view: View, id: UUID, operator: Operator, action: str, found: Discrepancy) -> AuditRecord:
+    """What the audit trail keeps of it."""
+    return AuditRecord(
+        id=id,
         at=view.at,
         actor=ids.public("operator", operator.id),
-        action="discrepancy.resolved",
-        subject=ids.public("disc", id),
-        detail=data,
+        action=action,
+        subject=ids.public("disc", found.id),
+        detail=encode(discrepancy_body(found)),
     )
-    event = Event(type="discrepancy.resolved", subject=id, book=house_book(found.book), data=data)
-    return Decision(outcome=new, puts=(Put(DISCREPANCIES, new), Put(AUDIT, audit)), events=(event,), subject=id)
 
 
 def derived(text: str) -> UUID:

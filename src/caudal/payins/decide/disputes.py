@@ -31,9 +31,9 @@ from caudal.kernel.http import encode
 from caudal.merchants import refuse_ended
 from caudal.payins import postings
 from caudal.payins.decide.changing import changed, offset_of
-from caudal.payins.decide.discrepancies import derived, odd
+from caudal.payins.decide.discrepancies import derived, held_of, odd
 from caudal.payins.decide.money import line_of, posted
-from caudal.payins.model import FILES_MAX, Dispute, Evidence, Payin, dispute_body, evidence_body
+from caudal.payins.model import FILES_MAX, DiscrepancyKind, Dispute, Evidence, Payin, dispute_body, evidence_body
 from caudal.payins.rows import DISPUTES, EVIDENCE, PAYINS
 from caudal.payins.states import DisputeHappening, DisputeStatus, Happening, after, dispute_after
 
@@ -64,19 +64,26 @@ def note_dispute(
     dispute = view.get(DISPUTES, id)
     happening = _OF_STATE.get(state.status)
     if payin.live != live or state.account != str(payin.book >> 1) or not payin.is_with(provider, state.payment_key):
-        return odd(view, payin.book, provider, "other_account", payin.id, state, (), outcome=dispute)
+        return _odd(view, payin, provider, "other_account", state, dispute)
     if dispute is None:
         return _new(view, id, payin, provider, state, happening, respond_by)
     if dispute.payin != payin.id:
-        return odd(view, payin.book, provider, "other_account", payin.id, state, (), outcome=dispute)
+        return _odd(view, payin, provider, "other_account", state, dispute)
     if (state.amount_minor, state.currency) != (dispute.amount_minor, dispute.currency):
-        return odd(view, payin.book, provider, "other_amount", payin.id, state, (), outcome=dispute)
+        return _odd(view, payin, provider, "other_amount", state, dispute)
     following = dispute.status if happening is None else dispute_after(dispute.status, happening)
     if following is None:
-        return odd(view, payin.book, provider, "contradicts_final_state", payin.id, state, (), outcome=dispute)
+        return _odd(view, payin, provider, "contradicts_final_state", state, dispute)
     if following is dispute.status:
         return Decision(outcome=dispute)
     return _won(view, dispute, payin) if following is DisputeStatus.WON else _lost(view, dispute, following)
+
+
+def _odd(
+    view: View, payin: Payin, provider: str, kind: DiscrepancyKind, state: DisputeState, dispute: Dispute | None
+) -> Decision:
+    held = held_of(payin, dispute=dispute)
+    return odd(view, payin.book, provider, kind, state, (), held=held, payin=payin.id, outcome=dispute)
 
 
 def _new(
@@ -91,9 +98,9 @@ def _new(
     """The first that is heard of it, mostly that it was opened."""
     left = payin.received_minor - payin.disputed_minor
     if after(payin.status, Happening.DISPUTE_OPENED) is None:
-        return odd(view, payin.book, provider, "contradicts_final_state", payin.id, state, (), outcome=None)
+        return _odd(view, payin, provider, "contradicts_final_state", state, None)
     if state.currency != payin.currency or not 0 < state.amount_minor <= left:
-        return odd(view, payin.book, provider, "other_amount", payin.id, state, (), outcome=None)
+        return _odd(view, payin, provider, "other_amount", state, None)
     offset = offset_of(view, payin.book)
     now = view.at + offset
     new = Dispute(
@@ -121,7 +128,7 @@ def _new(
     if new.amount_minor <= left - payin.refunded_minor:
         return opened
     # The payer is about to have some of the money twice, which somebody may still keep from happening.
-    told = odd(view, payin.book, provider, "other_amount", payin.id, state, (), outcome=None)
+    told = _odd(view, payin, provider, "other_amount", state, None)
     return msgspec.structs.replace(opened, puts=(*opened.puts, *told.puts), events=(*opened.events, *told.events))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Final, Literal
-from uuid import UUID
 
 import msgspec
 
@@ -17,9 +16,10 @@ from caudal.connectors import CAPABILITIES, PaymentState
 from caudal.kernel.commit import Decision, Due, Put, View
 from caudal.kernel.http import encode
 from caudal.payins import postings
-from caudal.payins.decide.changing import OPERATE, SUBMIT, Created, offset_of, void_of
+from caudal.payins.decide.changing import OPERATE, Created, offset_of, void_of
 from caudal.payins.decide.deposits import deposit_event
-from caudal.payins.decide.discrepancies import derived, odd
+from caudal.payins.decide.discrepancies import ASK, held_of, odd
+from caudal.payins.decide.known import late_deposit
 from caudal.payins.decide.money import posted
 from caudal.payins.decide.returns import RETURN
 from caudal.payins.model import Deposit, DiscrepancyKind, Payin, body_of
@@ -64,8 +64,8 @@ def unconfirmed(view: View, payin: Payin, provider: str, state: PaymentState, do
     told = told_of(view, payin.book, provider, "contradicts_final_state", payin, state, done)
     sent = payin.details().submission
     at = view.clock if payin.status is not Status.SUBMITTING or sent is None else max(view.clock, sent.until + PATIENCE)
-    ask = Due(at=at, kind=SUBMIT, subject=payin.id, book=payin.book)
-    return msgspec.structs.replace(told, due=(ask,))
+    ask = tuple(Due(at=at, kind=ASK, subject=event.subject, book=payin.book) for event in told.events)
+    return msgspec.structs.replace(told, due=ask)
 
 
 def given_back(view: View, payin: Payin, provider: str, state: PaymentState, done: tuple[Due, ...]) -> Decision:
@@ -129,11 +129,6 @@ def not_its_money(
     )
 
 
-def late_deposit(method: str, key: str) -> UUID:
-    """The id of the deposit that holds what a provider took with a payment that its payin does not take."""
-    return derived(f"late\n{method}\n{key}")
-
-
 def told_of(
     view: View,
     book: int,
@@ -143,8 +138,8 @@ def told_of(
     state: PaymentState,
     done: tuple[Due, ...],
 ) -> Decision:
-    subject = None if payin is None else payin.id
-    return odd(view, book, provider, kind, subject, state, done, outcome=shown(payin))
+    id = None if payin is None else payin.id
+    return odd(view, book, provider, kind, state, done, held=held_of(payin), payin=id, outcome=shown(payin))
 
 
 def shown(payin: Payin | None) -> Created | None:

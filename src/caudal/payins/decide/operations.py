@@ -8,7 +8,7 @@ if the refund fails.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -81,7 +81,7 @@ def begin_capture(view: View, asked: Intent, *, amount_minor: int | None, final:
     if amount > left:
         return _too_large(f"{left} of the authorization is left to capture")
     new = msgspec.structs.replace(detail, capturing_minor=detail.capturing_minor + amount, closed=final)
-    operation = _operation(view, asked, payin, "capture", amount, OperationDetail(final=final, waiting=asked.waiting))
+    operation = _operation(view, asked, payin, "capture", amount, _detail(view, asked, final=final))
     # The payin's own row moves too: two captures at once share what is left of the authorization.
     return _begun(view, asked, operation, changed(view, payin, Happening.CAPTURE_REQUESTED, detail=new))
 
@@ -101,7 +101,7 @@ def begin_void(view: View, asked: Intent) -> Decision | Refused:
     if detail.voiding:
         return Refused("forbidden_transition", "the payin is being cancelled")
     rest_minor = payin.authorized_minor - payin.captured_minor
-    operation = _operation(view, asked, payin, "void", rest_minor, OperationDetail(waiting=asked.waiting))
+    operation = _operation(view, asked, payin, "void", rest_minor, _detail(view, asked))
     new = msgspec.structs.replace(detail, voiding=True)
     # Nobody captures what is being given up, and the other way round.
     return _begun(view, asked, operation, changed(view, payin, Happening.CANCEL_REQUESTED, detail=new))
@@ -135,7 +135,7 @@ def begin_refund(view: View, asked: Intent, wanted: RefundAsked) -> Decision | R
     if isinstance(taken, Refused):
         return taken
     split, booked = taken
-    detail = OperationDetail(note=wanted.note, metadata=wanted.metadata, parts=split.parts, waiting=asked.waiting)
+    detail = _detail(view, asked, note=wanted.note, metadata=wanted.metadata, parts=split.parts)
     operation = msgspec.structs.replace(
         _operation(view, asked, payin, "refund", amount, detail),
         fee_minor=fee,
@@ -200,6 +200,10 @@ def _payin_of(view: View, asked: Intent) -> Payin | Refused:
 
 def _too_large(detail: str) -> Refused:
     return Refused("amount_too_large", detail, errors=(FieldError(field="/amount", code="too_large", detail=detail),))
+
+
+def _detail(view: View, asked: Intent, **fields: Any) -> OperationDetail:
+    return OperationDetail(waiting=asked.waiting, sent_until=view.clock + asked.within, **fields)
 
 
 def _operation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,10 +14,10 @@ from caudal.kernel.commit import Decision, Due, Event, Key, Put, View
 from caudal.kernel.http import encode
 from caudal.payins import postings
 from caudal.payins.decide.changing import changed, expiry_of, offset_of, waiting_key
-from caudal.payins.decide.discrepancies import odd
+from caudal.payins.decide.discrepancies import held_of, odd
 from caudal.payins.decide.money import earned, posted
 from caudal.payins.decide.operations import Begun, body_of_begun
-from caudal.payins.model import Operation, Payin, RefusedOperation, capture_body, refund_body
+from caudal.payins.model import DiscrepancyKind, Operation, Payin, RefusedOperation, capture_body, refund_body
 from caudal.payins.rows import OPERATIONS, PAYINS
 from caudal.payins.states import Happening, Status, after
 
@@ -31,12 +32,12 @@ def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | 
     payin = view.get(PAYINS, operation.payin)
     assert payin is not None, "an operation is of a payin"
     detail = operation.details()
-    pending, who = isinstance(said, OperationState) and said.status == "pending", payin.asked(detail.attempt)[0]
+    pending = isinstance(said, OperationState) and said.status == "pending"
     if operation.status != "pending" or pending:
         done = (due,) if due is not None and operation.status != "pending" else ()
         stands = Begun(operation, payin, body_of_begun(operation, payin))
         if isinstance(said, OperationState) and said.status not in ("pending", operation.status):
-            return odd(view, payin.book, who, "contradicts_final_state", payin.id, said, done, outcome=stands)
+            return _odd(view, operation, payin, said, done, outcome=stands)
         return Decision(outcome=stands, done=done, finishes=_finishes(view, operation))
     succeeded = isinstance(said, OperationState) and said.status == "succeeded"
     new = msgspec.structs.replace(
@@ -51,7 +52,7 @@ def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | 
     told = Decision()
     if outcome.contradicts:
         evidence = said if isinstance(said, OperationState) else _refusal(operation, payin, said)
-        told = odd(view, payin.book, who, "contradicts_final_state", payin.id, evidence, (), outcome=None)
+        told = _odd(view, operation, payin, evidence, (), outcome=None)
     return Decision(
         outcome=Begun(new, outcome.payin, body_of_begun(new, outcome.payin)),
         puts=(Put(OPERATIONS, new), *outcome.puts, *told.puts),
@@ -61,6 +62,20 @@ def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | 
         subject=operation.id,
         finishes=_finishes(view, operation),
     )
+
+
+def _odd(
+    view: View,
+    operation: Operation,
+    payin: Payin,
+    said: OperationState | RefusedOperation,
+    done: tuple[Due, ...],
+    *,
+    outcome: object,
+) -> Decision:
+    held, (who, _) = held_of(payin, operation=operation), payin.asked(operation.details().attempt)
+    kind: DiscrepancyKind = "contradicts_final_state"
+    return odd(view, payin.book, who, kind, said, done, held=held, payin=payin.id, outcome=outcome)
 
 
 def _refusal(operation: Operation, payin: Payin, said: Declined) -> RefusedOperation:
@@ -79,6 +94,18 @@ def leave(view: View, *, id: UUID) -> Decision:
     assert payin is not None, "an operation is of a payin"
     stands = Begun(operation, payin, body_of_begun(operation, payin))
     return Decision(outcome=stands, finishes=_finishes(view, operation))
+
+
+def send(view: View, *, id: UUID, within: timedelta) -> Decision:
+    """It is about to be ordered for the first time, `within` this time. The outcome is whether it still has to be."""
+    operation = view.get(OPERATIONS, id)
+    assert operation is not None, "only what was begun is sent"
+    detail = operation.details()
+    if operation.status != "pending" or detail.sent_until is not None:
+        return Decision(outcome=False)
+    sent = encode(msgspec.structs.replace(detail, sent_until=view.clock + within))
+    new = msgspec.structs.replace(operation, version=operation.version + 1, detail=sent)
+    return Decision(outcome=True, puts=(Put(OPERATIONS, new),))
 
 
 def _finishes(view: View, operation: Operation) -> Key | None:

@@ -13,6 +13,8 @@ Its amounts are what has happened so far, so repetitions and reorderings change 
     allowed by the table of states                     the payin moves on
     more is captured than captures took or ask for     a discrepancy besides
     ended without money, and the payin has its money   a discrepancy
+    a second success, of another reference             a discrepancy
+    more is given back than anybody asked for          a discrepancy
     nothing new, or older than what we know            nothing
 """
 
@@ -29,11 +31,11 @@ from caudal.kernel.commit import Decision, Due, View
 from caudal.kernel.http import encode
 from caudal.payins.decide.attempts import goes_on
 from caudal.payins.decide.changing import Created, book_record, changed, expiry_of, offset_of, waiting_key
+from caudal.payins.decide.known import late_deposit, unheard_of
 from caudal.payins.decide.late import (
     earlier,
     given_back,
     is_booked,
-    late_deposit,
     not_its_money,
     told_of,
     unconfirmed,
@@ -113,6 +115,9 @@ def _judged(
             return told_of(view, payin.book, provider, "contradicts_final_state", payin, state, done)
         if _is_late_authorization(payin, state):
             return given_back(view, payin, provider, state, done)
+        kind = unheard_of(view, payin, state)
+        if kind is not None:
+            return told_of(view, payin.book, provider, kind, payin, state, done)
         return Decision(outcome=Created(payin, encode(body_of(payin))), done=done)
     if happening in (Happening.ALL_RECEIVED, Happening.CAPTURED):
         strayed = view.get(DEPOSITS, late_deposit(payin.method, state.key)) is not None

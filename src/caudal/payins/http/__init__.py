@@ -6,6 +6,7 @@ from caudal.kernel.http import Route
 from caudal.payins.http import (
     bank,
     callbacks,
+    discrepancies,
     disputes,
     merchants,
     operations,
@@ -13,6 +14,7 @@ from caudal.payins.http import (
     providers,
     routing,
     sandbox,
+    unresolved,
 )
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -25,6 +27,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     *sandbox.ROUTES,
     *operators.ROUTES,
     *providers.ROUTES,
+    *discrepancies.ROUTES,
+    *unresolved.ROUTES,
 )
 
 __all__ = ["ROUTES"]

@@ -68,6 +68,7 @@ async def _contradicts(context: Context, request: Request, id: UUID, report: Dep
         provider=report.provider,
         kind="other_amount" if report.account == known.account else "other_account",
         payin=known.payin,
+        deposit=known.id,
         said=report,
     )
     await context.commit(context.settings.shard, odd, request.deadline)

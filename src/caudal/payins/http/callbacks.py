@@ -30,7 +30,7 @@ from caudal.kernel.errors import FieldError, Invalid, Retry
 from caudal.kernel.http import Request, Response, Route, ok
 from caudal.payins import calls, commands, decide, store
 from caudal.payins.http.refusals import counted
-from caudal.payins.model import DiscrepancyKind, Operation, Payin, attempt_of
+from caudal.payins.model import DiscrepancyKind, NothingHeard, Operation, Payin, attempt_of
 from caudal.payins.states import Happening, Status, after
 
 # How long a callback waits while its provider is asked whether it is so; after that the worker asks.
@@ -93,7 +93,8 @@ async def _is_decided(context: Context, request: Request, provider: str, payin: 
         return False
     if not isinstance(found, PaymentState) or not decide.contradicts_end(payin, found):
         kind: DiscrepancyKind = "contradicts_final_state"
-        odd = commands.NoteOdd(book=payin.book, provider=provider, kind=kind, payin=payin.id, said=told)
+        answer = found if isinstance(found, PaymentState) else NothingHeard()
+        odd = commands.NoteOdd(book=payin.book, provider=provider, kind=kind, payin=payin.id, said=told, answer=answer)
         await context.commit(shard, odd, request.deadline)
     return True
 
@@ -115,7 +116,9 @@ async def _operation(context: Context, request: Request, sender: Sender, notice:
         return
     kind = _misfit(operation, payin, sender, notice, state)
     if kind is not None:
-        odd = commands.NoteOdd(book=payin.book, provider=provider, kind=kind, payin=payin.id, said=state)
+        odd = commands.NoteOdd(
+            book=payin.book, provider=provider, kind=kind, payin=payin.id, operation=operation.id, said=state
+        )
         await context.commit(shard, odd, request.deadline)
         return
     waiting = operation.details().waiting

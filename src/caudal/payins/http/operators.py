@@ -19,7 +19,7 @@ from caudal.merchants import place_of as place_of_merchant
 from caudal.payins import commands, store
 from caudal.payins.http.answering import committed, id_of, place_of
 from caudal.payins.http.operations import DestinationAsked, sealed_destination
-from caudal.payins.model import Deposit, DepositBody, DiscrepancyBody, deposit_body, discrepancy_body
+from caudal.payins.model import Deposit, DepositBody, deposit_body
 
 
 class DepositQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,81 +123,7 @@ async def _destination(context: Context, shard: int, deposit: Deposit, asked: De
     return sealed_destination(context, payin, asked, deposit.id)
 
 
-class DiscrepancyQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Discrepancies that nobody has resolved, of all merchants and modes; all of them with `all`."""
-
-    all: bool = False
-    limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
-    after: str | None = None
-
-
-class DiscrepancyList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of discrepancies, newest first."""
-
-    data: list[DiscrepancyBody]
-    has_more: bool
-    next: str | None
-
-
-class ResolveAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How it was resolved, for whoever reads the trail."""
-
-    resolution: Annotated[str, msgspec.Meta(min_length=3, max_length=1000)]
-
-
-_parse_resolve = parser(ResolveAsked)
-
-
-async def discrepancies(context: Context, request: Request) -> Response:
-    """What providers have said that contradicts our books, newest first."""
-    await authenticate_operator(context, request)
-    asked = query_of(request, DiscrepancyQuery)
-    before = cursor_of(asked.after) or (store.FAR_OFF, UUID(int=2**128 - 1))
-    rows = await store.discrepancies_before(
-        context, context.settings.shard, before, all=asked.all, limit=asked.limit + 1
-    )
-    page = page_of(rows, asked.limit, lambda row: (row.created_at, row.id))
-    data = [discrepancy_body(row) for row in page.rows]
-    return ok(DiscrepancyList(data=data, has_more=page.has_more, next=page.next))
-
-
-async def resolve_discrepancy(context: Context, request: Request) -> Response:
-    """Says that a discrepancy was looked after, and how."""
-    operator = await authenticate_operator(context, request)
-    asked = _parse_resolve(request.body)
-    command = commands.ResolveDiscrepancy(
-        id=id_of("disc", request.parameters[0]),
-        operator=operator,
-        resolution=asked.resolution,
-        entry=ids.uuid7(),
-        key=operator_key(context, request, operator),
-        request_id=request.id,
-    )
-    return await committed(context, context.settings.shard, command, request)
-
-
 ROUTES: Final = (
-    Route(
-        method="GET",
-        path="/v1/operator/discrepancies",
-        handler=discrepancies,
-        summary="List discrepancies with providers",
-        who="operator",
-        query=DiscrepancyQuery,
-        answer=DiscrepancyList,
-    ),
-    Route(
-        method="POST",
-        path="/v1/operator/discrepancies/{id}/resolutions",
-        handler=resolve_discrepancy,
-        summary="Resolve a discrepancy",
-        who="operator",
-        body=ResolveAsked,
-        answer=DiscrepancyBody,
-        answers=201,
-        keyed="required",
-        codes=("not_found", "forbidden_transition"),
-    ),
     Route(
         method="GET",
         path="/v1/operator/deposits",

@@ -2,6 +2,19 @@
 
 from caudal.payins.model.attempts import AttemptOfPayin, AttemptsOfPayin, attempts_of
 from caudal.payins.model.deposit import Deposit, DepositBody, deposit_body
+from caudal.payins.model.discrepancy import (
+    CorrectionKind,
+    Discrepancy,
+    DiscrepancyBody,
+    DiscrepancyCase,
+    DiscrepancyKind,
+    Held,
+    NothingHeard,
+    Posting,
+    Proposal,
+    discrepancy_body,
+    discrepancy_case,
+)
 from caudal.payins.model.dispute import (
     FILE_BYTES_MAX,
     FILES_MAX,
@@ -15,16 +28,12 @@ from caudal.payins.model.dispute import (
 )
 from caudal.payins.model.operation import (
     CaptureBody,
-    Discrepancy,
-    DiscrepancyBody,
-    DiscrepancyKind,
     Kind,
     Operation,
     OperationDetail,
     RefundBody,
     RefusedOperation,
     capture_body,
-    discrepancy_body,
     refund_body,
 )
 from caudal.payins.model.override import OverrideBody, OverrideRecord, override_body
@@ -54,6 +63,14 @@ from caudal.payins.model.shown import (
     body_with_payer,
     without_personal_data,
 )
+from caudal.payins.model.unresolved import (
+    Inquiry,
+    PayinChange,
+    Settlement,
+    Unresolved,
+    UnresolvedDetail,
+    UnresolvedKind,
+)
 
 __all__ = [
     "FILES_MAX",
@@ -67,12 +84,14 @@ __all__ = [
     "Change",
     "Chosen",
     "ClockBody",
+    "CorrectionKind",
     "Deposit",
     "DepositAccount",
     "DepositBody",
     "Detail",
     "Discrepancy",
     "DiscrepancyBody",
+    "DiscrepancyCase",
     "DiscrepancyKind",
     "Dispute",
     "DisputeBody",
@@ -80,8 +99,11 @@ __all__ = [
     "Evidence",
     "EvidenceBody",
     "EvidenceKind",
+    "Held",
+    "Inquiry",
     "Kind",
     "NextAction",
+    "NothingHeard",
     "Operation",
     "OperationDetail",
     "OverrideBody",
@@ -90,10 +112,17 @@ __all__ = [
     "PayerSeal",
     "Payin",
     "PayinBody",
+    "PayinChange",
     "PayinWithPayer",
+    "Posting",
+    "Proposal",
     "RefundBody",
     "RefusedOperation",
+    "Settlement",
     "Submission",
+    "Unresolved",
+    "UnresolvedDetail",
+    "UnresolvedKind",
     "Waiting",
     "attempt_of",
     "attempts_of",
@@ -102,6 +131,7 @@ __all__ = [
     "capture_body",
     "deposit_body",
     "discrepancy_body",
+    "discrepancy_case",
     "dispute_body",
     "evidence_body",
     "key_of",

@@ -1,4 +1,4 @@
-"""What is done with a payin at its provider: captures, voids, refunds; and what a provider says that does not fit."""
+"""What is done with a payin at its provider: captures, voids, refunds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from caudal.settlement import Parts
 
 Kind = Literal["capture", "void", "refund"]
 OperationStatus = Literal["pending", "succeeded", "failed"]
-DiscrepancyKind = Literal["contradicts_final_state", "other_account", "other_amount", "unknown_payment", "late_success"]
 
 
 class OperationDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What of an operation nobody filters by. `parts` are the days whose money a refund took from.
 
-    `attempt` is of which attempt's payment it is, where that is not the one that carries the payin.
+    `attempt` is of which attempt's payment it is, where that is not the one that carries the payin. `correction` is the
+    discrepancy that a refund was booked for, which nobody was asked for and which costs nothing. Until `sent_until`, in
+    real time, it may be on its way to the provider.
     """
 
     final: bool = False
@@ -31,6 +32,8 @@ class OperationDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     parts: Parts = ()
     waiting: Waiting | None = None
     attempt: int | None = None
+    correction: UUID | None = None
+    sent_until: datetime | None = None
 
 
 class RefusedOperation(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,49 +141,4 @@ def capture_body(capture: Operation) -> CaptureBody:
         final=capture.details().final,
         created_at=rfc3339(capture.created_at),
         settled_at=None if capture.settled_at is None else rfc3339(capture.settled_at),
-    )
-
-
-class Discrepancy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Something that a provider says and that our books contradict. `detail` is its JSON, without personal data."""
-
-    id: UUID
-    book: int
-    version: int
-    provider: str
-    kind: DiscrepancyKind
-    payin: UUID | None
-    detail: bytes
-    created_at: datetime
-    resolved_at: datetime | None
-    resolution: str | None
-
-
-class DiscrepancyBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A discrepancy as operators and events see it; `detail` is what the provider said."""
-
-    id: str
-    object: Literal["discrepancy"] = "discrepancy"
-    mode: Literal["test", "live"]
-    provider: str
-    kind: DiscrepancyKind
-    payin: str | None
-    detail: msgspec.Raw
-    created_at: str
-    resolved_at: str | None
-    resolution: str | None
-
-
-def discrepancy_body(found: Discrepancy) -> DiscrepancyBody:
-    """The discrepancy as it is shown."""
-    return DiscrepancyBody(
-        id=ids.public("disc", found.id),
-        mode="live" if found.book & 1 else "test",
-        provider=found.provider,
-        kind=found.kind,
-        payin=None if found.payin is None else ids.public("payin", found.payin),
-        detail=msgspec.Raw(found.detail),
-        created_at=rfc3339(found.created_at),
-        resolved_at=None if found.resolved_at is None else rfc3339(found.resolved_at),
-        resolution=found.resolution,
     )

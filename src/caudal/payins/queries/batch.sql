@@ -184,23 +184,25 @@ select id, book, payin, version, kind, status, reason, currency, amount_minor, f
 from payin_operation where shard = %s and payin = %s order by id
 
 -- name: read_discrepancies
-select id, book, version, provider, kind, payin, detail, created_at, resolved_at, resolution
+select id, book, version, provider, kind, payin, detail, created_at, resolved_at, resolution, held, answer, correction
 from discrepancy where shard = %s and id = any(%s)
 
 -- name: insert_discrepancies
 with w as (
     insert into discrepancy (shard, id, book, version, provider, kind, payin, detail, created_at, resolved_at,
-        resolution)
+        resolution, held, answer, correction)
     select %s, * from unnest(%s::uuid[], %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::uuid[], %s::bytea[],
-        %s::timestamptz[], %s::timestamptz[], %s::text[])
+        %s::timestamptz[], %s::timestamptz[], %s::text[], %s::bytea[], %s::bytea[], %s::text[])
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
 -- name: update_discrepancies
 with w as (
-    update discrepancy d set version = n.version, resolved_at = n.resolved_at, resolution = n.resolution
-    from (select * from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::timestamptz[], %s::text[])
-        n(id, read_version, version, resolved_at, resolution),
+    update discrepancy d set version = n.version, resolved_at = n.resolved_at, resolution = n.resolution,
+        answer = n.answer, correction = n.correction
+    from (select * from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::timestamptz[], %s::text[], %s::bytea[],
+        %s::text[])
+        n(id, read_version, version, resolved_at, resolution, answer, correction),
         (select %s::integer as shard) here offset 0) n
     where d.shard = n.shard and d.id = n.id and d.version = n.read_version
     returning 1)

@@ -142,13 +142,32 @@ where shard = %(shard)s and book = %(book)s and (created_at, id) < (%(before_at)
 order by created_at desc, id desc offset %(looked_at)s - 1 limit 1
 
 -- name: discrepancies_before
--- One page of all merchants', newest first; the open ones unless all are asked for.
-select id, book, version, provider, kind, payin, detail, created_at, resolved_at, resolution
+select id, book, version, provider, kind, payin, detail, created_at, resolved_at, resolution, held, answer, correction
 from discrepancy
 where shard = %(shard)s and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
-    and (%(all)s or resolved_at is null)
+    and (created_at, id) >= (%(end_at)s::timestamptz, %(end_id)s::uuid)
+    and (%(kind)s::text is null or kind = %(kind)s) and (%(provider)s::text is null or provider = %(provider)s)
 order by created_at desc, id desc
 limit %(limit)s
+
+-- name: discrepancies_looked_before
+select created_at, id from discrepancy
+where shard = %(shard)s and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
+order by created_at desc, id desc offset %(looked_at)s - 1 limit 1
+
+-- name: open_discrepancies_before
+select id, book, version, provider, kind, payin, detail, created_at, resolved_at, resolution, held, answer, correction
+from discrepancy
+where shard = %(shard)s and resolved_at is null and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
+    and (created_at, id) >= (%(end_at)s::timestamptz, %(end_id)s::uuid)
+    and (%(kind)s::text is null or kind = %(kind)s) and (%(provider)s::text is null or provider = %(provider)s)
+order by created_at desc, id desc
+limit %(limit)s
+
+-- name: open_discrepancies_looked_before
+select created_at, id from discrepancy
+where shard = %(shard)s and resolved_at is null and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
+order by created_at desc, id desc offset %(looked_at)s - 1 limit 1
 
 -- name: disputes_before
 select id, book, payin, version, provider, reference, status, reason, currency, amount_minor, fee_minor,
@@ -165,3 +184,19 @@ select id, book, version, status, reason, method, country, currency, amount_mino
     deposit_number, reference, detail, created_at, expires_at, paid_at, authorized_minor, captured_minor,
     refunded_minor, disputed_minor, available_on
 from payin where shard = %s and id > %s order by id desc limit %s
+
+-- name: work_in_vain
+-- What was tried in vain, of one kind and behind a subject; all of a small index.
+select at, kind, subject, book, attempt, said from due
+where shard = %(shard)s and kind = %(kind)s and subject > %(after)s::uuid and (attempt > 1 or said is not null)
+order by subject limit %(limit)s
+
+-- name: work_in_vain_of
+select at, kind, subject, book, attempt, said from due
+where shard = %s and kind = any(%s) and subject = %s and (attempt > 1 or said is not null) limit 1
+
+-- name: changes_of_payin
+select event, status, reason, at from payin_change where shard = %s and payin = %s order by number
+
+-- name: discrepancies_of_payin
+select id from discrepancy where shard = %s and payin = %s order by created_at desc, id desc limit 100

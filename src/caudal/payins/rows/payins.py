@@ -288,6 +288,9 @@ class Discrepancies(Table[UUID, Discrepancy]):
             timestamps([d.created_at for d in records]),
             timestamps([d.resolved_at for d in records]),
             texts([d.resolution for d in records]),
+            byteas([d.held for d in records]),
+            byteas([d.answer for d in records]),
+            texts([d.correction for d in records]),
         )
         yield SQL["insert_discrepancies"], (head.shard, *columns, len(records))
 
@@ -299,6 +302,8 @@ class Discrepancies(Table[UUID, Discrepancy]):
             integers([d.version for d in records]),
             timestamps([d.resolved_at for d in records]),
             texts([d.resolution for d in records]),
+            byteas([d.answer for d in records]),
+            texts([d.correction for d in records]),
         )
         yield SQL["update_discrepancies"], (*columns, head.shard, len(changes))
 

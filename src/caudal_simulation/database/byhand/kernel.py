@@ -27,7 +27,7 @@ _OF_KEY: Final = [
         "created_at",
     )
 ]
-_OF_DUE: Final = [_DUE[column] for column in ("at", "kind", "subject", "book", "attempt")]
+_OF_DUE: Final = [_DUE[column] for column in ("at", "kind", "subject", "book", "attempt", "said")]
 
 
 def lock_shard(session: Session, given: Sequence[Any]) -> Rows:

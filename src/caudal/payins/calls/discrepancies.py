@@ -1,0 +1,47 @@
+"""A discrepancy: the provider is asked how what it spoke of stands. Nothing is submitted or ordered here."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from caudal.connectors import NotFound, OperationState, PaymentState, Unresolved
+from caudal.kernel.commit import Due
+from caudal.kernel.context import Context
+from caudal.kernel.errors import Retry
+from caudal.payins import commands, decide, store
+from caudal.payins.calls.operations import state_of
+from caudal.payins.calls.payments import facts_of, nobody
+from caudal.payins.calls.payments import state_of as payment_state
+from caudal.payins.model import Discrepancy, Payin, attempt_of
+
+
+async def ask_about(context: Context, shard: int, due: Due) -> None:
+    """Asks, books what the answer says, and keeps it with the discrepancy. Raises Retry while there is none."""
+    found = await store.discrepancy(context, shard, due.subject)
+    assert found is not None and found.payin is not None, "work to ask about it names what there is"
+    payin = await store.payin_row(context, shard, found.payin)
+    assert payin is not None, "a payin is never removed"
+    answer = await _answer(context, shard, found, payin)
+    if isinstance(answer, Unresolved):
+        raise Retry("try_again", f"the provider does not say how it stands: {answer.detail}")
+    noted = commands.NoteAnswer(
+        found=found,
+        facts=facts_of(payin, settlement_days=0),
+        answer=answer,
+        sealed=nobody(context, payin.id),
+        due=due,
+    )
+    await context.commit(shard, noted)
+
+
+async def _answer(
+    context: Context, shard: int, found: Discrepancy, payin: Payin
+) -> PaymentState | OperationState | NotFound | Unresolved:
+    """About an operation it is asked of that, and where a void was told to have come to something, of the payment."""
+    said = decide.said_of(found.detail)
+    if said.about == "operation" and said.kind != "void" and said.key is not None:
+        operation = await store.operation(context, shard, UUID(hex=said.key))
+        if operation is not None:
+            return await state_of(context, operation, payin)
+    of = attempt_of((said.payment_key if said.about == "operation" else said.key) or "")
+    return await payment_state(context, payin, None if of is None or payin.provider(of[1]) is None else of[1])

@@ -1,0 +1,164 @@
+"""What is known of a discrepancy: the provider's words, and what our books say of what they are about, now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from caudal import settlement
+from caudal.connectors import PaymentState
+from caudal.kernel.commit import Table, View
+from caudal.ledger import transfer_id
+from caudal.merchants import BOOKS, FEE_PLANS
+from caudal.payins.decide.changing import offset_of
+from caudal.payins.decide.discrepancies import derived
+from caudal.payins.model import Deposit, Discrepancy, DiscrepancyKind, Operation, Payin, attempt_of
+from caudal.payins.rows import DEPOSITS, OPERATIONS, PAYINS
+from caudal.payins.states import Status
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a provider's words a proposal looks at, whatever they are about."""
+
+    key: str | None = None
+    payment_key: str | None = None
+    kind: str | None = None
+    status: str | None = None
+    reference: str | None = None
+    amount_minor: int = 0
+    currency: str | None = None
+    authorized_minor: int = 0
+    captured_minor: int | None = None
+    refunded_minor: int = 0
+    tracking_key: str | None = None
+    respond_by: str | None = None
+    reason: str | None = None
+
+    @property
+    def about(self) -> str:
+        """What it is about."""
+        if self.tracking_key is not None:
+            return "deposit"
+        if self.respond_by is not None:
+            return "dispute"
+        return "operation" if self.payment_key is not None else "payment"
+
+
+class Known(NamedTuple):
+    """What our books say of it now; `view` has the days on which its money is available, `now` by its book's clock."""
+
+    view: View
+    now: datetime
+    payin: Payin | None
+    operation: Operation | None
+    late: Deposit | None
+    surplus: Deposit | None
+    void: Operation | None
+
+
+def late_deposit(method: str, key: str) -> UUID:
+    """The id of the deposit that holds what a provider took with a payment that its payin does not take."""
+    return derived(f"late\n{method}\n{key}")
+
+
+def surplus_deposit(method: str, key: str) -> UUID:
+    """The id of the deposit that holds what a provider has taken beyond what its payin takes."""
+    return derived(f"surplus\n{method}\n{key}")
+
+
+def said_of(json: bytes) -> Said:
+    """A provider's words as they are kept."""
+    return msgspec.json.decode(json, type=Said)
+
+
+def needs_of(found: Discrepancy, method: str | None) -> Iterable[tuple[Table[Any, Any], Any]]:
+    """The rows that its proposals are made of, as far as they are known; `method` is its payin's, once that is read."""
+    said = said_of(found.detail)
+    if found.payin is None:
+        return
+    yield PAYINS, found.payin
+    yield BOOKS, found.book
+    if said.about == "operation" and (id := _operation_of(said)) is not None:
+        yield OPERATIONS, id
+    of = attempt_of((said.payment_key if said.about == "operation" else said.key) or "")
+    earlier = transfer_id(found.payin, "void", 0 if of is None else of[1])  # that of an attempt before the last
+    for id in (transfer_id(found.payin, "void"), earlier, transfer_id(found.id, "void")):
+        yield OPERATIONS, id
+    key = (said.payment_key if said.about == "operation" else said.key) or ""
+    if method is not None:
+        for deposit in (late_deposit(method, key), surplus_deposit(method, key)):
+            yield DEPOSITS, deposit
+
+
+def known_of(view: View, found: Discrepancy) -> Known:
+    """Those rows."""
+    if found.payin is None:
+        return Known(view, view.at, None, None, None, None, None)
+    payin = view.get(PAYINS, found.payin)
+    assert payin is not None, "a payin is never removed"
+    needs = list(needs_of(found, payin.method))
+    keys = {table: [key for of, key in needs if of is table] for table in (OPERATIONS, DEPOSITS)}
+    late, surplus = view.get_all(DEPOSITS, keys[DEPOSITS])
+    *operation, first, earlier, again = view.get_all(OPERATIONS, keys[OPERATIONS])
+    now = view.at + offset_of(view, payin.book)
+    return Known(view, now, payin, operation[0] if operation else None, late, surplus, again or earlier or first)
+
+
+def _operation_of(said: Said) -> UUID | None:
+    try:
+        return UUID(hex=said.key or "")
+    except ValueError:
+        return None
+
+
+def more_needs_of(payin: Payin) -> Iterable[tuple[Table[Any, Any], Any]]:
+    """What those that move its money look at besides."""
+    yield FEE_PLANS, (payin.book, payin.fee_plan)
+    for day in days_of(payin):
+        yield from settlement.needs(payin.book, payin.currency, day)
+
+
+def days_of(payin: Payin) -> tuple[date, ...]:
+    """The days on which its money is available."""
+    days = payin.details().days
+    return days or (() if payin.available_on is None else (payin.available_on,))
+
+
+def agrees(payin: Payin, answer: Said, surplus: Deposit | None) -> bool:
+    """Whether what a provider answered is what our books say."""
+    if answer.key is not None and payin.is_earlier(answer.key):
+        return answer.status not in ("paid", "authorized")  # an attempt that came to nothing before another one began
+    strayed = 0 if surplus is None else surplus.amount_minor
+    own = payin.details().reference
+    if answer.refunded_minor > payin.refunded_minor + strayed or own not in (None, answer.reference):
+        return False
+    taken = (answer.captured_minor or 0) - strayed
+    match payin.status:
+        case Status.PAID:
+            most = payin.received_minor + payin.details().capturing_minor
+            return answer.status == "paid" and payin.received_minor <= taken <= most
+        case Status.AUTHORIZED:
+            return answer.status == "authorized" or taken == payin.details().capturing_minor > 0
+        case Status.PENDING | Status.SUBMITTING:
+            return answer.status == "pending"
+    return answer.status not in ("paid", "authorized")
+
+
+def unheard_of(view: View, payin: Payin, state: PaymentState) -> DiscrepancyKind | None:
+    """What an older or repeated word says besides: a success of another reference, or more given back than asked."""
+    own = payin.details().reference
+    if (
+        payin.status in (Status.AUTHORIZED, Status.PAID)
+        and state.status in ("authorized", "paid")
+        and own not in (None, state.reference)
+    ):
+        return "other_reference"
+    if payin.status is not Status.PAID or state.refunded_minor <= payin.refunded_minor:
+        return None
+    surplus = view.get(DEPOSITS, surplus_deposit(payin.method, state.key))
+    strayed = 0 if surplus is None else surplus.amount_minor
+    return "other_amount" if state.refunded_minor > payin.refunded_minor + strayed else None

@@ -1,0 +1,272 @@
+"""What would put a discrepancy right, from how everything stands now. Pure; docs/unknown-outcomes.md has the table.
+
+What a provider only told is never acted on: it is asked first, and its answer is what a correction is made of.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from caudal import settlement
+from caudal.connectors import CAPABILITIES
+from caudal.kernel.errors import Refused
+from caudal.ledger import Transfer, account_name, transfer_id
+from caudal.merchants import fee_minor
+from caudal.payins import postings
+from caudal.payins.decide.known import Known, Said, agrees, days_of, said_of, surplus_deposit
+from caudal.payins.decide.money import family_of, line_of, plan_of
+from caudal.payins.model import CorrectionKind, Deposit, Discrepancy, Operation, Payin, Posting, Proposal
+from caudal.payins.states import Status
+
+_ENDED: Final = frozenset((Status.DECLINED, Status.FAILED, Status.EXPIRED, Status.CANCELLED))
+
+
+def proposals(found: Discrepancy, known: Known) -> tuple[Proposal, ...]:
+    """What may be done about it; the first is recommended. Always at least one."""
+    if found.resolved_at is not None:
+        return _one(found, known, "none_needed", "it was looked after")
+    said = said_of(found.detail)
+    match said.about:
+        case "deposit":
+            return _one(found, known, "by_hand", "booked nowhere: ask the bank whether it is other money")
+        case "dispute":
+            return _one(found, known, "by_hand", _of_dispute(found, said))
+    if known.payin is None:
+        why = "nothing here has this key: ask the provider whose payment it is, and to give back what it took"
+        return _one(found, known, "by_hand", why)
+    if said.about == "operation":
+        return _about_operation(found, known, said, known.payin)
+    return _about_payment(found, known, known.payin)
+
+
+def _of_dispute(found: Discrepancy, said: Said) -> str:
+    if found.kind == "other_amount":
+        return "more is disputed than is left of the payin: show the bank what was given back, or ask what is meant"
+    return f"this word ({said.status}) was booked nowhere: ask the provider how the dispute stands"
+
+
+# A payment
+
+
+def _about_payment(found: Discrepancy, known: Known, payin: Payin) -> tuple[Proposal, ...]:
+    if known.late is not None:
+        return _about_money(found, known, payin, known.late)
+    if found.kind == "late_success":
+        return _about_hold(found, known)
+    if known.surplus is not None and known.surplus.unapplied_minor:
+        return _about_money(found, known, payin, known.surplus)
+    if found.answer is None:
+        return _one(found, known, "ask_again", "it was only told: the provider is asked how the payment stands")
+    answer = said_of(found.answer)
+    if agrees(payin, answer, known.surplus):
+        return _one(found, known, "none_needed", "the provider was asked, and says what our books say")
+    detail = payin.details()
+    strayed = 0 if known.surplus is None else known.surplus.amount_minor
+    refunded = answer.refunded_minor - payin.refunded_minor - strayed
+    left = payin.received_minor - payin.refunded_minor - payin.disputed_minor
+    if payin.status is Status.AUTHORIZED and answer.status in ("declined", "expired", "cancelled"):
+        return _one(found, known, "end_authorization", "the provider says that nothing is held: the payin ends")
+    if payin.status is Status.PAID and answer.status in ("declined", "expired", "cancelled") and left > 0:
+        why = "the provider says that it has not taken the money: what is left of it leaves the merchant's balance"
+        return _booked_back(found, known, payin, "reverse_capture", left, why)
+    if payin.status is Status.PAID and 0 < refunded <= left:
+        why = "the provider has given back what nobody asked for: it leaves the merchant's balance"
+        return _booked_back(found, known, payin, "book_refund", refunded, why)
+    surplus = (answer.captured_minor or 0) - payin.captured_minor - detail.capturing_minor - strayed
+    if detail.capture == "manual" and payin.authorized_minor and surplus > 0:
+        return _surplus(found, known, payin, surplus, "more was captured than was asked for: it goes back to the payer")
+    return _one(found, known, "by_hand", "no command puts this right: clear it with the provider")
+
+
+def _about_money(found: Discrepancy, known: Known, payin: Payin, deposit: Deposit) -> tuple[Proposal, ...]:
+    """Money that its payin does not take is a deposit of its own."""
+    if not deposit.unapplied_minor:
+        why = "the money is on its way back" if deposit.returning_minor else "the money is back with its payer"
+        return _one(found, known, "none_needed", why)
+    way = CAPABILITIES[payin.method].refund
+    if way == "none":
+        return _one(found, known, "by_hand", "the provider has no refunds: send it back by other means")
+    back = postings.return_requested(
+        deposit.book, deposit.currency, deposit.id, deposit.version, deposit.unapplied_minor
+    ) + postings.return_confirmed(
+        deposit.book, deposit.currency, deposit.id, deposit.version + 1, deposit.unapplied_minor, from_bank=False
+    )
+    returned = _proposal(
+        found, known, "return_money", "the payer's money waits: it goes back", deposit.unapplied_minor, back
+    )
+    if way == "bank_account":
+        returned = msgspec.structs.replace(returned, destination="needed")
+    whole = deposit.unapplied_minor == deposit.amount_minor == payin.amount_minor
+    if payin.status is not Status.EXPIRED or found.kind != "late_success" or not whole:
+        return (returned,)
+    late = late_earned(known, payin)
+    group = postings.received(spent(deposit), held_minor=deposit.amount_minor, money=late.money)
+    why = "or it pays the payin after all, where its merchant wants that"
+    return returned, _proposal(found, known, "book_late_payment", why, deposit.amount_minor, group)
+
+
+class Late(NamedTuple):
+    """What a payin earns that is paid after its end."""
+
+    fee_minor: int
+    day: date
+    money: settlement.Movement
+
+
+def late_earned(known: Known, payin: Payin) -> Late:
+    """What it would earn now."""
+    fee = fee_minor(plan_of(known.view, payin), family_of(payin), payin.currency, payin.amount_minor)
+    day = settlement.available_on(known.now, line_of(known.view, payin).settlement_days)
+    money = settlement.earned(
+        known.view,
+        id=payin.id,
+        book=payin.book,
+        currency=payin.currency,
+        kind="payment",
+        gross_minor=payin.amount_minor,
+        fee_minor=fee,
+        subject=payin.id,
+        subject_kind="payin",
+        payin=payin.id,
+        day=day,
+        at=known.now,
+    )
+    return Late(fee, day, money)
+
+
+def spent(deposit: Deposit) -> Deposit:
+    """The deposit with nothing that comes new: all of it stands in the books already."""
+    return msgspec.structs.replace(deposit, applied_minor=0, unapplied_minor=0)
+
+
+def _about_hold(found: Discrepancy, known: Known) -> tuple[Proposal, ...]:
+    """An authorization that came after the end is given up by a void."""
+    if known.void is not None and known.void.status == "failed":
+        return _one(found, known, "void_again", "the provider has not let go of what it holds: it is asked again")
+    return _one(found, known, "none_needed", "the provider is asked to let go of it, or has done so")
+
+
+def _surplus(found: Discrepancy, known: Known, payin: Payin, amount: int, why: str) -> tuple[Proposal, ...]:
+    key = said_of(found.detail)
+    id = surplus_deposit(payin.method, (key.payment_key if key.about == "operation" else key.key) or "")
+    group = postings.late(payin.book, payin.currency, id, amount_minor=amount, returns=True)
+    back = postings.return_confirmed(payin.book, payin.currency, id, 1, amount, from_bank=False)
+    return (_proposal(found, known, "return_money", why, amount, group + back),)
+
+
+def _booked_back(
+    found: Discrepancy, known: Known, payin: Payin, correction: CorrectionKind, amount: int, why: str
+) -> tuple[Proposal, ...]:
+    """A refund that is booked without anybody being asked."""
+    id = transfer_id(found.id, "refund")
+    split = taken_back(known, payin, id, amount)
+    taken = postings.refund_requested(payin.book, payin.currency, id, split, beyond_balance=True)
+    done = postings.refund_confirmed(payin.book, payin.currency, id, amount, from_bank=False)
+    return (_proposal(found, known, correction, why, amount, taken + done),)
+
+
+def taken_back(known: Known, payin: Payin, id: UUID, amount_minor: int) -> settlement.Split:
+    """What leaves the merchant's balance whatever stands on it: first what is not released yet."""
+    split = settlement.taken(
+        known.view,
+        id=id,
+        book=payin.book,
+        currency=payin.currency,
+        kind="refund",
+        amount_minor=amount_minor,
+        subject=id,
+        subject_kind="refund",
+        payin=payin.id,
+        days=days_of(payin),
+        at=known.now,
+        beyond_balance=True,
+    )
+    assert not isinstance(split, Refused), "nothing limits what has happened"
+    return split
+
+
+# A capture, a void, a refund
+
+
+def _about_operation(found: Discrepancy, known: Known, said: Said, payin: Payin) -> tuple[Proposal, ...]:
+    operation = known.operation
+    if operation is None or operation.payin != payin.id:
+        return _one(found, known, "by_hand", "nothing here has this key: ask the provider what it did, and for whom")
+    if operation.status == "pending":
+        return _one(found, known, "none_needed", "it is not settled yet: the provider is asked until it is")
+    if operation.kind == "void":
+        return _about_void(found, known, operation, payin)
+    if found.answer is None:
+        return _one(found, known, "ask_again", "it was only told: the provider is asked how the operation stands")
+    answer, amount = said_of(found.answer), operation.amount_minor
+    if (answer.status, answer.amount_minor) == (operation.status, amount) or answer.status is None:
+        return _one(found, known, "none_needed", "the provider was asked, and says what our books say")
+    left = payin.received_minor - payin.refunded_minor - payin.disputed_minor
+    if answer.amount_minor == amount and (operation.kind, operation.status) == ("capture", "failed"):
+        if known.surplus is not None:
+            return _about_money(found, known, payin, known.surplus)
+        return _surplus(found, known, payin, amount, "it was captured, and the merchant was told no: it goes back")
+    booked_back: dict[tuple[str, str], tuple[CorrectionKind, str]] = {
+        ("capture", "succeeded"): ("reverse_capture", "it was not captured: it leaves the merchant's balance"),
+        ("refund", "failed"): ("book_refund", "the payer was given it after all: it leaves the merchant's balance"),
+    }
+    correction = booked_back.get((operation.kind, operation.status))
+    if correction is not None and answer.amount_minor == amount <= left:
+        return _booked_back(found, known, payin, correction[0], amount, correction[1])
+    return _one(found, known, "by_hand", "no command puts this right: clear it with the provider")
+
+
+def _about_void(found: Discrepancy, known: Known, operation: Operation, payin: Payin) -> tuple[Proposal, ...]:
+    if operation.status == "succeeded" and said_of(found.detail).status == "succeeded":
+        if found.answer is None:
+            return _one(found, known, "ask_again", "the provider gave up what is paid: it is asked how that stands")
+        return _about_payment(found, known, payin)
+    latest = known.void if known.void is not None and known.void.created_at > operation.created_at else operation
+    if latest.status == "pending":
+        return _one(found, known, "none_needed", "the provider is asked to let go of it")
+    if latest.status == "succeeded" and latest is not operation:
+        return _one(found, known, "none_needed", "the provider has let go of it since")
+    if payin.status is Status.AUTHORIZED or not operation.amount_minor:
+        return _one(found, known, "by_hand", "the payin goes on here: clear with the provider whether it does there")
+    return _one(found, known, "void_again", "what is held for the payer is asked to be let go of, once more")
+
+
+# Their form
+
+
+def _one(found: Discrepancy, known: Known, correction: CorrectionKind, why: str) -> tuple[Proposal, ...]:
+    return (_proposal(found, known, correction, why),)
+
+
+def _proposal(
+    found: Discrepancy,
+    known: Known,
+    correction: CorrectionKind,
+    because: str,
+    amount: int | None = None,
+    group: tuple[Transfer, ...] = (),
+) -> Proposal:
+    currency = None if known.payin is None or amount is None else known.payin.currency
+    return Proposal(
+        correction=correction,
+        because=because,
+        amount=amount,
+        currency=currency,
+        postings=tuple(_posting(transfer) for transfer in group),
+        facts=_facts(found, known),
+    )
+
+
+def _posting(transfer: Transfer) -> Posting:
+    debit, credit = (account_name(id).purpose.name.lower() for id in (transfer.debit_account, transfer.credit_account))
+    return Posting(code=transfer.code, debit=debit, credit=credit, amount=transfer.amount_minor)
+
+
+def _facts(found: Discrepancy, known: Known) -> str:
+    """The versions that it is made of, so that another decision on any of them shows."""
+    versions = [f"{name}{row.version}" for name, row in zip("podsv", known[2:], strict=True) if row is not None]
+    return ".".join((f"c{found.version}", *versions))

@@ -1,0 +1,132 @@
+"""What has no outcome yet: whether somebody may say that it happened, or that it did not."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from caudal.connectors import CAPABILITIES, OperationState, PaymentState
+from caudal.kernel import ids
+from caudal.kernel.commit import Decision, Due, Put, View
+from caudal.kernel.errors import Refused
+from caudal.kernel.http import encode
+from caudal.merchants import AUDIT, AuditRecord, Operator, refuse_revoked
+from caudal.payins.decide.changing import EXPIRE, OPERATE, SUBMIT
+from caudal.payins.decide.disputes import SEND_EVIDENCE
+from caudal.payins.decide.returns import RETURN
+from caudal.payins.model import Operation, Payin, Settlement
+from caudal.payins.rows import DEPOSITS, EVIDENCE, OPERATIONS, PAYINS
+from caudal.payins.states import Status
+
+# How long after a request's deadline nobody is expected to come back with an outcome.
+MARGIN: Final = timedelta(seconds=3)
+
+
+class ByHand(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator says became of it, and why that is known."""
+
+    operator: Operator
+    subject: str
+    happened: bool
+    reason: str
+    entry: UUID
+
+
+def counts_from(payin: Payin) -> datetime | None:
+    """From when on "not found" is an outcome, in real time: nobody submits it any more, and none can still appear."""
+    sent = payin.details().submission
+    if sent is None or payin.status is not Status.SUBMITTING:
+        return None
+    return sent.until + timedelta(seconds=CAPABILITIES[payin.method].late_until_s) + MARGIN
+
+
+def refuse_by_hand(view: View, due: Due, by: ByHand, version: int | None) -> Refused | None:
+    """Why it may not be said: it has come to something, or may still. `version` is that of a deposit on its way back.
+
+    Refuses: revoked keys, forbidden_transition.
+    """
+    refusal = refuse_revoked(view, by.operator.digest)
+    if refusal is not None:
+        return refusal
+    if not _is_open(view, due, version):
+        return Refused("forbidden_transition", "it has come to an outcome meanwhile")
+    if by.happened or due.kind not in (SUBMIT, OPERATE):
+        return None
+    payin = view.get(PAYINS, due.subject) if due.kind == SUBMIT else None
+    until = None if payin is None else counts_from(payin)
+    if until is not None and view.clock < until:
+        return Refused("forbidden_transition", f"the provider may still come to know it until {until:%H:%M:%S} UTC")
+    return None
+
+
+def _is_open(view: View, due: Due, version: int | None) -> bool:
+    match due.kind:
+        case k if k == SUBMIT:
+            return _status(view.get(PAYINS, due.subject)) == "submitting"
+        case k if k == EXPIRE:
+            return _status(view.get(PAYINS, due.subject)) == "pending"
+        case k if k == OPERATE:
+            return _status(view.get(OPERATIONS, due.subject)) == "pending"
+        case k if k == SEND_EVIDENCE:
+            return _status(view.get(EVIDENCE, due.subject)) == "pending"
+        case k if k == RETURN:
+            deposit = view.get(DEPOSITS, due.subject)
+            return deposit is not None and deposit.version == version and deposit.returning_minor > 0
+    return False
+
+
+def _status(row: Any) -> str | None:
+    return None if row is None else str(row.status)
+
+
+def settled_by_hand(view: View, decision: Decision, by: ByHand) -> Decision:
+    """The decision that an answer of the provider's would have led to, with its entry in the audit trail."""
+    told = Settlement(id=by.subject, outcome="happened" if by.happened else "did_not_happen", reason=by.reason)
+    audit = AuditRecord(
+        id=by.entry,
+        at=view.at,
+        actor=ids.public("operator", by.operator.id),
+        action="outcome.settled",
+        subject=by.subject,
+        detail=encode(told),
+    )
+    puts = (*decision.puts, Put(AUDIT, audit))
+    return msgspec.structs.replace(decision, outcome=told, puts=puts, subject=None, finishes=None)
+
+
+def payment_by_hand(payin: Payin) -> PaymentState:
+    """A payment that was made, as its provider would say it: authorized where it is captured by hand, else paid."""
+    detail, card = payin.details(), CAPABILITIES[payin.method].card
+    manual = detail.capture == "manual"
+    return PaymentState(
+        key=payin.key,
+        account=str(payin.book >> 1),
+        status="authorized" if manual else "paid",
+        reference=detail.reference or "settled by hand",
+        amount_minor=payin.amount_minor,
+        currency=payin.currency,
+        authorized_minor=payin.amount_minor if card else 0,
+        captured_minor=0 if manual else payin.amount_minor,
+        refunded_minor=0,
+        reason=None,
+        action=None,
+        payer_page=None,
+    )
+
+
+def operation_by_hand(operation: Operation, payin: Payin) -> OperationState:
+    """A capture, void or refund that was carried out, likewise."""
+    return OperationState(
+        key=operation.id.hex,
+        payment_key=payin.key,
+        account=str(payin.book >> 1),
+        kind=operation.kind,
+        status="succeeded",
+        reference=operation.id.hex,
+        amount_minor=operation.amount_minor,
+        currency=operation.currency,
+        reason=None,
+    )

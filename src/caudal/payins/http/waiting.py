@@ -1,0 +1,195 @@
+"""What has no outcome: work that asks a provider and did not end at its first try, and the rows that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from caudal.kernel import ids
+from caudal.kernel.clock import rfc3339
+from caudal.kernel.commit import Due
+from caudal.kernel.context import Context
+from caudal.payins import calls, decide, store
+from caudal.payins.http.seen import Seen
+from caudal.payins.model import (
+    Deposit,
+    Discrepancy,
+    Dispute,
+    Evidence,
+    Operation,
+    Payin,
+    Unresolved,
+    UnresolvedKind,
+)
+from caudal.payins.rows import DEPOSITS, DISCREPANCIES, DISPUTES, EVIDENCE, OPERATIONS, PAYINS
+
+# The work that asks a provider, in the order of the list.
+ASKING: Final = (
+    decide.SUBMIT,
+    decide.OPERATE,
+    decide.RETURN,
+    decide.EXPIRE,
+    decide.SEND_EVIDENCE,
+    decide.ASK,
+)
+_TABLES: Final[dict[str, Any]] = {
+    decide.SUBMIT: PAYINS,
+    decide.EXPIRE: PAYINS,
+    decide.OPERATE: OPERATIONS,
+    decide.RETURN: DEPOSITS,
+    decide.SEND_EVIDENCE: EVIDENCE,
+    decide.ASK: DISCREPANCIES,
+}
+_STEP: Final = 200
+_COUNTED: Final = 1_000
+_OVERDUE_S: Final = 300
+
+
+class Found(NamedTuple):
+    """A piece of work with the row that it is about, and that row's payin."""
+
+    due: Due
+    row: Any
+    payin: Payin | None
+    dispute: Dispute | None
+
+
+async def all_of(context: Context, place: tuple[int, UUID], now: datetime) -> AsyncIterator[tuple[Due, Unresolved]]:
+    """Everything behind a place, a step at a time."""
+    first, after = place
+    for kind in ASKING[first:]:
+        step = await store.work_in_vain(context, context.settings.shard, kind, after, _STEP)
+        while step:
+            for found in await found_of(context, step):
+                yield found.due, body_of(found, now)
+            if len(step) < _STEP:
+                break
+            step = await store.work_in_vain(context, context.settings.shard, kind, step[-1].subject, _STEP)
+        after = store.FIRST
+
+
+async def found_of(context: Context, works: Sequence[Due]) -> list[Found]:
+    """The rows that the work is about."""
+    seen, shard = Seen(await store.now(context)), context.settings.shard
+    await seen.read(context, shard, [(_TABLES[due.kind], due.subject) for due in works])
+    rows = [(due, seen.get(_TABLES[due.kind], due.subject)) for due in works]
+    disputes = [(DISPUTES, row.dispute) for _, row in rows if isinstance(row, Evidence)]
+    await seen.read(context, shard, disputes)
+    found = []
+    for due, row in rows:
+        dispute = seen.get(DISPUTES, row.dispute) if isinstance(row, Evidence) else None
+        found.append((due, row, dispute))
+    payins = [_payin_of(row, dispute) for _, row, dispute in found]
+    await seen.read(context, shard, [(PAYINS, id) for id in payins if id is not None])
+    return [
+        Found(due, row, None if id is None else seen.get(PAYINS, id), dispute)
+        for (due, row, dispute), id in zip(found, payins, strict=True)
+        if row is not None
+    ]
+
+
+def _payin_of(row: Any, dispute: Dispute | None) -> UUID | None:
+    if isinstance(row, Payin):
+        return row.id
+    about = dispute if isinstance(row, Evidence) else row
+    return None if about is None else about.payin
+
+
+def body_of(found: Found, now: datetime) -> Unresolved:
+    """What is known of it."""
+    due, row, payin = found.due, found.row, found.payin
+    since = _since(row)
+    amount, currency = getattr(row, "amount_minor", None), getattr(row, "currency", None)
+    return Unresolved(
+        id=ids.public(prefix_of(row), row.id),
+        kind=_kind_of(due, row),
+        mode="live" if due.book & 1 else "test",
+        provider=_provider_of(found),
+        provider_key=_key_of(row),
+        payin=None if payin is None else ids.public("payin", payin.id),
+        status="returning" if isinstance(row, Deposit) else str(getattr(row, "status", "open")),
+        amount=row.returning_minor if isinstance(row, Deposit) else amount,
+        currency=currency,
+        since=rfc3339(since),
+        age_seconds=max(0, int((now - since) / timedelta(seconds=1))),
+        times_asked=due.attempt,
+        last_answer=due.said,
+        next_ask_at=rfc3339(due.at),
+    )
+
+
+def _since(row: Any) -> datetime:
+    """When it was submitted, in real time as far as that is kept."""
+    sent = row.details().submission if isinstance(row, Payin) else None
+    since: datetime = row.created_at if sent is None else min(row.created_at, sent.first_until)
+    return since
+
+
+def prefix_of(row: Any) -> str:
+    match row:
+        case Payin():
+            return "payin"
+        case Operation():
+            return row.kind
+        case Deposit():
+            return "dep"
+        case Evidence():
+            return "evidence"
+    return "disc"
+
+
+def _kind_of(due: Due, row: Any) -> UnresolvedKind:
+    if isinstance(row, Operation):
+        return row.kind
+    kinds: dict[str, UnresolvedKind] = {
+        decide.SUBMIT: "payin",
+        decide.EXPIRE: "expiry",
+        decide.RETURN: "return",
+        decide.SEND_EVIDENCE: "evidence",
+        decide.ASK: "discrepancy",
+    }
+    return kinds[due.kind]
+
+
+def _provider_of(found: Found) -> str:
+    if isinstance(found.row, Deposit | Discrepancy):
+        return found.row.provider
+    if found.dispute is not None:
+        return found.dispute.provider
+    return "" if found.payin is None else found.payin.carrier
+
+
+def _key_of(row: Any) -> str:
+    match row:
+        case Payin():
+            return row.key
+        case Deposit():
+            return calls.return_keys(row)[0]
+        case Discrepancy():
+            return decide.said_of(row.detail).key or ""
+    id: UUID = row.id
+    return id.hex
+
+
+# How many, for whoever watches
+
+
+class Overdue(msgspec.Struct, frozen=True):
+    """How much has no outcome for longer than a while, `_COUNTED` of it at most, and since when the oldest has none."""
+
+    count: int
+    oldest_s: int
+
+
+async def overdue(context: Context, older_than_s: int = _OVERDUE_S) -> Overdue:
+    """What an operator should see to."""
+    now, ages = await store.now(context), list[int]()
+    async for _, body in all_of(context, (0, store.FIRST), now):
+        ages += [body.age_seconds] if body.age_seconds >= older_than_s else []
+        if len(ages) == _COUNTED:
+            break
+    return Overdue(len(ages), max(ages, default=0))

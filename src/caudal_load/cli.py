@@ -33,6 +33,7 @@ from caudal_load.run import against_bare, run
 from caudal_load.scenario import SCENARIOS
 from caudal_load.seed import SeedFailed
 from caudal_load.seed import seed as seed_database
+from caudal_load.slow import print_phases, slow_provider
 
 _KEK_BYTES = 32
 _SEEDS = 2**31
@@ -204,6 +205,21 @@ def rolling_command(
     print(json.dumps(report) if as_json else "\n".join(f"{name:>22}  {value}" for name, value in report.items()))
     if not report["passed"]:
         raise typer.Exit(1)
+
+
+@app.command("slow-provider")
+def slow_provider_command(
+    rate: Annotated[float, typer.Option(min=1, max=1000, help="arrivals per second of each method")] = 40.0,
+    slow_ms: Annotated[int, typer.Option(min=0, max=60_000, help="how much later one provider answers")] = 3000,
+    seconds: Annotated[float, typer.Option(min=1, help="measured seconds, per phase")] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Slow one provider of a caudal of its own, and show what another provider's payments notice of it."""
+    found = _carried_out(slow_provider(rate, slow_ms, seconds, _say))
+    if as_json:
+        print(json.dumps({**found, "phases": [asdict(one) for one in found["phases"]]}))
+    else:
+        print_phases(found, Console())
 
 
 @app.command("bare")

@@ -91,6 +91,8 @@ class Provider:
     contents: dict[str, bytes] = field(default_factory=dict)
     operations: dict[str, dict[str, Any]] = field(default_factory=dict)
     connections: int = 0
+    open: asyncio.Event | None = None
+    """Where there is one, answers wait until it is set."""
 
     async def __aenter__(self) -> Self:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -122,6 +124,8 @@ class Provider:
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:] if line)}
         request = Asked(verb, path, headers, await reader.readexactly(int(headers.get("content-length", 0))))
         self.asked.append(request)
+        if self.open is not None:
+            await self.open.wait()
         fault = self.faults.pop(0) if self.faults else ""
         if fault in BEFORE:
             return await self._vanish(fault, writer)

@@ -32,7 +32,6 @@ PROFILE = {
 }
 METHODS = {"card": "norte", "pix": "sandbox"}
 _WARM_UP_S = 2.0
-_BETWEEN_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,16 +51,25 @@ class Phase:
 async def slow_provider(rate: float, slow_ms: int, seconds: float, say: Say) -> dict[str, Any]:
     """Run it, and say what was measured. Raises CaudalFailed, SetupFailed, OSError, aiohttp.ClientError."""
     async with caudal_up({}) as running:
-        assert running.operator_key is not None and running.sandbox_url is not None, "it is ours"
-        [key] = await make_merchants(running.url, running.operator_key, 1)
-        [cards] = await make_instruments(running.url, [key])
-        async with aiohttp.ClientSession(running.url, connector=aiohttp.TCPConnector(limit=0)) as session:
-            profile = (await post(session, "/v1/routing/profiles", PROFILE, key))["id"]
-            await post(session, f"/v1/routing/profiles/{profile}/activations", {}, key, status=200)
-            bodies = {"card": CARD.replace("{instrument}", cards[0]), "pix": PIX}
-            found = list[Phase]()
+        found = await measured(running, rate, slow_ms, seconds, _WARM_UP_S, say)
+    return {"rate": rate, "slow_ms": slow_ms, "seconds": seconds, "phases": found, "machine": machine()}
+
+
+async def measured(
+    running: Running, rate: float, slow_ms: int, seconds: float, warm_up_s: float, say: Say
+) -> list[Phase]:
+    """The phases against a caudal that runs; its norte is well again afterwards. Raises as `slow_provider` does."""
+    assert running.operator_key is not None and running.sandbox_url is not None, "it is ours"
+    [key] = await make_merchants(running.url, running.operator_key, 1)
+    [cards] = await make_instruments(running.url, [key])
+    found = list[Phase]()
+    async with aiohttp.ClientSession(running.url, connector=aiohttp.TCPConnector(limit=0)) as session:
+        profile = (await post(session, "/v1/routing/profiles", PROFILE, key))["id"]
+        await post(session, f"/v1/routing/profiles/{profile}/activations", {}, key, status=200)
+        bodies = {"card": CARD.replace("{instrument}", cards[0]), "pix": PIX}
+        try:
             for phase, latency_ms, lasts_s in (
-                ("warm-up", 0, _WARM_UP_S),
+                ("warm-up", 0, warm_up_s),
                 ("before", 0, seconds),
                 ("during", slow_ms, seconds),
             ):
@@ -69,9 +77,9 @@ async def slow_provider(rate: float, slow_ms: int, seconds: float, say: Say) -> 
                 say(f"{phase}: norte answers {latency_ms} ms later")
                 both = [_stream(session, key, method, bodies[method], phase, rate, lasts_s) for method in METHODS]
                 found += await asyncio.gather(*both)
-                await asyncio.sleep(_BETWEEN_S)
-    measured = [one for one in found if one.phase != "warm-up"]
-    return {"rate": rate, "slow_ms": slow_ms, "seconds": seconds, "phases": measured, "machine": machine()}
+        finally:
+            await _fares(running, 0)
+    return [one for one in found if one.phase != "warm-up"]
 
 
 async def _fares(running: Running, latency_ms: int) -> None:

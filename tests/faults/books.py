@@ -56,9 +56,12 @@ async def one(connection: psycopg.AsyncConnection[Any], query: str, *parameters:
 
 
 def provider_rows(var: Path, query: str) -> list[tuple[Any, ...]]:
-    """All rows of a query to the sandbox provider's own books, read from its disk whether it lives or not."""
-    with closing(sqlite3.connect(var / "sandbox" / "provider.sqlite3")) as books:
-        return books.execute(query).fetchall()
+    """All rows of a query to the sandbox providers' own books, read from their disk whether they live or not."""
+    found = list[tuple[Any, ...]]()
+    for path in sorted((var / "sandbox").glob("provider*.sqlite3")):
+        with closing(sqlite3.connect(path)) as books:
+            found += books.execute(query).fetchall()
+    return found
 
 
 async def examined(connection: psycopg.AsyncConnection[Any], told: Told, book: int) -> Books:

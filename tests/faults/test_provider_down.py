@@ -36,7 +36,7 @@ PAUSE_S, SEED, HEALED_S = 0.15, 20261129, 120.0
 TRY_S = 2.0  # that a card waits for a silent provider
 PAYINS = "select reference, id, method, status, amount_minor from payin where reference like '%-%'"
 UNDONE = "select count(*) from payin where status = 'submitting'"
-CHARGED = "select key, captured_minor from payment where method = 'card' and captured_minor > 0"
+CHARGED = "select substr(key, 1, 32), captured_minor from payment where method = 'card' and captured_minor > 0"
 LATE = """
     select extract(epoch from max(c.at - p.expires_at))::float from payin p
     join payin_change c on c.shard = p.shard and c.payin = p.id and c.event = 'time_passed'"""

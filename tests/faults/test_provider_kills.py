@@ -36,9 +36,9 @@ WAITS_MS = 3_000
 HEALED_S = 60.0
 NAMES = {"capture": "captures", "void": "cancellations", "refund": "refunds"}
 OPERATIONS = "select id, payin, kind, status, amount_minor from payin_operation"
-CHARGED = "select key from payment where status = 'paid'"
+CHARGED = "select substr(key, 1, 32) from payment where status = 'paid'"
 SUBMITTING = "select id from payin where status = 'submitting' and method = 'card'"
-DONE = "select key, payment_key, kind, amount_minor from operation where status = 'succeeded'"
+DONE = "select key, substr(payment_key, 1, 32), kind, amount_minor from operation where status = 'succeeded'"
 UNDONE = """
     select (select count(*) from payin where status = 'submitting')
         + (select count(*) from payin_operation where status = 'pending')"""

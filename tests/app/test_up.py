@@ -248,14 +248,14 @@ async def test_a_service_that_never_becomes_ready_ends_the_start(used: Path, mon
 
 def test_the_services_get_their_settings_and_the_sandbox_only_its_secrets() -> None:
     settings = Settings(
-        var="/v", host="0.0.0.0", web_processes=2, port=9700, sandbox_port=9701, sandbox_url="http://127.0.0.1:9701",
-        kek="secret", spei_secret_test="shared", provider_secret_test="too", database_url="postgresql://db",
+        var="/v", host="0.0.0.0", port=9700, sandbox_port=9701, sandbox_url="http://127.0.0.1:9701",
+        web_processes=2, worker_processes=2, kek="secret", spei_secret_test="shared", provider_secret_test="too", database_url="postgresql://db",
         log_json=False,
     )  # fmt: skip
     sandbox, *own = own_services(settings)
-    assert [service.name for service in own] == ["web", "web-2", "worker"]
+    assert [service.name for service in own] == ["web", "web-2", "worker", "worker-2"]
     for service in own:
-        assert load(service.environment) == msgspec.structs.replace(settings, share_port=True)
+        assert load(service.environment) == msgspec.structs.replace(settings, share_port=True, stop_notice_s=0.0)
     mine = {name: value for name, value in sandbox.environment.items() if name.startswith("CAUDAL_")}
     assert mine == {
         "CAUDAL_SANDBOX_SPEI_SECRET": "shared",

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import pytest
 
+from caudal import connectors
 from caudal.kernel.context import Context
 from caudal.merchants import first_merchant
 from tests.conftest import settings_of
@@ -74,3 +75,19 @@ async def test_answers_callbacks_sweeps_and_releases_go_through_while_first_comm
     assert [(await ana.seen(one))["status"] for one in (pix, spei)] == ["paid", "paid"]
     assert (await ana.seen(lost))["status"] == "pending"
     await assert_in_order(context)
+
+
+async def test_a_crowd_before_a_provider_keeps_new_operations_from_it_and_writes_nothing(
+    ana: Merchant, desk: Desk, context: Context
+) -> None:
+    payin, spei = await ana.card(capture="manual"), await ana.payin()
+    door = connectors.door(context, "sandbox", "test")
+    door.inside = 1_000_000
+    before = await context.rows("select count(*) from key")
+    for one in (await ana.capture(payin), await ana.cancel(payin), await ana.ask("card")):
+        assert (one.status, one.code) == (503, "overloaded") and "retry-after" in one.headers
+    assert await context.rows("select count(*) from key") == before and desk.count("capture") == 0
+    assert (await ana.cancel(spei)).status == 200, "no provider is asked"
+    door.inside = 0
+    assert (await ana.capture(payin)).status == 201
+    assert door.inside == 0, "who went in has come out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from time import monotonic
 from typing import Annotated, Any, Final, Literal
@@ -10,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from caudal.catalogue import BankAccount, bank_account_errors
-from caudal.connectors import CAPABILITIES, Destination, spei
+from caudal.connectors import CAPABILITIES, Destination, door, spei
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
 from caudal.kernel import idempotency, ids
@@ -191,13 +192,21 @@ async def _carried_out(
         sweep_in=timedelta(seconds=within_s + calls.MARGIN_S),
     )
     begin = commands.BeginOperation(kind=kind, asked=intent, facts=facts, key=key, request_id=request.id, **asked)
-    begun = await context.commit(caller.shard, begin, request.deadline)
-    if begun.answer is not None:
-        return respond(begun.answer)
-    with provider_is_asked(request):
-        done = await calls.carry_out(context, caller.shard, begun.outcome, facts, key=key, until=request.deadline)
+    with _inside(context, payin, request.deadline):
+        begun = await context.commit(caller.shard, begin, request.deadline)
+        if begun.answer is not None:
+            return respond(begun.answer)
+        with provider_is_asked(request):
+            done = await calls.carry_out(context, caller.shard, begun.outcome, facts, key=key, until=request.deadline)
     noted: commands.Noted = done.outcome
     return respond(noted.stored or done.answer or commands.answer_to(noted.outcome))
+
+
+def _inside(context: Context, payin: Payin, deadline: float) -> AbstractContextManager[None]:
+    """Behind the door of the payin's provider, where it has one. Raises Overloaded for a crowd before it."""
+    if payin.method not in CAPABILITIES:
+        return nullcontext()
+    return door(context, payin.carrier, calls.mode_of(payin)).entered(deadline)
 
 
 class OperationQuery(msgspec.Struct, frozen=True, kw_only=True):

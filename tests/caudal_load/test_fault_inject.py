@@ -145,6 +145,7 @@ async def test_a_clock_jumps_while_it_runs_and_is_right_again_at_the_end(tmp_pat
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         "FAKETIME_DISABLE_SHM": "1",
         "NO_FAKE_STAT": "1",
     }

@@ -174,6 +174,8 @@ class Whole:
             "FAKETIME_TIMESTAMP_FILE": str(self.clock_of(name)),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            # Its remedy for another glibc lets threads that wait for a lock with a limit sleep for seconds.
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
             "FAKETIME_DISABLE_SHM": "1",
             "NO_FAKE_STAT": "1",
         }

@@ -1,7 +1,7 @@
 """Connectors: one folder a method, the same names in each. Nothing outside a folder knows its protocol."""
 
 from caudal.connectors import spei
-from caudal.connectors.doors import door
+from caudal.connectors.doors import any_crowded, door
 from caudal.connectors.links import Link, Links, links
 from caudal.connectors.model import (
     Action,
@@ -94,6 +94,7 @@ __all__ = [
     "ShowVoucher",
     "Unresolved",
     "VoidOrder",
+    "any_crowded",
     "available",
     "callback_of",
     "door",

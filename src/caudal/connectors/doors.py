@@ -23,3 +23,8 @@ def door(context: Context, provider: str, mode: Mode) -> Door:
     if found is None:
         found = known[provider, mode] = Door(f"provider {provider}", reserve_s=_RESERVE_S)
     return found
+
+
+def any_crowded(context: Context) -> bool:
+    """Whether there is a crowd behind any door: without one nobody has to be asked where he is going."""
+    return any(door.is_crowded for door in context.once(_Doors).known.values())

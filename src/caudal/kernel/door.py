@@ -37,9 +37,14 @@ class Door:
         """How long the way through takes as it stands."""
         return self.inside / self.rate_per_s
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many are inside that it is worth asking whether one more may come in."""
+        return self.inside >= _CROWD
+
     def refusal(self, deadline: float) -> Overloaded | None:
         """Why one more may not come in now, or None."""
-        if self.inside < _CROWD:
+        if not self.is_crowded:
             return None
         now = self._now()
         self._learn(now)

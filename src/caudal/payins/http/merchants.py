@@ -11,7 +11,7 @@ import msgspec
 
 from caudal import vault
 from caudal.catalogue import BRANDS, COUNTRIES, METHODS
-from caudal.connectors import CAPABILITIES, door, spei, takers
+from caudal.connectors import CAPABILITIES, any_crowded, door, spei, takers
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
 from caudal.kernel import idempotency, ids
@@ -96,6 +96,8 @@ _way_in = msgspec.json.Decoder(_Way).decode
 
 def _door(context: Context, request: Request, body: bytes) -> Door | None:
     """Where a payin that is asked for waits least; None where that is not clear, or nowhere."""
+    if not any_crowded(context):
+        return None
     try:
         way = _way_in(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

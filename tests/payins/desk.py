@@ -71,6 +71,7 @@ class Desk:
         self.open = True
         self.away: set[str] = set()
         self.sent: list[tuple[str, str]] = []
+        self.said_late: set[str] = set()
         self._counters: dict[str, Callable[[Any], Counter]] = {}
 
     def counter(self, provider: str, method: str) -> Callable[[Any], Counter]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from caudal.app.check import SQL
 from caudal.connectors import Declined
 from caudal.kernel.context import Context
+from caudal.kernel.ids import slot_of
 from caudal.payins.calls import payments
 from tests.payins.books import broken_laws
 from tests.payins.cast import Merchant, key_of
@@ -211,6 +214,15 @@ async def test_money_of_an_earlier_attempt_goes_back(ana: Merchant, desk: Desk, 
     assert [(order.payment_key, order.amount_minor) for order in desk.refunds] == [(first, 7_000)]
     assert desk.payments[first].refunded_minor == 7_000
     assert await laws(ana) == []
+    # As `caudal check --against-sandbox` compares it with the provider's own books.
+    books = {row[0]: row[1:] for row in await ana.context.rows(SQL["payins_for_provider"])}
+    account = str(ana_slot(payin))
+    assert books[first] == ("acme", account, "BRL", 0, 7_000, 7_000, 0)
+    assert books[f"{first}-2"] == ("bravo", account, "BRL", 0, 7_000 if end == "paid" else 0, 0, 0)
+
+
+def ana_slot(payin: dict[str, Any]) -> int:
+    return slot_of(UUID(hex=key_of(payin)))
 
 
 async def test_what_an_earlier_attempt_holds_is_given_back(ana: Merchant, desk: Desk) -> None:

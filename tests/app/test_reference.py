@@ -134,6 +134,8 @@ def test_the_commands_of_the_page_work(running: Whole, tmp_path: Path, monkeypat
     known["MERCHANT"] = run(commands.pop("create_merchant"), known)["id"]
     known["API_KEY_ID"] = run(commands.pop("create_merchant_key"), known)["id"]
     known["DEPOSIT"] = run(commands.pop("create_callback_spei"), known)["deposit"]
+    known["PROFILE"] = run(commands.pop("create_routing_profile"), known)["id"]
+    run(commands.pop("create_routing_profile_activation"), known)
     known["ENDPOINT"] = run(commands.pop("create_webhook_endpoint"), known)["id"]
     known["DELIVERY"] = run(commands.pop("create_webhook_endpoint_test"), known)["id"]
     with requests.Session() as session:

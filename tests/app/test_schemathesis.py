@@ -117,10 +117,10 @@ FLOORS = {
     "POST /v1/payins/{id}/cancellations": 16,
     "POST /v1/payins/{id}/captures": 16,
     "POST /v1/payins/{id}/refunds": 14,
-    "POST /v1/routing/profiles": 1,
+    "POST /v1/routing/profiles": 16,
     "POST /v1/routing/profiles/{id}/activations": 16,
     "POST /v1/routing/profiles/{id}/deactivations": 16,
-    "POST /v1/routing/simulate": 0,
+    "POST /v1/routing/simulate": 16,
     "POST /v1/sandbox/clock/advances": 16,
     "POST /v1/sandbox/payins/{id}/decline": 16,
     "POST /v1/sandbox/payins/{id}/dispute": 16,
@@ -168,6 +168,10 @@ def addressed(
             case.body["instrument"]["id"] = card
         if case.operation.label == "POST /v1/operator/discrepancies/{id}/corrections":
             case.body = {"correction": "ask_again", "facts": "c1.p2"}
+        if case.operation.label == "POST /v1/routing/profiles":
+            case.body["rules"] = [{"name": case.body["name"], "choose": {"by": "least_cost"}}]  # names of providers
+        if case.operation.label == "POST /v1/routing/simulate":
+            case.body = {"replay": {"days": 1 + len(str(case.body)) % 31}}
         if case.operation.label == "POST /v1/instruments":
             case.body["card"]["expiry_year"] = EXPIRY_YEAR
 

@@ -175,7 +175,7 @@ def _example(content: Schema) -> str | None:
 
 def curl(origin: str, method: str, path: str, found: Schema, scheme: str | None) -> str:
     """A command that does it, once the shell's variables are set."""
-    path = path.replace("{provider}", "sandbox")  # the provider that there is without a configuration
+    path = path.replace("{provider}", "sandbox" if "callbacks" in path else "sur")  # two that `caudal up` has
     segments, own = path.split("/"), _OBJECTS.get(found["operationId"])
     url = "/".join(
         (own or _PLACEHOLDERS[before]) if of == "{id}" else of

@@ -146,6 +146,7 @@ async def test_the_story_tells_of_everything(database_url: str, say: Callable[[s
         "consumer",
         "payin_search",
         "pending_transfer",
+        "provider_override",
         "routing_profile",
     }
     elsewhere = ("instrument", "webhook_", "dispute")  # which have stories of their own

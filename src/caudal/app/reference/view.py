@@ -20,6 +20,7 @@ _PLACEHOLDERS: Final = {
     "captures": "$CAPTURE",
     "disputes": "$DISPUTE",
     "discrepancies": "$DISCREPANCY",
+    "unresolved": "$UNRESOLVED",
     "instruments": "$INSTRUMENT",
     "profiles": "$PROFILE",
     "webhook_endpoints": "$ENDPOINT",
@@ -36,6 +37,7 @@ _QUERIES: Final = {
 }
 # Objects in the state that an operation needs, where any other of their kind would be refused.
 _OBJECTS: Final = {
+    "create_discrepancy_correction": "$CORRECTABLE_DISCREPANCY",
     "create_payin_capture": "$AUTHORIZED_PAYIN",
     "create_payin_refund": "$PAID_PAYIN",
     "create_payin_cancellation": "$PENDING_PAYIN",

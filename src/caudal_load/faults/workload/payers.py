@@ -19,7 +19,7 @@ _PAYERS = 8
 _PAY = 0.6
 _PAUSE_S = 0.05
 _AGAIN_S = 0.3
-_TIMES = 40
+_TIMES = 10
 _OPEN = frozenset({"pending", "submitting"})
 
 

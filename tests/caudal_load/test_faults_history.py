@@ -102,3 +102,12 @@ def test_only_kills_of_what_merchants_wait_for_count() -> None:
     others = [Fault(at_s=5.0, kind="kill", target="sandbox", for_s=0.0)]
     others += [Fault(at_s=5.0, kind="pause", target="web", for_s=1.0)]
     assert recoveries(others, 100.0, 120.0, answered((100.0, 120.0, 200.0))) == []
+
+
+def test_a_key_whose_first_request_was_invalid_is_free_for_another() -> None:
+    invalid = json.dumps({"code": "invalid_request", "retry": "no"})
+    lines = [line(What.INVOKE, 0, request="{}", op="refund"), line(What.REFUSED, 0, invalid, op="refund")]
+    lines += [line(What.INVOKE, 1, request='{"amount":1}', op="reuse"), line(What.OK, 1, "{}", status=201, op="reuse")]
+    assert [found.op for found in askings(lines)] == ["refund", "create"]
+    lines[1] = line(What.REFUSED, 0, REFUSED, op="refund")
+    assert [found.op for found in askings(lines)] == ["refund", "reuse"]

@@ -138,6 +138,12 @@ class Asking:
         return Verdict.UNKNOWN if in_doubt else Verdict.NOTHING
 
     @property
+    def leaves_key_unused(self) -> bool:
+        """Whether it was refused before any decision: nothing is stored, its key is as good as new (docs/api.md)."""
+        final = self.final
+        return final is not None and final.what is What.REFUSED and final.problem.code == "invalid_request"
+
+    @property
     def was_unknown(self) -> bool:
         """Whether somebody had to ask again."""
         return any(line.what is What.UNKNOWN for line in self.answers)
@@ -165,4 +171,8 @@ def askings(lines: Iterable[Line]) -> Iterator[Asking]:
             sent[line.number] = asking
         else:
             sent.pop(line.number).answers.append(line)
-    yield from found.values()
+    unused = {(one.merchant, one.key) for one in found.values() if one.op != "reuse" and one.leaves_key_unused}
+    for asking in found.values():
+        if asking.op == "reuse" and asking.verdict is Verdict.ACKNOWLEDGED and (asking.merchant, asking.key) in unused:
+            asking.op = "create"
+        yield asking

@@ -101,6 +101,8 @@ def _refused(asking: Asking, stored: list[Key], books: _Books) -> Iterator[Viola
         if codes - {"key_reused"}:
             yield _found(Harm.DOUBLED, asking, f"is another request under a used key, and was answered {codes}")
         return
+    if asking.leaves_key_unused:  # what is stored is another request's
+        return
     told = {(line.status, line.answer) for line in asking.answers if line.is_final and line.replayed}
     if len(told) > 1:
         yield _found(Harm.LOST, asking, f"is refused in {len(told)} ways under one key")

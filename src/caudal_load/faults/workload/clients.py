@@ -205,7 +205,7 @@ class Clients:
         """Another request with a key that has been used: refused, whatever it asks for."""
         if self._asked:
             ask = random.choice(self._asked)
-            other = order(random, f"{ask.key}-other", self._cast[ask.merchant].cards)
+            other = order(random, f"{ask.key}-{self._key()}", self._cast[ask.merchant].cards)
             await self._told(Ask(op="reuse", merchant=ask.merchant, path="/v1/payins", key=ask.key, body=other), client)
 
     async def _race(self, random: Random, client: str, merchant: int) -> None:

@@ -263,3 +263,16 @@ async def test_the_projection_goes_on_where_it_stopped_and_counts_each_event_onc
     await rows(context, "update consumer set seq = 0 returning 1")
     await projected(context)
     assert await rows(context, "select count(*) from payin_search") == [(520,)]
+
+
+async def test_a_page_of_unapplied_deposits_looks_at_so_many(ana: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LOOKED_AT", 2)
+    first = await ana.payin()
+    wanted = await ana.paid(first, 1_000)
+    for _ in range(2):
+        await ana.paid(await ana.payin())
+    path = f"/v1/operator/deposits?merchant=mer_{ana.merchant.hex}"
+    page = (await ana.get(path, key=ana.olga)).json
+    assert (page["data"], page["has_more"]) == ([], True), "two were looked at, and neither is unapplied"
+    rest = (await ana.get(f"{path}&after={page['next']}", key=ana.olga)).json
+    assert ([one["id"] for one in rest["data"]], rest["has_more"]) == ([wanted], False)

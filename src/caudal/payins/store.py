@@ -154,7 +154,7 @@ async def open_payins(
 
 async def deposits_before(
     context: Context, shard: int, book: int | None, before: tuple[datetime, UUID], *, unapplied: bool, limit: int
-) -> list[Deposit]:
+) -> Looked[Deposit]:
     """One page of a book's deposits, or of all that have unapplied money; newest first."""
     parameters = {
         "shard": shard,
@@ -163,9 +163,12 @@ async def deposits_before(
         "before_id": before[1],
         "unapplied": unapplied,
         "limit": limit,
+        **_until((LONG_AGO, FIRST)),
     }
     query = SQL["unapplied_deposits_before" if book is None else "deposits_before"]
-    return [deposit_of(row) for row in await context.named_rows(query, parameters)]
+    narrows = book is not None and unapplied
+    looked = await _looked(context, "deposits_looked_before", parameters) if narrows else None
+    return Looked([deposit_of(row) for row in await context.named_rows(query, parameters)], looked)
 
 
 async def deposit(context: Context, shard: int, id: UUID) -> Deposit | None:

@@ -54,10 +54,10 @@ async def deposits(context: Context, request: Request) -> Response:
     elif not asked.unapplied:
         error = FieldError(field="?merchant", code="missing", detail="needed where `unapplied` is false")
         raise Invalid("invalid_request", "the query has errors", errors=(error,))
-    rows = await store.deposits_before(
+    rows, looked = await store.deposits_before(
         context, context.settings.shard, book, before, unapplied=asked.unapplied, limit=asked.limit + 1
     )
-    page = page_of(rows, asked.limit, place_of)
+    page = page_of(rows, asked.limit, place_of, looked=looked)
     return ok(DepositList(data=[deposit_body(row) for row in page.rows], has_more=page.has_more, next=page.next))
 
 

@@ -111,9 +111,16 @@ select id, book, version, provider, tracking_key, account, currency, amount_mino
     returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination
 from deposit
 where shard = %(shard)s and book = %(book)s and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
+    and (created_at, id) >= (%(end_at)s::timestamptz, %(end_id)s::uuid)
     and (not %(unapplied)s or unapplied_minor > 0)
 order by created_at desc, id desc
 limit %(limit)s
+
+-- name: deposits_looked_before
+-- Where a page of a book's ends that looks at so many.
+select created_at, id from deposit
+where shard = %(shard)s and book = %(book)s and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
+order by created_at desc, id desc offset %(looked_at)s - 1 limit 1
 
 -- name: unapplied_deposits_before
 select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Final
 
 from caudal_simulation.plants import prepare, read
@@ -47,7 +47,7 @@ class Tally:
         self.checks: Counter[str] = Counter()
         self.violations: list[tuple[int, str, str]] = []  # seed, check, what is wrong
         self.faultless = 0
-        self.seconds = 0.0
+        self.seconds = self.cpu_s = 0.0
 
     def add(self, history: History) -> None:
         """One more history."""
@@ -66,6 +66,7 @@ class Tally:
         self.faultless += other.faultless
         self.checks += other.checks
         self.violations += other.violations
+        self.cpu_s += other.cpu_s
 
     @property
     def median_length(self) -> int:
@@ -83,14 +84,14 @@ def played(seeds: range, off: frozenset[str], plant: Path | None = None, *, unti
     gc.collect()
     gc.freeze()
     gc.disable()
-    tally, began = Tally(), perf_counter()
+    tally, began, began_cpu = Tally(), perf_counter(), process_time()
     for seed in seeds:
         tally.add(play(seed, off=off))
         if until_caught and tally.violations:
             break
         if not tally.histories % _SWEPT_EVERY:
             gc.collect()
-    tally.seconds = perf_counter() - began
+    tally.seconds, tally.cpu_s = perf_counter() - began, process_time() - began_cpu
     return tally
 
 
@@ -107,10 +108,11 @@ def _all(asked: argparse.Namespace) -> Tally:
     return whole
 
 
-def _report(tally: Tally, workers: int) -> None:
-    per_minute = tally.histories / tally.seconds * 60 if tally.seconds else 0.0
+def _report(tally: Tally) -> None:
+    by_clock, by_core = (tally.histories / seconds * 60 for seconds in (tally.seconds, tally.cpu_s))
     print(f"histories        {tally.histories}")
-    print(f"per minute       {per_minute:.0f} ({per_minute / workers:.0f} a process)")
+    print(f"per minute       {by_clock:.0f}")
+    print(f"per core-minute  {by_core:.0f}")
     print(f"median length    {tally.median_length} commands")
     print(f"without a fault  {tally.faultless}")
     print(f"violations       {len({seed for seed, _, _ in tally.violations})} histories")
@@ -168,5 +170,5 @@ def main(given: Sequence[str]) -> int:
     if asked.show:
         return _show(asked.seed, frozenset(asked.without), asked.plant)
     tally = _all(asked)
-    _report(tally, asked.workers)
+    _report(tally)
     return 1 if tally.violations else 0

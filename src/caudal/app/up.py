@@ -196,8 +196,7 @@ async def _run(
     succeeded = await show(ready)
     if demo_only:
         return 0 if succeeded else 1
-    restarting = asyncio.create_task(restarts.keep(children, wanted, say))
-    endings.callback(restarting.cancel)
+    endings.callback(asyncio.create_task(restarts.keep(children, wanted, say)).cancel)
     await supervising  # ends only by failing
     return 1
 

@@ -141,7 +141,7 @@ class Objects:
         """A provider tells another amount of a payin that waits for its payer."""
         told = examples.SEVERAL_BODIES["create_callback_pix"]["payment"]
         said = {**told["payment"], "key": self.pending().removeprefix("payin_"), "amount": 1}
-        self.told("pix", {**told, "payment": said})
+        self.told("sandbox/pix", {**told, "payment": said})
         return str(self.got("/v1/operator/discrepancies?limit=1")["data"][0]["id"])
 
     def dispute(self) -> str:

@@ -132,7 +132,7 @@ _CASE: Final = {
             "currency": None,
             "destination": None,
             "postings": [],
-            "facts": "c1.p3",
+            "facts": "c1.p2",
         }
     ],
 }
@@ -244,7 +244,7 @@ BODIES: Final[dict[str, Any]] = {
     "RefundAsked": {"amount": 5_000, "note": "one of two loaves came back"},
     "ReturnAsked": {},
     "SettleAsked": {"outcome": "happened", "reason": "it stands in the provider's statement of 23 November"},
-    "CorrectAsked": {"correction": "ask_again", "facts": "c1.p3"},
+    "CorrectAsked": {"correction": "ask_again", "facts": "c1.p2"},
     "ResolveAsked": {"resolution": "the provider confirmed the payment; its callback was sent in error"},
     "ForceAsked": {"breaker": "automatic", "reason": "their incident 4711 is over"},
     "DrainAsked": {"drained": False, "reason": "maintenance is over"},

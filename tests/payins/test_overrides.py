@@ -183,6 +183,8 @@ forcings  {"breaker": "open", "reason": "w"}                                    
 forcings  {"breaker": "open", "reason": "why", "mode": "both"}                          /mode      invalid_value
 forcings  {"breaker": "open", "reason": "why", "until": "tomorrow"}                     /until     invalid_value
 forcings  {"breaker": "open", "reason": "why", "until": "2020-01-01T00:00:00Z"}         /until     in_the_past
+forcings  {"breaker": "automatic", "reason": "why", "until": "2090-01-01T00:00:00Z"}    /until     contradiction
+forcings  {"breaker": "open", "reason": "why", "until": "9999-12-31T23:59:59-23:59"}    /until     too_far
 forcings  {"breaker": "open", "reason": "why", "untill": null}                          /untill    unknown_field
 drains    {"reason": "why"}                                                             /drained   missing
 drains    {"drained": "yes", "reason": "why"}                                           /drained   invalid_type

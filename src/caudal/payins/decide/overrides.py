@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,8 @@ from caudal.kernel.http import encode
 from caudal.merchants import AUDIT, AuditRecord, refuse_revoked
 from caudal.payins.model import OverrideRecord, override_body
 from caudal.payins.rows import OVERRIDES
+
+_LONGEST: Final = timedelta(days=36_525)
 
 
 class Forcing(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +60,8 @@ def override(
         changed_at=view.clock,
     )
     if isinstance(said, Forcing):
-        if said.until is not None and said.until <= view.clock:
-            error = FieldError(field="/until", code="in_the_past", detail="this time has passed")
+        error = _until_error(said, view.clock)
+        if error is not None:
             return Invalid("invalid_request", "the request has errors", errors=(error,))
         forced = None if said.breaker == "automatic" else said.breaker
         new = msgspec.structs.replace(
@@ -81,3 +83,16 @@ def override(
         detail=encode({**msgspec.to_builtins(override_body(new)), "reason": said.reason}),
     )
     return Decision(outcome=new, puts=(Put(OVERRIDES, new), Put(AUDIT, audit)))
+
+
+def _until_error(said: Forcing, now: datetime) -> FieldError | None:
+    """What is wrong with the end of what is forced."""
+    if said.until is None:
+        return None
+    if said.breaker == "automatic":
+        return FieldError(field="/until", code="contradiction", detail="what is not forced has no end")
+    if said.until <= now:
+        return FieldError(field="/until", code="in_the_past", detail="this time has passed")
+    if said.until > now + _LONGEST:
+        return FieldError(field="/until", code="too_far", detail="within a hundred years; left out: without end")
+    return None

@@ -17,6 +17,7 @@ from caudal.payins.calls import payments
 from tests.payins.books import broken_laws
 from tests.payins.cast import Merchant, key_of
 from tests.payins.desk import Desk
+from tests.payins.disputing import RESPOND_BY
 from tests.payins.several import NAMES, merchant, routed, rule, three_providers
 
 SOFT, HARD = {"status": "declined", "reason": "do_not_honor"}, {"status": "declined", "reason": "lost_or_stolen"}
@@ -268,6 +269,19 @@ async def test_refunds_go_to_whoever_carries_the_payment(ana: Merchant, desk: De
     assert (await ana.refund(payin, 500)).status == 201
     [order] = desk.refunds
     assert order.payment_key == f"{key_of(payin)}-2"
+
+
+async def test_a_dispute_of_an_earlier_attempt_takes_nothing_from_the_payin(ana: Merchant, desk: Desk) -> None:
+    desk.says["submit"] = [DECLINED]
+    payin = await ana.card(amount=7_000)
+    dispute = {"reference": "d1", "account": str(ana_slot(payin)), "status": "opened", "amount": 7_000}
+    dispute |= {"currency": "BRL", "code": "10.4", "respond_by": RESPOND_BY}
+    for key, provider in ((key_of(payin), "acme"), (f"{key_of(payin)}-2", "bravo")):
+        told = dispute | {"payment_key": key}
+        answered = await ana.told("card", "dispute", told, provider=provider, secret=provider)
+        assert answered.status == 200, answered.body
+        assert (await ana.seen(payin))["amount_disputed"] == (7_000 if provider == "bravo" else 0)
+    assert [odd["kind"] for odd in await ana.odd()] == ["contradicts_final_state"]
 
 
 async def laws(ana: Merchant) -> list[str]:

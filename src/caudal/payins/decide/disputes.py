@@ -65,6 +65,8 @@ def note_dispute(
     happening = _OF_STATE.get(state.status)
     if payin.live != live or state.account != str(payin.book >> 1) or not payin.is_with(provider, state.payment_key):
         return _odd(view, payin, provider, "other_account", state, dispute)
+    if payin.is_earlier(state.payment_key):  # about money that the payin does not have
+        return _odd(view, payin, provider, "contradicts_final_state", state, dispute)
     if dispute is None:
         return _new(view, id, payin, provider, state, happening, respond_by)
     if dispute.payin != payin.id:

@@ -152,6 +152,8 @@ async def test_what_happened_is_settled_by_hand(
     assert (seen["status"], seen["amount_received"]) == ("paid", 10_000)
     assert [event["type"] for event in await ana.events(types="payin.paid")] == ["payin.paid"]
     assert await listed(ana) == [] and (await settled(ana, lost["id"], "happened")).status == 404
+    assert (await ana.told("card", "payment", desk.told(key_of(lost)))).status == 200
+    assert await ana.odd() == [], "the provider says the same now, by a reference of its own"
     [detail] = await rows(context, "select convert_from(detail, 'UTF8') from audit where action = 'outcome.settled'")
     assert "the provider's statement" in detail[0]
     await assert_in_order(context)

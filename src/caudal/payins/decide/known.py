@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,9 @@ from caudal.payins.decide.discrepancies import derived
 from caudal.payins.model import Deposit, Discrepancy, DiscrepancyKind, Operation, Payin, attempt_of
 from caudal.payins.rows import DEPOSITS, OPERATIONS, PAYINS
 from caudal.payins.states import Status
+
+# The reference of a payment that an operator has settled, until its provider tells its own.
+BY_HAND: Final = "settled by hand"
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +137,7 @@ def agrees(payin: Payin, answer: Said, surplus: Deposit | None) -> bool:
         return answer.status not in ("paid", "authorized")  # an attempt that came to nothing before another one began
     strayed = 0 if surplus is None else surplus.amount_minor
     own = payin.details().reference
-    if answer.refunded_minor > payin.refunded_minor + strayed or own not in (None, answer.reference):
+    if answer.refunded_minor > payin.refunded_minor + strayed or own not in (None, BY_HAND, answer.reference):
         return False
     taken = (answer.captured_minor or 0) - strayed
     match payin.status:
@@ -154,7 +157,7 @@ def unheard_of(view: View, payin: Payin, state: PaymentState) -> DiscrepancyKind
     if (
         payin.status in (Status.AUTHORIZED, Status.PAID)
         and state.status in ("authorized", "paid")
-        and own not in (None, state.reference)
+        and own not in (None, BY_HAND, state.reference)
     ):
         return "other_reference"
     if payin.status is not Status.PAID or state.refunded_minor <= payin.refunded_minor:

@@ -16,6 +16,7 @@ from caudal.kernel.http import encode
 from caudal.merchants import AUDIT, AuditRecord, Operator, refuse_revoked
 from caudal.payins.decide.changing import EXPIRE, OPERATE, SUBMIT
 from caudal.payins.decide.disputes import SEND_EVIDENCE
+from caudal.payins.decide.known import BY_HAND
 from caudal.payins.decide.returns import RETURN
 from caudal.payins.model import Operation, Payin, Settlement
 from caudal.payins.rows import DEPOSITS, EVIDENCE, OPERATIONS, PAYINS
@@ -105,7 +106,7 @@ def payment_by_hand(payin: Payin) -> PaymentState:
         key=payin.key,
         account=str(payin.book >> 1),
         status="authorized" if manual else "paid",
-        reference=detail.reference or "settled by hand",
+        reference=detail.reference or BY_HAND,
         amount_minor=payin.amount_minor,
         currency=payin.currency,
         authorized_minor=payin.amount_minor if card else 0,

@@ -18,6 +18,7 @@ import msgspec
 from caudal.app import cli, demo, first
 from caudal.app.children import Service
 from caudal.app.up import own_services, up
+from caudal.connectors import Links
 from caudal.connectors.sandbox_protocol.client import ProviderClient
 from caudal.kernel.settings import Settings, load
 
@@ -34,10 +35,10 @@ def services(settings: Settings) -> list[Service]:
 def elsewhere(made: Callable[..., None], address: str) -> Callable[..., None]:
     """Makes clients as before, the card's with another address."""
 
-    def make(client: Any, *arguments: Any) -> None:
-        made(client, *arguments)
+    def make(client: Any, context: Any, *arguments: Any) -> None:
+        made(client, context, *arguments)
         if client.capabilities.method == "card":
-            client._settings = msgspec.structs.replace(client._settings, sandbox_url=address)
+            client._links = Links(msgspec.structs.replace(context.settings, sandbox_url=address))
 
     return make
 
@@ -45,5 +46,6 @@ def elsewhere(made: Callable[..., None], address: str) -> Callable[..., None]:
 if __name__ == "__main__":
     if sys.argv[1] == "up":
         sys.exit(asyncio.run(up(load(), prepare=first.prepare, show=demo.show_addresses, services=services)))
+    os.environ.pop("CAUDAL_PROVIDERS", None)  # the sandbox alone: nobody else takes what it does not
     type.__setattr__(ProviderClient, "__init__", elsewhere(ProviderClient.__init__, os.environ["CARD_PROVIDER_URL"]))
     cli.main()

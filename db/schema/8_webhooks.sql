@@ -66,9 +66,10 @@ create table webhook_delivery (
 -- Without `id`: an index that has it might be taken for the primary key by a plan that was made while tables were empty.
 create index webhook_delivery_of_endpoint on webhook_delivery (shard, endpoint, event_at);
 create index webhook_delivery_due on webhook_delivery (shard, endpoint, due_at, event_seq) where due_at is not null;
--- What has failed once or twice and is tried again soon: later events of its subject wait for it. Empty when all is well.
-create index webhook_delivery_retried on webhook_delivery (shard, endpoint, subject)
-    where due_at is not null and attempts between 1 and 2;
+-- What has failed once or twice, or was put off behind such a one: later events of its subject wait. Empty when all is
+-- well.
+create index webhook_delivery_put_off on webhook_delivery (shard, endpoint, subject)
+    where due_at is not null and (attempts between 1 and 2 or (attempts = 0 and due_at > created_at));
 create table webhook_delivery_default partition of webhook_delivery default;
 
 -- What was sent, what came back. The body is the event's, written again the same way.

@@ -154,6 +154,21 @@ async def test_who_was_due_earlier_waits_for_an_event_before_it_that_has_failed(
     assert server.types == ["payin.created", "payin.created", "payin.paid"]
 
 
+async def test_who_was_due_earlier_waits_for_an_event_before_it_that_was_put_off(
+    context: Context, ana: Ana, server: Receiver
+) -> None:
+    await ana.endpoint(server.url)
+    await ana.paid(await ana.payin())
+    await told(context)
+    async with context.pool.connection() as connection:  # it has waited for one that failed, and is delivered now
+        await connection.execute("update webhook_delivery set due_at = now() - interval '1 min'")
+        put_off = "update webhook_delivery set due_at = created_at + interval '500 ms' where type = 'payin.created'"
+        await connection.execute(put_off)
+    async with delivering(context):
+        await server.until(2)
+    assert server.types == ["payin.created", "payin.paid"]
+
+
 async def test_an_event_that_is_read_while_the_one_before_it_fails_waits_too(
     context: Context, ana: Ana, server: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

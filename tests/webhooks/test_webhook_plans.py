@@ -15,7 +15,7 @@ PARAMETERS = {
     "finish": "'{}', '{}', '{}', '{}', '{}', '{}', 0, 0",
     "read_due": "'{}', '{}', 0",
     "read_held": "0, '{}'",
-    "read_retried": "'{}', '{}', 0",
+    "read_put_off": "'{}', '{}', 0",
     "mark_failing": "'{}', '{}', 0, '{}', null",
     "read_changed": "'{}', '{}', 0",
     "wake": "0, 0, '{}'",

@@ -233,7 +233,7 @@ class Deliverer:
         for lane in lanes:
             lane.reads(self._round)
         found = await rounds.endpoints(cursor, self._shard, [lane.id for lane in lanes])
-        retrying = {endpoint.id for endpoint, is_retrying in found if is_retrying}
+        put_off = {endpoint.id for endpoint, something in found if something}
         for endpoint, _ in found:
             await self._refresh(cursor, self._lanes[endpoint.id], endpoint)
         share = max(1, _READ_LETTERS // len(lanes))
@@ -245,14 +245,14 @@ class Deliverer:
             for one in await rounds.due(cursor, self._shard, wanted)
             if not self._lanes[one.endpoint].has(one.letter)
         ]
-        moving = {letter for endpoint in retrying for letter in self._lanes[endpoint].moving}
-        late = await rounds.blocked(cursor, self._shard, [one for one in new if one.endpoint in retrying], moving)
+        moving = {letter for endpoint in put_off for letter in self._lanes[endpoint].moving}
+        late = await rounds.blocked(cursor, self._shard, [one for one in new if one.endpoint in put_off], moving)
         for one in new:
             self._take(self._lanes[one.endpoint], one.letter, late.get(one.letter.id))
         self._dry += [id for id, _ in wanted if not self._lanes[id].known]
 
     def _take(self, lane: Lane, letter: Letter, late: datetime | None) -> None:
-        """A delivery in hand: to be sent, or put off behind an earlier one of its subject that has failed."""
+        """A delivery in hand: to be sent, or put off behind an earlier one of its subject that has failed or waits."""
         waits_us = lane.waits_us(letter.subject)
         if waits_us is None and late is None:
             lane.add(letter)

@@ -155,11 +155,12 @@ update webhook_queue set lease_until = now() + %s where shard = %s and endpoint 
 returning endpoint
 
 -- name: read_held
--- Endpoints as they are now, and whether something is tried again soon at each (an index that is empty when all is well).
+-- Endpoints as they are now, and whether something was put off at each (an index that is empty when all is well).
 select e.id, e.book, e.version, e.url, e.types, e.description, e.status, e.reason, e.sealed, e.former_sealed,
     e.former_until, e.created_at, e.disabled_at, e.deleted_at, exists (
         select 1 from webhook_delivery r
-        where r.shard = e.shard and r.endpoint = e.id and r.due_at is not null and r.attempts between 1 and 2)
+        where r.shard = e.shard and r.endpoint = e.id and r.due_at is not null
+            and (r.attempts between 1 and 2 or (r.attempts = 0 and r.due_at > r.created_at)))
 from webhook_endpoint e where e.shard = %s and e.id = any(%s)
 
 -- name: read_due
@@ -181,14 +182,14 @@ cross join lateral (
     select version from webhook_endpoint where shard = %s and id = n.id order by shard, id limit 1) e
 where e.version <> n.version
 
--- name: read_retried
--- What is tried again soon of these subjects, or now, and when.
+-- name: read_put_off
+-- What of these subjects is tried again soon or was put off, and until when.
 select r.id, r.endpoint, r.subject, r.event_seq, r.due_at
 from unnest(%s::uuid[], %s::uuid[]) asked(endpoint, subject)
 cross join lateral (
     select * from webhook_delivery
     where shard = %s and endpoint = asked.endpoint and subject = asked.subject and due_at is not null
-        and attempts between 1 and 2
+        and (attempts between 1 and 2 or (attempts = 0 and due_at > created_at))
     order by shard, endpoint, subject) r
 
 -- name: discard_plans

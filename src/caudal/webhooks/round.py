@@ -121,7 +121,7 @@ async def claim(cursor: Cursor, asked: Asked) -> list[tuple[UUID, datetime | Non
 
 
 async def endpoints(cursor: Cursor, shard: int, ids: Sequence[UUID]) -> list[tuple[Endpoint, bool]]:
-    """Endpoints as they are now, and whether something is tried again soon at each."""
+    """Endpoints as they are now, and whether something was put off at each."""
     if not ids:
         return []
     await cursor.execute(SQL["read_held"], (shard, uuids(ids)))
@@ -162,26 +162,30 @@ def _read(row: Row) -> Read:
 
 
 async def blocked(cursor: Cursor, shard: int, read: Sequence[Read], moving: Collection[UUID]) -> dict[UUID, datetime]:
-    """Which of these have to wait for an earlier event of their subject that is tried again soon, and until when.
+    """Which of these have to wait for an earlier event of their subject that was put off, and until when.
 
-    One that is `moving` is in hand already and goes first by itself. The time may have passed: who waits until then
-    comes behind the other, which was due at the same moment.
+    Put off is what is tried again soon, and what has waited for such a one: it is due later than an event behind it
+    that nobody has looked at yet. One that is `moving` is in hand already and goes first by itself, as does one that
+    stands before in `read`. The time may have passed: who waits until then comes behind the other, due at the same
+    moment.
     """
     if not read:
         return {}
     subjects = {(one.endpoint, one.letter.subject) for one in read}
     ids, of = zip(*subjects, strict=True)
-    await cursor.execute(SQL["read_retried"], (uuids(ids), uuids(of), shard))
-    retried: dict[tuple[UUID, UUID], list[tuple[int, datetime]]] = {}
+    await cursor.execute(SQL["read_put_off"], (uuids(ids), uuids(of), shard))
+    put_off: dict[tuple[UUID, UUID], list[tuple[UUID, int, datetime]]] = {}
     for id, endpoint, subject, seq, due_at in await cursor.fetchall():
-        if id not in moving:
-            retried.setdefault((endpoint, subject), []).append((seq, due_at))
+        put_off.setdefault((endpoint, subject), []).append((id, seq, due_at))
     found: dict[UUID, datetime] = {}
+    going = set(moving)
     for one in read:
-        before = retried.get((one.endpoint, one.letter.subject), ())
-        times = [due_at for seq, due_at in before if seq < one.letter.seq]
+        before = put_off.get((one.endpoint, one.letter.subject), ())
+        times = [due_at for id, seq, due_at in before if seq < one.letter.seq and id not in going]
         if times:
             found[one.letter.id] = max(times)
+        else:
+            going.add(one.letter.id)
     return found
 
 

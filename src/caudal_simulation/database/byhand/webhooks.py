@@ -120,8 +120,9 @@ def renew(session: Session, given: Sequence[Any]) -> Rows:
     return [(row[_Q["endpoint"]],) for row in kept], len(kept)
 
 
-def _retried(row: Row) -> bool:
-    return row[_D["due_at"]] is not None and 1 <= row[_D["attempts"]] <= 2
+def _put_off(row: Row) -> bool:
+    due_at, attempts = row[_D["due_at"]], row[_D["attempts"]]
+    return due_at is not None and (1 <= attempts <= 2 or (attempts == 0 and due_at > row[_D["created_at"]]))
 
 
 def read_held(session: Session, given: Sequence[Any]) -> Rows:
@@ -139,12 +140,12 @@ def read_held(session: Session, given: Sequence[Any]) -> Rows:
         "former_sealed",
     )
     columns += ("former_until", "created_at", "disabled_at", "deleted_at")
-    retried = {row[_D["endpoint"]] for row in session.all("webhook_delivery") if _retried(row)}
+    put_off = {row[_D["endpoint"]] for row in session.all("webhook_delivery") if _put_off(row)}
     found: list[Row] = []
     for id in endpoints:
         row = session.get("webhook_endpoint", (shard, id))
         if row is not None:
-            found.append((*(row[_E[column]] for column in columns), id in retried))
+            found.append((*(row[_E[column]] for column in columns), id in put_off))
     return found, len(found)
 
 
@@ -178,13 +179,13 @@ def read_changed(session: Session, given: Sequence[Any]) -> Rows:
     return found, len(found)
 
 
-def read_retried(session: Session, given: Sequence[Any]) -> Rows:
+def read_put_off(session: Session, given: Sequence[Any]) -> Rows:
     endpoints, subjects, _ = given
     asked = set(zip(endpoints, subjects, strict=True))
     found = [
         tuple(row[_D[column]] for column in ("id", "endpoint", "subject", "event_seq", "due_at"))
         for row in session.all("webhook_delivery")
-        if _retried(row) and (row[_D["endpoint"]], row[_D["subject"]]) in asked
+        if _put_off(row) and (row[_D["endpoint"]], row[_D["subject"]]) in asked
     ]
     return found, len(found)
 
@@ -271,7 +272,7 @@ STATEMENTS: Final[Mapping[str, Statement]] = {
     "read_held": read_held,
     "read_due": read_due,
     "read_changed": read_changed,
-    "read_retried": read_retried,
+    "read_put_off": read_put_off,
     "finish": finish,
     "insert_attempts": insert_attempts,
     "mark_failing": mark_failing,

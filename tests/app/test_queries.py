@@ -42,7 +42,10 @@ def numbered(statement: str) -> str:
 
 
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and text of every string, where added strings and names of strings are one; parts are found too."""
+    """Line and text of every string, where added strings, names of strings and what is put into one are one text.
+
+    Parts of added strings are found too.
+    """
     values: dict[str, str] = {}
     for node in ast.walk(tree):
         match node:
@@ -52,8 +55,10 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
             ):
                 if value is not None and (text := _text(value, values)) is not None:
                     values[name] = text
+    pieces = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)} - {tree}
     for node in ast.walk(tree):
-        if isinstance(node, ast.expr) and (text := _text(node, values)) is not None:
+        whole = isinstance(node, ast.JoinedStr) or (isinstance(node, ast.expr) and node not in pieces)
+        if whole and isinstance(node, ast.expr) and (text := _text(node, values)) is not None:
             yield node.lineno, text
 
 
@@ -66,6 +71,15 @@ def _text(node: ast.expr, values: dict[str, str]) -> str | None:
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             parts = _text(left, values), _text(right, values)
             return None if parts[0] is None or parts[1] is None else parts[0] + parts[1]
+        case ast.JoinedStr(values=pieces):
+            known = [_text(piece, values) for piece in pieces]
+            return None if None in known else "".join(piece for piece in known if piece is not None)
+        case ast.FormattedValue(value=value, format_spec=None):
+            return _text(value, values)
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id=name), attr="format"), args=[ast.Constant(value=str(given))]
+        ):
+            return values[name].format(given) if name in values else None
     return None
 
 
@@ -77,7 +91,8 @@ def written_in(path: Path) -> dict[str, str]:
 
 
 def _is_sql(text: str) -> bool:
-    return BEGINS.match(text) is not None and not re.search(r"\{\w*\}|[.…]$", text) and " " in text.strip()
+    """With a `?` for a parameter it is SQLite's."""
+    return BEGINS.match(text) is not None and not re.search(r"\{\w*\}|[.…]$| \?", text) and " " in text.strip()
 
 
 MODULES = [

@@ -16,7 +16,7 @@ from caudal.kernel.errors import Overloaded
 
 _FIRST_GUESS_PER_S: Final = 500.0
 _SAMPLE_S: Final = 0.1
-_CROWD: Final = 32  # fewer inside say how long one takes, and not how many could
+_CROWD: Final = 96  # fewer inside say how long one takes, and not how many could
 _SMOOTHING: Final = 0.2
 _LEAST_PER_S: Final = 1.0
 _MARGIN: Final = 0.5  # of the time that is left: the rate of the next seconds is a guess, and what is inside has begun

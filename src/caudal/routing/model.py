@@ -16,6 +16,7 @@ from caudal.kernel.clock import rfc3339
 ATTEMPTS_MAX: Final = 5
 ATTEMPTS: Final = 3  # where no profile says otherwise
 DEFAULT_RULE: Final = "default"
+IN_ORDER: Final = "in the order of configuration"  # its reason
 
 Way = Literal["order", "split", "least_cost", "success_rate"]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-from caudal.connectors import available, door, links, takers
+from caudal.connectors import Mode, Provider, available, door, links, takers
 from caudal.kernel.context import Context
 from caudal.routing.model import Facts, Offer
 from caudal.routing.rates import Rates
@@ -26,17 +27,31 @@ def offers_of(
 
     `until` is monotonic seconds: whoever is so busy that a call would end later is away, too.
     """
-    offers = {}
-    for provider in takers(context, facts.method, facts.country, "live" if live else "test"):
-        name, here = provider.name, available(context, provider.name, facts.method, provider.mode)
-        why_not = None if here else _AWAY
-        if here and until is not None and door(context, name, provider.mode).refusal(until) is not None:
-            why_not = _BUSY
-        cost = provider.cost(facts.method, facts.currency)
-        offers[name] = Offer(
-            provider=name,
-            why_not=why_not,
-            cost=cost,
-            rate=rates.of(name, facts.method, facts.country, at_s),
+    return {
+        provider.name: Offer(
+            provider=provider.name,
+            why_not=_why_not(context, provider, facts.method, until),
+            cost=provider.cost(facts.method, facts.currency),
+            rate=rates.of(provider.name, facts.method, facts.country, at_s),
         )
-    return offers
+        for provider in takers(context, facts.method, facts.country, _mode(live))
+    }
+
+
+def usable(context: Context, facts: Facts, *, live: bool, until: float | None = None) -> Iterator[str]:
+    """The same providers by name, without those that may not be asked: what a choice comes to that no rule changes."""
+    for provider in takers(context, facts.method, facts.country, _mode(live)):
+        if _why_not(context, provider, facts.method, until) is None:
+            yield provider.name
+
+
+def _mode(live: bool) -> Mode:
+    return "live" if live else "test"
+
+
+def _why_not(context: Context, provider: Provider, method: str, until: float | None) -> str | None:
+    if not available(context, provider.name, method, provider.mode):
+        return _AWAY
+    if until is not None and door(context, provider.name, provider.mode).refusal(until) is not None:
+        return _BUSY
+    return None

@@ -18,6 +18,8 @@ from caudal_simulation.database.schema import Relation, Row, refused, relations
 Statement = Callable[["Session", Sequence[Any]], tuple[list[Row], int]]
 Lock = tuple[str, Row]
 
+# Written without the shard's lock too, by workers: who changes a row of these holds it until his transaction ends.
+BESIDE_BATCHES: Final = frozenset({"consumer", "webhook_delivery", "webhook_queue", "webhook_range"})
 _NAMED: Final = re.compile(r"%\((\w+)\)s")
 
 
@@ -114,6 +116,7 @@ class Session:
         self.number = 0
         self.busy = False  # everything it needs for its commit has arrived
         self._written: dict[str, dict[Row, Row | None]] = {}
+        self._before: list[tuple[str, Row, Row | None, bool]] = []  # what the statement that runs has overwritten
         self._locks: list[Lock] = []
         self._said: list[Said] = []
         self.began: datetime | None = None
@@ -148,21 +151,29 @@ class Session:
         if self.get(name, key) is not None:
             raise refused("23505", f"{name} {key}")
         relation.check(row)
-        self._written.setdefault(name, {})[key] = row
+        self._write(name, key, row)
 
     def replace(self, name: str, before: Row, row: Row) -> None:
         """A changed row."""
         relation = self.database.relations[name]
         relation.check(row)
         old, new = relation.key_of(before), relation.key_of(row)
-        written = self._written.setdefault(name, {})
         if old != new:
-            written[old] = None
-        written[new] = row
+            self.delete(name, old)
+        elif name in BESIDE_BATCHES:
+            self.lock(name, old)
+        self._write(name, new, row)
 
     def delete(self, name: str, key: Row) -> None:
         """A row is there no more."""
-        self._written.setdefault(name, {})[key] = None
+        if name in BESIDE_BATCHES:
+            self.lock(name, key)
+        self._write(name, key, None)
+
+    def _write(self, name: str, key: Row, row: Row | None) -> None:
+        written = self._written.setdefault(name, {})
+        self._before.append((name, key, written.get(key), key in written))
+        written[key] = row
 
     def changed(self, name: str, row: Row, **values: Any) -> Row:
         """A row with other values, written."""
@@ -198,10 +209,23 @@ class Session:
         if isinstance(parameters, Mapping):
             parameters = [parameters[name] for name in _NAMED.findall(text)]
         given = [values_of(value) if isinstance(value, Array) else value for value in parameters]
-        rows, count = self.database.statement(text)(self, given)
+        self._before.clear()
+        try:
+            rows, count = self.database.statement(text)(self, given)
+        except Wait:
+            self._undo()
+            raise
         if self.database.journal is not None:
             self._said.append(Said(text, given, rows, self.now, self.database.now()))
         return rows, count
+
+    def _undo(self) -> None:
+        """Nothing of the statement that waits was written: it begins anew when its turn has come."""
+        for name, key, row, was_written in reversed(self._before):
+            if was_written:
+                self._written[name][key] = row
+            else:
+                del self._written[name][key]
 
     def begin(self) -> None:
         """The transaction's beginning."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -11,7 +12,18 @@ from caudal.kernel.context import Context
 from caudal.payins import store
 from caudal.payins.model import Attempt, Payin
 from caudal.payins.states import Status
-from caudal.routing import ATTEMPTS, Choice, Offer, Profile, Rates, offers_of
+from caudal.routing import (
+    ATTEMPTS,
+    DEFAULT_RULE,
+    IN_ORDER,
+    Candidate,
+    Choice,
+    Offer,
+    Profile,
+    Rates,
+    offers_of,
+    usable,
+)
 
 # What a fresh process reads of before its first choice by success rate.
 _RECENT_MAX: Final = 5_000
@@ -92,7 +104,11 @@ def next_attempt(
     Whoever has no room `until` then, monotonic seconds, is passed over.
     """
     tried = {attempt.provider for attempt in attempts}
-    left = [one for one in choice(context, way, until).candidates if one.provider not in tried]
+    if way.profile is None:  # most payins: the first two in the order of the configuration say all
+        names = (name for name in usable(context, way.facts, live=way.live, until=until) if name not in tried)
+        left = [Candidate(provider=name, rule=DEFAULT_RULE, reason=IN_ORDER) for name in islice(names, 2)]
+    else:
+        left = [one for one in choice(context, way, until).candidates if one.provider not in tried]
     number = len(attempts) + 1
     if not left or number > way.attempts_max:
         return None

@@ -14,7 +14,19 @@ from hashlib import blake2b
 from typing import Final
 from uuid import UUID
 
-from caudal.routing.model import DEFAULT_RULE, Candidate, Choice, Choose, Considered, Facts, Offer, Profile, Rule, When
+from caudal.routing.model import (
+    DEFAULT_RULE,
+    IN_ORDER,
+    Candidate,
+    Choice,
+    Choose,
+    Considered,
+    Facts,
+    Offer,
+    Profile,
+    Rule,
+    When,
+)
 
 _PERCENT: Final = 100
 
@@ -31,7 +43,7 @@ def choose(profile: Profile | None, facts: Facts, offers: Mapping[str, Offer]) -
         for provider, reason in _ordered(rule, facts, offers):
             considered.append(_consider(rule.name, provider, reason, offers, candidates))
     for provider in offers:
-        considered.append(_consider(DEFAULT_RULE, provider, "in the order of configuration", offers, candidates))
+        considered.append(_consider(DEFAULT_RULE, provider, IN_ORDER, offers, candidates))
     return Choice(candidates=tuple(candidates.values()), considered=tuple(considered))
 
 

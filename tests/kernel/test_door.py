@@ -37,10 +37,10 @@ class Crowd:
 
 def test_who_finds_few_inside_comes_in_whatever_the_deadline() -> None:
     crowd = Crowd()
-    crowd.enter(32, within_s=0.0)
+    crowd.enter(96, within_s=0.0)
     with pytest.raises(Overloaded):
         crowd.enter(1, within_s=0.0)
-    assert (crowd.door.inside, crowd.door.turned_away) == (32, 1)
+    assert (crowd.door.inside, crowd.door.turned_away) == (96, 1)
 
 
 @pytest.mark.parametrize("per_s", [50, 200, 2_000])

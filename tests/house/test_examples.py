@@ -39,7 +39,7 @@ def test_the_examples_of_a_page_do_what_they_show(page: str, running: Running) -
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=ROOT,
-        env=_environment(running),
+        env=_environment(running, script),
         capture_output=True,
         text=True,
         timeout=120,
@@ -69,14 +69,18 @@ def _here(code: str, running: Running) -> str:
     return code.replace(".venv/bin/", f"{shlex.quote(str(Path(sys.executable).parent))}/")
 
 
-def _environment(running: Running) -> dict[str, str]:
-    """What a reader's shell has, and where the running caudal is; the pages show where the keys come from."""
+def _environment(running: Running, script: str) -> dict[str, str]:
+    """What a reader's shell has, and where the running caudal is; the pages show where the keys come from.
+
+    The database's address stands there only where a page uses it: a command that has it looks for nothing in CAUDAL_VAR.
+    """
+    database = {"CAUDAL_DATABASE_URL": running.database_url} if "CAUDAL_DATABASE_URL" in script else {}
     return {
+        **database,
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
         "CAUDAL_VAR": str(running.var),
-        "CAUDAL_DATABASE_URL": running.database_url,
         "KEY": running.key,
         "OPERATOR_KEY": running.operator_key,
     }

@@ -72,7 +72,7 @@ def _here(code: str, running: Running) -> str:
 def _environment(running: Running, script: str) -> dict[str, str]:
     """What a reader's shell has, and where the running caudal is; the pages show where the keys come from.
 
-    The database's address stands there only where a page uses it: a command that has it looks for nothing in CAUDAL_VAR.
+    The database's address stands there only where a page uses it: a command that has it does not look in CAUDAL_VAR.
     """
     database = {"CAUDAL_DATABASE_URL": running.database_url} if "CAUDAL_DATABASE_URL" in script else {}
     return {

@@ -169,6 +169,20 @@ async def test_who_was_due_earlier_waits_for_an_event_before_it_that_was_put_off
     assert server.types == ["payin.created", "payin.paid"]
 
 
+async def test_events_of_an_object_go_by_their_numbers_whenever_they_are_due(
+    context: Context, ana: Ana, server: Receiver
+) -> None:
+    await ana.endpoint(server.url)
+    await ana.paid(await ana.payin())
+    await told(context)
+    async with context.pool.connection() as connection:  # made by a worker whose transaction had begun before
+        earlier = "created_at - interval '1 s'"
+        await connection.execute(f"update webhook_delivery set due_at = {earlier} where type = 'payin.paid'".encode())
+    async with delivering(context):
+        await server.until(2)
+    assert server.types == ["payin.created", "payin.paid"]
+
+
 async def test_an_event_that_is_read_while_the_one_before_it_fails_waits_too(
     context: Context, ana: Ana, server: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,11 +240,11 @@ class Deliverer:
         wanted = [(lane.id, min(lane.wanted, lane.known + share)) for lane in lanes if lane.target is not None]
         if not wanted:
             return
-        new = [
-            one
-            for one in await rounds.due(cursor, self._shard, wanted)
-            if not self._lanes[one.endpoint].has(one.letter)
-        ]
+        found_due = await rounds.due(cursor, self._shard, wanted)
+        # By their numbers: two workers' deliveries are due from when their transactions began, in any order.
+        new = sorted(
+            (one for one in found_due if not self._lanes[one.endpoint].has(one.letter)), key=lambda one: one.letter.seq
+        )
         moving = {letter for endpoint in put_off for letter in self._lanes[endpoint].moving}
         late = await rounds.blocked(cursor, self._shard, [one for one in new if one.endpoint in put_off], moving)
         for one in new:

@@ -51,13 +51,22 @@ NEEDS_A_SERVER = {"server_url", "database_url", "context", "running", "whole_hom
 # These start processes of their own, or wait on real clocks.
 STARTS_PROCESSES = (
     "app/test_demo.py",
+    "app/test_database_command.py",
     "app/test_exits.py",
+    "app/test_restart.py",
+    "app/test_stopping.py",
     "app/test_restart.py",
     "app/test_up*.py",
     "caudal_load/test_load_drive.py",
     "caudal_load/test_load_run.py",
+    "caudal_load/test_fault_*.py",
+    "caudal_load/test_overload.py",
+    "caudal_load/test_rolling.py",
+    "caudal_load/test_load_slow.py",
     "caudal_sandbox/*.py",
+    "caudal_simulation/*.py",
     "connectors/test_conformance*.py",
+    "house/test_examples.py",
     "house/test_said.py",
     "kernel/test_postgres*.py",
 )

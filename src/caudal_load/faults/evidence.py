@@ -262,6 +262,17 @@ async def rows_of(database_url: str, directory: Path) -> None:
                         file.write(msgspec.json.encode(row) + b"\n")
 
 
+async def moved(database_url: str, directory: Path) -> bool:
+    """Whether anything was written since `rows_of` kept the shards: every commit that matters has a number.
+
+    Raises psycopg.Error.
+    """
+    row, query = _TABLES["shards"]
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        cursor = await connection.execute(query.encode())
+        return [row(*columns) for columns in await cursor.fetchall()] != _read(directory / "shards.jsonl", row)
+
+
 async def statements_of(sandbox_url: str, directory: Path) -> None:
     """Read the sandbox's statements into the directory. Raises aiohttp.ClientError."""
     async with aiohttp.ClientSession(sandbox_url) as session:

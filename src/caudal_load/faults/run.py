@@ -17,7 +17,7 @@ import msgspec
 
 from caudal_load.faults import evidence as kept
 from caudal_load.faults.checks import examine
-from caudal_load.faults.evidence import Evidence
+from caudal_load.faults.evidence import Evidence, Stuck
 from caudal_load.faults.hearing import Ears
 from caudal_load.faults.history import History, Phase, Verdict, askings, now_s
 from caudal_load.faults.model import Plan, World, plan_from_json
@@ -33,6 +33,7 @@ from caudal_load.processes import machine
 MERCHANTS = 6
 SETTLE_S = 60.0
 PAYERS_S = 30.0
+READINGS = 5
 AGAIN = 2_000
 """How many answers are asked for once more, besides all that were unknown at first. The rows are looked at of all."""
 _AGAIN_AT_ONCE = 16
@@ -85,15 +86,30 @@ async def carry_out(
             quiet_s = monotonic() - quiet_began
             say(f"quiet after {quiet_s:.1f} s" if not stuck else f"{len(stuck)} pieces are not at rest")
             await _again(asker, plan.seed, say)
+            stuck += await _read(world, directory, options.quiet_s, say)
     finally:
         history.close()
         await ears.end()
     kept.write(directory / "stuck.jsonl", stuck)
-    await kept.rows_of(world.database_url, directory)
-    await kept.statements_of(world.sandbox_url, directory)
     ran = _Ran(began_s, ended_s, quiet_s, options.connections, dict(world.happened))
     (directory / "run.json").write_bytes(msgspec.json.encode(ran))
     return recheck(directory, options.without)
+
+
+async def _read(world: World, directory: Path, quiet_s: float, say: Say) -> list[Stuck]:
+    """Keep rows and statements of one moment, with every message about them heard; what does not come to rest.
+
+    Time goes on for those who are at rest: payins expire, holds end, and events say so. So all of
+    it is read again as long as something was written while it was read, and the receivers listen until the end.
+    """
+    for _ in range(READINGS):
+        await kept.rows_of(world.database_url, directory)
+        await kept.statements_of(world.sandbox_url, directory)
+        stuck = await wait(world.database_url, world.sandbox_url, quiet_s, say)
+        if stuck or not await kept.moved(world.database_url, directory):
+            return stuck
+        say("something was written while everything was read; it is read again")
+    return []
 
 
 def recheck(directory: Path, without: Sequence[str] = ()) -> Report:

@@ -18,6 +18,7 @@ from caudal.app import events, openapi
 from caudal.app.events import EventType
 from caudal.contracts.problems import PROBLEMS, Problem
 from caudal.kernel.settings import FOREIGN, PREFIX, Settings
+from caudal.kernel.telemetry import INSTRUMENTS
 from caudal.payins import states
 from caudal.routing import DECLINES
 
@@ -115,6 +116,26 @@ def errors_page(problems: Iterable[Problem]) -> str:
     )
 
 
+def metrics_page() -> str:
+    """Everything that is measured."""
+    rows = [
+        (f"`{one.name}`", f"`{one.prometheus}`", one.kind, one.unit, _words(one.attributes), one.by, _cell(one.help))
+        for one in INSTRUMENTS
+    ]
+    return _page(
+        "Metrics",
+        "Every process counts for itself; what one worker gathers for all is marked so. [telemetry.md](telemetry.md)\n"
+        "says how to get at them. A label on a Prometheus page is an attribute with `_` for each `.`; a histogram has\n"
+        "`_bucket`, `_sum` and `_count`. `caudal.shard` is the shard's number, `caudal.mode` `test` or `live`,\n"
+        "`caudal.lane` the urgency of a command (`urgent`, `normal`, `bulk`, `again`).",
+        _table(("name", "on a Prometheus page", "kind", "unit", "attributes", "measured by", "meaning"), rows),
+    )
+
+
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def published_json(document: Mapping[str, Any]) -> str:
     """A published document (OpenAPI, JSON Schema, AsyncAPI) as stable, indented JSON."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
@@ -129,6 +150,7 @@ PAGES: Final[Sequence[tuple[str, Callable[[], str]]]] = (
     ("docs/states.md", states_page),
     ("docs/declines.md", declines_page),
     ("docs/errors.md", lambda: errors_page(PROBLEMS.values())),
+    ("docs/metrics.md", metrics_page),
     ("docs/events.md", lambda: events_page(events.TYPES.values())),
     ("published/openapi.json", lambda: published_json(openapi.parsed())),
     ("published/asyncapi.json", lambda: published_json(events.asyncapi())),

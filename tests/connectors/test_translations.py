@@ -29,6 +29,7 @@ from caudal.connectors.sandbox_protocol.translate import (
     Unfit,
     VoucherAction,
 )
+from caudal.routing import is_soft
 from tests.connectors import orders
 
 # method, raw code, reason: the whole of the five tables
@@ -53,10 +54,10 @@ card    05                               do_not_honor
 card    06                               processing_error
 card    07                               suspected_fraud
 card    12                               invalid_request
-card    13                               amount_not_allowed
+card    13                               invalid_request
 card    14                               invalid_card
 card    15                               invalid_card
-card    19                               processing_error
+card    19                               invalid_request
 card    30                               invalid_request
 card    33                               expired_card
 card    34                               suspected_fraud
@@ -70,6 +71,7 @@ card    52                               invalid_account
 card    53                               invalid_account
 card    54                               expired_card
 card    55                               authentication_failed
+card    56                               invalid_card
 card    57                               not_permitted
 card    58                               not_permitted
 card    59                               suspected_fraud
@@ -80,16 +82,21 @@ card    65                               limit_exceeded
 card    68                               timeout
 card    75                               limit_exceeded
 card    78                               card_restricted
+card    79                               card_restricted
 card    82                               invalid_security_code
+card    83                               suspected_fraud
 card    91                               bank_unavailable
 card    92                               bank_unavailable
 card    93                               not_permitted
-card    94                               processing_error
+card    94                               invalid_request
 card    96                               processing_error
 card    1A                               authentication_failed
+card    5C                               not_permitted
+card    9G                               payer_declined
 card    N7                               invalid_security_code
 card    R0                               payer_declined
 card    R1                               payer_declined
+card    R3                               payer_declined
 card    EXPIRED                          abandoned
 mpesa   1                                insufficient_funds
 mpesa   2                                amount_not_allowed
@@ -101,7 +108,7 @@ mpesa   7                                invalid_account
 mpesa   8                                limit_exceeded
 mpesa   11                               invalid_account
 mpesa   12                               invalid_account
-mpesa   15                               processing_error
+mpesa   15                               invalid_request
 mpesa   17                               do_not_honor
 mpesa   20                               invalid_request
 mpesa   26                               processing_error
@@ -150,7 +157,7 @@ pix     DS24                             timeout
 pix     DS27                             bank_unavailable
 pix     DT02                             invalid_request
 pix     DT05                             not_refundable
-pix     DUPL                             processing_error
+pix     DUPL                             invalid_request
 pix     ED05                             processing_error
 pix     EXPIRED                          timeout
 pix     FF07                             invalid_request
@@ -204,8 +211,24 @@ def test_the_table_above_is_whole(method: str) -> None:
 
 @pytest.mark.parametrize("method", orders.METHODS)
 @pytest.mark.parametrize("code", ["", "??", "05 ", "insufficient_funds", "4111111111111111"])
-def test_a_code_that_nobody_knows_is_a_processing_error(method: str, code: str) -> None:
-    assert words(method).reason_of(code) == "processing_error"
+def test_a_code_that_nobody_knows_says_so(method: str, code: str) -> None:
+    assert words(method).reason_of(code) == "unrecognized"
+
+
+# What must not be repeated, whoever is asked: category 1 of Visa, what ABECS calls irreversible for any brand,
+# and what says that it may be a duplicate of one that was taken.
+NEVER = {
+    "card": "04 07 12 14 15 41 43 46 57 R0 R1 R3  13 19 30 54 56 58 63 83  94",
+    "mpesa": "15",
+    "pix": "DUPL",
+}
+
+
+@pytest.mark.parametrize(("method", "codes"), NEVER.items(), ids=NEVER)
+def test_what_a_scheme_forbids_to_repeat_goes_to_no_other_provider(method: str, codes: str) -> None:
+    reasons = {code: words(method).reason_of(code) for code in codes.split()}
+    assert not {code: reason for code, reason in reasons.items() if is_soft(reason) or reason == "unrecognized"}
+    assert not is_soft("unrecognized")
 
 
 def test_every_reason_is_in_the_closed_list() -> None:

@@ -93,7 +93,7 @@ REASONS = """
 payer    insufficient_funds do_not_honor limit_exceeded payer_declined authentication_failed abandoned
 card     expired_card invalid_card invalid_security_code lost_or_stolen card_restricted closed_account
 risk     suspected_fraud not_permitted
-issuer   bank_unavailable processing_error timeout
+issuer   bank_unavailable processing_error timeout unrecognized
 request  invalid_request amount_not_allowed
 """
 

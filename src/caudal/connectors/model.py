@@ -48,6 +48,7 @@ Reason = Literal[
     "processing_error",
     "suspected_fraud",
     "timeout",
+    "unrecognized",
 ]
 
 

@@ -24,10 +24,10 @@ REASONS: Final[dict[str, Reason]] = {
     "06": "processing_error",
     "07": "suspected_fraud",  # pick up, special condition
     "12": "invalid_request",  # invalid transaction
-    "13": "amount_not_allowed",
+    "13": "invalid_request",  # invalid amount: in Brazil never to be repeated
     "14": "invalid_card",
     "15": "invalid_card",  # no such issuer
-    "19": "processing_error",  # enter again
+    "19": "invalid_request",  # enter again; in Brazil never to be repeated
     "30": "invalid_request",  # format error
     "33": "expired_card",
     "34": "suspected_fraud",
@@ -41,6 +41,7 @@ REASONS: Final[dict[str, Reason]] = {
     "53": "invalid_account",
     "54": "expired_card",
     "55": "authentication_failed",  # wrong PIN
+    "56": "invalid_card",
     "57": "not_permitted",  # not permitted to the cardholder
     "58": "not_permitted",  # not permitted to the terminal
     "59": "suspected_fraud",
@@ -51,16 +52,21 @@ REASONS: Final[dict[str, Reason]] = {
     "68": "timeout",
     "75": "limit_exceeded",  # PIN tries
     "78": "card_restricted",  # not activated
+    "79": "card_restricted",  # of a card that is no longer in use (Mastercard)
     "82": "invalid_security_code",
+    "83": "suspected_fraud",
     "91": "bank_unavailable",
     "92": "bank_unavailable",  # no route to the issuer
     "93": "not_permitted",  # would break the law
-    "94": "processing_error",  # duplicate
+    "94": "invalid_request",  # duplicate: the first one may have been taken
     "96": "processing_error",
     "1A": "authentication_failed",  # strong authentication is needed
+    "5C": "not_permitted",  # the issuer takes none of this kind
+    "9G": "payer_declined",  # blocked by the cardholder
     "N7": "invalid_security_code",
     "R0": "payer_declined",  # stop payment
     "R1": "payer_declined",
+    "R3": "payer_declined",
     "EXPIRED": "abandoned",  # 3-D Secure that nobody finished
 }
 
@@ -75,7 +81,7 @@ def asked(order: PaymentOrder) -> NewPayment:
 
 def reason_of(code: str) -> Reason:
     """What a response code means."""
-    return REASONS.get(code, "processing_error")
+    return REASONS.get(code, "unrecognized")
 
 
 def action_of(action: ProviderAction) -> Redirect:

@@ -25,7 +25,7 @@ REASONS: Final[dict[str, Reason]] = {
     "8": "limit_exceeded",  # the receiver's largest balance
     "11": "invalid_account",
     "12": "invalid_account",
-    "15": "processing_error",  # duplicate
+    "15": "invalid_request",  # duplicate: the first one may have been taken
     "17": "do_not_honor",  # limited by a rule of the operator
     "20": "invalid_request",
     "26": "processing_error",  # too busy
@@ -53,7 +53,7 @@ def asked(order: PaymentOrder) -> NewPayment:
 
 def reason_of(code: str) -> Reason:
     """What a result code means."""
-    return REASONS.get(code, "processing_error")
+    return REASONS.get(code, "unrecognized")
 
 
 def action_of(action: ProviderAction) -> AwaitPush:

@@ -42,7 +42,7 @@ REASONS: Final[dict[str, Reason]] = {
     "DS27": "bank_unavailable",  # the participant does not take part yet, or no longer
     "DT02": "invalid_request",
     "DT05": "not_refundable",  # too late for a devolução
-    "DUPL": "processing_error",
+    "DUPL": "invalid_request",  # duplicate: the first one may have been taken
     "ED05": "processing_error",
     "EXPIRED": "timeout",
     "FF07": "invalid_request",
@@ -67,7 +67,7 @@ def asked(order: PaymentOrder) -> NewPayment:
 
 def reason_of(code: str) -> Reason:
     """What a code means."""
-    return REASONS.get(code, "processing_error")
+    return REASONS.get(code, "unrecognized")
 
 
 def action_of(action: ProviderAction) -> ShowQr:

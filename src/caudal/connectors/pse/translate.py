@@ -50,7 +50,7 @@ def asked(order: PaymentOrder) -> NewPayment:
 
 def reason_of(code: str) -> Reason:
     """What a code means."""
-    return REASONS.get(code, "processing_error")
+    return REASONS.get(code, "unrecognized")
 
 
 def action_of(action: ProviderAction) -> Redirect:

@@ -106,7 +106,13 @@ def test_one_that_is_down_says_so_and_the_others_go_on(norte: Caller) -> None:
     answer = send(norte, "POST", "/v1/provider/card/payments", asked)
     assert (answer.status, answer.json["code"]) == (503, "busy")
     assert norte.pay(order()).status == 201
-    assert fares(norte) == {"down": False, "black_hole": False, "latency_ms": 0, "error_share": 0.0}
+    assert fares(norte) == {
+        "down": False,
+        "black_hole": False,
+        "latency_ms": 0,
+        "error_share": 0.0,
+        "decline_share": 0.0,
+    }
     assert send(norte, "GET", f"/v1/provider/card/payments/{asked['key']}").status == 404, "nothing happened"
 
 
@@ -117,6 +123,18 @@ def test_errors_leave_open_what_happened(norte: Caller) -> None:
     fares(norte)
     found = {send(norte, "GET", f"/v1/provider/card/payments/{one['key']}").status for one in asked}
     assert found == {200, 404}, "some took effect, some did not"
+
+
+def test_one_that_declines_does_so_whatever_is_asked_and_says_the_same_of_the_same_key(norte: Caller) -> None:
+    fares(norte, decline_share=1)
+    asked = [order(), order("pix")]
+    for one in asked:
+        path = f"/v1/provider/{'card' if one['card'] else 'pix'}/payments"
+        told = send(norte, "POST", path, one).json
+        assert (told["status"], told["captured"]) == ("declined", 0) and told["code"] in ("05", "DS04")
+        fares(norte)
+        assert send(norte, "POST", path, one).json == told
+        fares(norte, decline_share=1)
 
 
 def test_payers_and_statements_are_there_whatever_happens(norte: Caller) -> None:
@@ -136,6 +154,7 @@ def test_payers_and_statements_are_there_whatever_happens(norte: Caller) -> None
         ({"latency_ms": -1}, {"/latency_ms": "out_of_range"}),
         ({"latency_ms": 60_001}, {"/latency_ms": "out_of_range"}),
         ({"error_share": 1.1}, {"/error_share": "wrong_type"}),
+        ({"decline_share": "all"}, {"/decline_share": "wrong_type"}),
         ({"error_share": True, "up": True}, {"/error_share": "wrong_type", "/up": "unknown_field"}),
     ],
 )

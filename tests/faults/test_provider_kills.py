@@ -4,6 +4,9 @@ or not.
 A third of the payments and half of the captures and refunds have an answer that comes 1.5 s after its effect. At each
 kill the provider's books are looked into before it and ours behind it: what it had done then and we did not know yet is
 `between`.
+
+The first of the three providers declines half of what comes to it in one round, and is down in the next, so that
+every death falls into the middle of cascades too: behind the commit that begins the next attempt, or behind its effect.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import aiohttp
 import psycopg
 import pytest
 
-from tests.faults import buyers
+from tests.faults import buyers, cascading
 from tests.faults.asking import Answer, Ask, Asker, History, Verdict
 from tests.faults.books import provider_rows, rows
 from tests.faults.restless import Restless, is_healthy, kill, until
@@ -29,19 +32,21 @@ from tests.payins.cast import CARD
 
 pytestmark = pytest.mark.server
 
-ROUNDS, KINDS = int(os.environ.get("ROUNDS_OF_KILLS", "7")), ("web", "worker", "sandbox")
+ROUNDS, KINDS = int(os.environ.get("ROUNDS_OF_KILLS", "6")), ("web", "worker", "sandbox")
 SEED, SHOPPERS, OPERATING, BUYING = 20261128, 40, 12, 32
 AMOUNT, SLOW = 40_000, 29_107  # of a capture or refund: the effect at once, the answer 1.5 s later
 WAITS_MS = 3_000
 HEALED_S = 60.0
 NAMES = {"capture": "captures", "void": "cancellations", "refund": "refunds"}
 OPERATIONS = "select id, payin, kind, status, amount_minor from payin_operation"
-CHARGED = "select substr(key, 1, 32) from payment where status = 'paid'"
 SUBMITTING = "select id from payin where status = 'submitting' and method = 'card'"
 DONE = "select key, substr(payment_key, 1, 32), kind, amount_minor from operation where status = 'succeeded'"
 UNDONE = """
-    select (select count(*) from payin where status = 'submitting')
-        + (select count(*) from payin_operation where status = 'pending')"""
+    select u.what, d.attempt, (d.at - clock_timestamp())::text, d.said
+    from (
+        select id, 'payin' what from payin where status = 'submitting'
+        union all select id, kind from payin_operation where status = 'pending') u
+    left join due d on d.subject = u.id"""
 
 
 @pytest.fixture
@@ -110,8 +115,10 @@ async def test_nothing_at_a_provider_is_lost_or_double_whatever_is_killed(
     async with buyers.asked(whole, "killed") as (buying, session):
         shoppers = await begun(whole, session)
         buying.start()
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            first = cascading.DOWN if number % 2 else cascading.DECLINES
             for kind in chance.sample(KINDS, len(KINDS)):
+                await cascading.fares(whole, session, first, cascading.SLOW)
                 await until(busy(shoppers, buying), "enough requests are in flight", HEALED_S, every_s=0.001)
                 await asyncio.sleep(chance.uniform(0.02, 0.4))
                 await until(busy(shoppers, buying), "enough requests are in flight", HEALED_S, every_s=0.001)
@@ -119,18 +126,24 @@ async def test_nothing_at_a_provider_is_lost_or_double_whatever_is_killed(
                 found = await killed(whole, session, kind)
                 kills[kind] += 1
                 between.update({f"{what} at the death of {kind}": number for what, number in found.items()})
+        await cascading.fares(whole, session, cascading.WELL, cascading.WELL)
         await asyncio.gather(shoppers.stop(), buying.stop())
-        await until(lambda: is_done(whole), "everything has an outcome", HEALED_S, every_s=0.2)
+        await everything_ends(whole)
         charged = await buyers.statement(session, whole)
     say(f"{dict(kills)}, {least} purchases in flight at least; {len(buying.told)} purchases, {dict(buying.verdicts)};")
     say(f"{len(shoppers.told)} operations, {dict(shoppers.verdicts)}; done and not known to be:")
     say(", ".join(f"{number} {what}" for what, number in sorted(between.items())))
+    say(f"payins that went on to a later provider, and how they ended: {await cascaded(whole)}")
     judged(whole, shoppers, await ours(whole))
     await buyers.judged(whole, buying, charged)
     assert kills.total() >= 3 * ROUNDS and least >= BUYING
     assert shoppers.verdicts[Verdict.UNKNOWN] and buying.verdicts[Verdict.UNKNOWN]
     for what in ("purchase", "capture", "refund"):
         assert sum(number for name, number in between.items() if what in name), f"no kill fell behind a {what}"
+    for kind in ("web", "worker"):
+        for what in ("begun and not done", "done and not known"):
+            name = f"later attempt {what} at the death of {kind}"
+            assert between[name], f"no {name}"
 
 
 async def begun(whole: Restless, session: aiohttp.ClientSession) -> Shoppers:
@@ -153,8 +166,10 @@ def busy(shoppers: Shoppers, buying: buyers.Buyers) -> Callable[[], Any]:
 async def killed(whole: Restless, session: aiohttp.ClientSession, kind: str) -> Counter[str]:
     """Kills and waits until it is back; of what kind that is which the provider had done and we not noted."""
     pid = whole.pid_of(kind)
-    done = {key for key, *_ in theirs(whole)} | {key for (key,) in provider_rows(whole.var, CHARGED)}
+    begun_before, charged_before = await cascading.under_way(whole), cascading.charged(whole)
+    done = {key for key, *_ in theirs(whole)} | {key[:32] for key in charged_before}
     kill(pid)
+    caught = await cascading.caught(whole, begun_before, charged_before)
     between = Counter(kind for id, _, kind, status, _ in await ours(whole) if status == "pending" and id in done)
     between["purchase"] = sum(id.hex in done for (id,) in await buyers.found(whole, SUBMITTING))
 
@@ -162,7 +177,12 @@ async def killed(whole: Restless, session: aiohttp.ClientSession, kind: str) -> 
         return whole.pid_of(kind) != pid and await is_healthy(whole, session, kind)
 
     await until(is_back, f"{kind} is back", HEALED_S)
-    return between
+    return between + caught
+
+
+async def cascaded(whole: Restless) -> Counter[str]:
+    """In which attempt payins ended, and how, of those that went on to a second or third."""
+    return Counter(f"{status} in attempt {key[33:]}" for key, status in (await cascading.later(whole)).items())
 
 
 def theirs(whole: Restless) -> list[tuple[Any, ...]]:
@@ -175,9 +195,15 @@ async def ours(whole: Restless) -> list[tuple[str, str, str, str, int]]:
         return [(id.hex, payin.hex, *rest) for id, payin, *rest in await rows(connection, OPERATIONS)]
 
 
-async def is_done(whole: Restless) -> bool:
-    async with await psycopg.AsyncConnection.connect(whole.database_url, autocommit=True) as connection:
-        return await rows(connection, UNDONE) == [(0,)]
+async def everything_ends(whole: Restless) -> None:
+    """Waits for it; what does not is shown with the work that should end it."""
+    undone = list[tuple[Any, ...]]()
+
+    async def is_done() -> bool:
+        undone[:] = await buyers.found(whole, UNDONE)
+        return not undone
+
+    await until(is_done, lambda: f"everything has an outcome: {len(undone)} without, {undone[:5]}", HEALED_S, 0.2)
 
 
 def judged(whole: Restless, shoppers: Shoppers, found: list[tuple[str, str, str, str, int]]) -> None:

@@ -20,12 +20,12 @@ _COST = '[[provider.cost]]\nmethod = "card"\ncurrency = "BRL"\nfixed_minor = {0}
 
 
 @asynccontextmanager
-async def three_providers(database_url: str, folder: Path) -> AsyncIterator[Context]:
-    """A process whose configuration names them."""
+async def three_providers(database_url: str, folder: Path, **changed: object) -> AsyncIterator[Context]:
+    """A process whose configuration names them; `changed` are other settings of it."""
     file = folder / "providers.toml"
     entries = [_ENTRY.format(name=name) + (_COST.format(*COSTS[name]) if name in COSTS else "") for name in NAMES]
     file.write_text("".join(entries))
-    async with Context(settings_of(database_url, providers=str(file)), name="test") as opened:
+    async with Context(settings_of(database_url, providers=str(file), **changed), name="test") as opened:
         yield opened
 
 

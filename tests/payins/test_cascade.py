@@ -27,8 +27,8 @@ DECLINED: dict[str, Any] = {**SOFT, **NONE}
 
 @pytest.fixture
 async def context(database_url: str, tmp_path: Path) -> AsyncIterator[Context]:
-    """A process with three providers."""
-    async with three_providers(database_url, tmp_path) as opened:
+    """A process with three providers, whose sweeps hold their work for no longer than a call may take."""
+    async with three_providers(database_url, tmp_path, lease_s=0.5) as opened:
         yield opened
 
 

@@ -12,7 +12,7 @@ from caudal_sandbox import wire
 from caudal_sandbox.fields import json_object
 from caudal_sandbox.problems import FieldError, Problem, invalid
 from caudal_sandbox.provider import books, magic, parse, shown, trouble
-from caudal_sandbox.provider.conditions import PROVIDED, under
+from caudal_sandbox.provider.conditions import FARING, PROVIDED, under
 from caudal_sandbox.provider.model import FILE_MAX, Evidence, Method
 from caudal_sandbox.provider.verbs import Provider
 from caudal_sandbox.signature import PROVIDER, of_request, verify
@@ -48,7 +48,7 @@ async def post_payment(request: web.Request) -> web.StreamResponse:
     fault = magic.of_amount(ask.amount_minor, "answer")
     if request.app[STRUCK].strikes(fault, ask.key):
         return await trouble.answered(request, fault, None)
-    payment, new = await provider.pay_in(ask)
+    payment, new = await provider.pay_in(ask, declines=request.app[FARING].now.declines())
     right = wire.answer(shown.payment(payment, provider.url), status=201 if new else 200)
     if not new:
         return right

@@ -25,12 +25,18 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """`down`: 503, nothing happens. `black_hole`: no answer for 30 s, nothing happens. `latency_ms`: before all else.
 
     `error_share`: the part of requests that are answered 500; half of those take effect all the same.
+    `decline_share`: the part of new payments whose issuer refuses without a reason.
     """
 
     down: bool = False
     black_hole: bool = False
     latency_ms: int = 0
     error_share: float = 0.0
+    decline_share: float = 0.0
+
+    def declines(self) -> bool:
+        """Whether a payment that comes now is declined."""
+        return random.random() < self.decline_share
 
 
 CALM = Conditions()
@@ -72,17 +78,20 @@ def asked_of(given: dict[str, Any]) -> Conditions:
     latency_ms = 0
     if "latency_ms" in given:
         latency_ms = fields.whole("latency_ms", 0, LATENCY_MAX_MS, f"milliseconds from 0 to {LATENCY_MAX_MS}")
-    share = given.get("error_share", 0.0)
-    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
-        fields.wrong("error_share", "wrong_type", "This must be a number from 0 to 1.")
-        share = 0.0
+    shares = dict[str, float]()
+    for name in ("error_share", "decline_share"):
+        share = given.get(name, 0.0)
+        if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+            fields.wrong(name, "wrong_type", "This must be a number from 0 to 1.")
+            share = 0.0
+        shares[name] = float(share)
     if fields.errors:
         raise invalid(fields.errors)
     return Conditions(
         down=given.get("down", False),
         black_hole=given.get("black_hole", False),
         latency_ms=latency_ms,
-        error_share=float(share),
+        **shares,
     )
 
 

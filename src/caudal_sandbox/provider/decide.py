@@ -13,8 +13,8 @@ from caudal_sandbox.provider.model import Dispute, Operation, OperationAsk, Paym
 from caudal_sandbox.provider.refusals import Refused, WrongMoment
 
 
-def opened(ask: PaymentAsk, now_ms: int) -> Payment:
-    """Make a payment, as far as it goes without the payer."""
+def opened(ask: PaymentAsk, now_ms: int, *, declines: bool = False) -> Payment:
+    """Make a payment, as far as it goes without the payer; `declines`: whatever it asks for, the issuer refuses."""
     card = ask.card
     payment = Payment(
         key=ask.key,
@@ -48,7 +48,7 @@ def opened(ask: PaymentAsk, now_ms: int) -> Payment:
         sequence=1,
         updated_ms=now_ms,
     )
-    if outcome := magic.of_amount(ask.amount_minor, "outcome"):
+    if outcome := "do_not_honor" if declines else magic.of_amount(ask.amount_minor, "outcome"):
         return replace(payment, status="declined", code=magic.code(ask.method, outcome))
     if card is None or card.challenge or ask.three_ds == "demanded":
         return payment

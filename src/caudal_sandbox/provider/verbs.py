@@ -41,9 +41,11 @@ class Provider:
         self.url = ""
         self.timers = Timers(journal, self.run_due, courier.wake)
 
-    async def pay_in(self, ask: PaymentAsk) -> tuple[Payment, bool]:
-        """Book a payment; True if it is new. Raises `KeyReused`."""
-        payment, new, told, at_ms = await self.journal.write(lambda rows: self._open(rows, ask, clock.now_ms()))
+    async def pay_in(self, ask: PaymentAsk, *, declines: bool = False) -> tuple[Payment, bool]:
+        """Book a payment, declined if `declines`; True if it is new. Raises `KeyReused`."""
+        payment, new, told, at_ms = await self.journal.write(
+            lambda rows: self._open(rows, decide.opened(ask, clock.now_ms(), declines=declines), ask)
+        )
         if told:
             self.courier.wake()
         self.timers.wake(at_ms)
@@ -211,9 +213,11 @@ class Provider:
         self.timers.wake(moved.updated_ms + DISPUTES_AFTER_MS)
         return moved
 
-    def _open(self, rows: sqlite3.Connection, ask: PaymentAsk, now_ms: int) -> tuple[Payment, bool, bool, int | None]:
+    def _open(
+        self, rows: sqlite3.Connection, payment: Payment, ask: PaymentAsk
+    ) -> tuple[Payment, bool, bool, int | None]:
         """Book a payment; say whether it is new, whether callbacks were made, when something happens by itself."""
-        payment = decide.opened(ask, now_ms)
+        now_ms = payment.created_ms
         if not books.add_payment(rows, payment):
             known = books.find_payment(rows, ask.key)
             assert known is not None

@@ -40,8 +40,9 @@ RESERVE_S: Final = 0.5
 MARGIN_S: Final = 3.0
 # A call with less time than this is not begun: its silence would say nothing.
 WORTH_S: Final = 1.0
-# How long a sweep asks one provider after the other; its lease is longer.
+# How long a sweep asks one provider after the other: half of its lease, but long enough for one of them.
 _SWEEP_S: Final = 12.0
+_SWEEP_LEAST_S: Final = 2 * WORTH_S
 _NOBODY: Final = b"{}"
 
 Said = PaymentState | Declined | Unresolved
@@ -259,7 +260,8 @@ async def _go_on(context: Context, shard: int, payin: Payin, state: PaymentState
     way, used = await routes.route_of(context, shard, payin), await _instruments(context, shard, payin)
     if used is None:
         return payin, state
-    until = monotonic() + RESERVE_S + min(_SWEEP_S, context.settings.lease_s / 2)
+    sweep_s = max(_SWEEP_LEAST_S, min(_SWEEP_S, context.settings.lease_s / 2))
+    until = monotonic() + RESERVE_S + sweep_s
     payin, said = await _cascade(context, shard, payin, *used, way, state, until)
     if _is_left_open(payin, said, until):
         return payin, Unresolved(kind="retry", detail=f"{payin.carrier} takes nothing; another provider is next")

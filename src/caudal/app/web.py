@@ -19,6 +19,7 @@ import msgspec
 from caudal.app.routes import ROUTES, Router
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
+from caudal.kernel.commit import Lane
 from caudal.kernel.context import Context
 from caudal.kernel.door import Door
 from caudal.kernel.errors import CaudalError, Fault, Refused, Retry, Unknown
@@ -45,8 +46,8 @@ class Opened(msgspec.Struct, kw_only=True):
     """A request whose head is read: what is going to answer it, or its refusal, whatever the body says.
 
     `body_limit` is in bytes, None where a body means nothing; `takes` are the types of a body that is not JSON; `keyed`
-    says that an Idempotency-Key goes with it, `first` that it begins something and may be refused for a crowd, also
-    one behind a `door`.
+    says that an Idempotency-Key goes with it, `first` that it begins something and may be refused for a crowd in its
+    `lane`, also one behind a `door`.
     """
 
     request: Request
@@ -56,6 +57,7 @@ class Opened(msgspec.Struct, kw_only=True):
     takes: tuple[str, ...] = ()
     keyed: bool = False
     first: bool = False
+    lane: Lane = Lane.NORMAL
     door: Callable[[Context, Request, bytes], Door | None] | None = None
     refusal: Response | None = None
 
@@ -99,6 +101,7 @@ class Web:
             opened.handler, opened.takes, opened.keyed = route.handler, route.takes, route.keyed != "no"
             opened.first, opened.door = opened.keyed and route.who == "merchant", route.door
             if opened.first:
+                opened.lane = Lane.BULK if route.keyed == "each" else Lane.NORMAL
                 self._refuse_crowd(opened)
         except CaudalError as error:
             opened.refuse(error)
@@ -128,7 +131,7 @@ class Web:
         if shard is None or not shard.lanes.is_crowded:
             return
         book = book_of(self._context, opened.request.headers.get(b"authorization", b""))
-        refusal = shard.lanes.refusal(book, opened.timeout_s)
+        refusal = shard.lanes.refusal(book, opened.timeout_s, opened.lane)
         if refusal is not None:
             opened.refuse(refusal)
 

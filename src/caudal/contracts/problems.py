@@ -155,12 +155,18 @@ def answer_of(error: CaudalError, request_id: str) -> Answer:
     return Answer(problem.status, encode(body))
 
 
+def retry_after_of(error: CaudalError) -> int | None:
+    """In how many whole seconds it helps to ask again, or None."""
+    return max(1, round(error.after_s + 0.5)) if isinstance(error, Retry) else None
+
+
 def response_of(error: CaudalError, request_id: str) -> Response:
     """An error as an answer that is not stored, with `Retry-After` in whole seconds where it helps."""
     answer = answer_of(error, request_id)
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    if isinstance(error, Retry):
-        headers = ((b"retry-after", str(max(1, round(error.after_s + 0.5))).encode()),)
+    after_s = retry_after_of(error)
+    if after_s is not None:
+        headers = ((b"retry-after", str(after_s).encode()),)
     if isinstance(error, MethodNotAllowed):
         headers = ((b"allow", error.allowed.encode()),)
     if error.code == "unauthenticated":

@@ -63,10 +63,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One operation of the API, with what its documentation needs.
 
     `path` has parameters in braces. `body` and `answer` are typed records; `keyed` says whether an Idempotency-Key
-    goes with it; `who` whose credentials; `codes` the problems beyond those that every operation has; `also` the
-    content types that the answer can have instead of JSON; `takes` those of a body that is a file, at most
-    `body_limit_bytes` long where that is not the general limit. `door` finds out from a body, without reading it
-    properly, behind which door the request is going to wait: who finds it closed is refused before anything is done.
+    goes with it, or one in its body with `each` of the many that it asks for; `who` whose credentials; `codes` the
+    problems beyond those that every operation has; `also` the content types that the answer can have instead of JSON;
+    `takes` those of a body that is a file; a body is at most `body_limit_bytes` long where that is not the general
+    limit. `door` finds out from a body, without reading it properly, behind which door the request is going to wait:
+    who finds it closed is refused before anything is done.
     """
 
     method: Literal["GET", "POST"]
@@ -78,7 +79,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answer: Any = None
     answers: int = 200
     query: Any = None
-    keyed: Literal["required", "optional", "no"] = "no"
+    keyed: Literal["required", "optional", "each", "no"] = "no"
     scope: str | None = None
     codes: tuple[str, ...] = ()
     also: tuple[str, ...] = ()

@@ -63,7 +63,12 @@ def optional_key_of(request: Request, book: int, secrets: Sequence[bytes], prefi
     text = header_of(request)
     if text is None:
         return None
-    newest, *former = (fingerprint(secret, request.method, request.path, request.body) for secret in secrets)
+    return named(text, request.method, request.path, request.body, book, secrets, prefix)
+
+
+def named(text: str, method: str, path: str, body: bytes, book: int, secrets: Sequence[bytes], prefix: str = "") -> Key:
+    """The key of this text, of what is asked by this method, path and body."""
+    newest, *former = (fingerprint(secret, method, path, body) for secret in secrets)
     return Key(book=book, digest=digest("api", text), fingerprint=newest, former=tuple(former), prefix=prefix)
 
 

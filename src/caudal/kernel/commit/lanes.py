@@ -22,6 +22,7 @@ _DECIDING_S: Final = 0.008  # nothing else is looked at in the meantime, refusal
 _LEAST_BATCH: Final = 32
 _BETWEEN_S: Final = 0.002  # two batches with less between them follow each other
 _MARGIN: Final = 0.5  # of the time that is left: the rate of the next seconds is a guess
+_FEW_OF_BULK: Final = 1024  # those of two bulk requests
 _FEW: Final = 64  # commands that wait are no crowd: they go with the next batch, whoever's they are
 
 
@@ -68,10 +69,11 @@ class Lanes:
         self._lanes: tuple[deque[Waiting], ...] = (deque(), deque(), deque())
         self._first: deque[Waiting] = deque()
         self._of_book: Counter[int] = Counter()
+        self._bulk_of_book: Counter[int] = Counter()
         self._tokens: dict[int, tuple[float, float]] = {}
         self._bulk_last = False
         self.drain_per_s = _FIRST_GUESS_PER_S
-        self.admitted = 0
+        self.admitted = self.bulk_admitted = 0  # first commands that wait, those of the bulk lane apart
         self._each_s = _FIRST_GUESS_EACH_S
         self._ended = 0.0  # when the last batch had committed
 
@@ -96,22 +98,24 @@ class Lanes:
 
         There is room for as many as drain in half of the time that is left, and for one book a share of that.
         """
-        waiting = max(self.admitted, self._ahead_of(lane))
+        bulk = lane is Lane.BULK  # nobody else waits for it
+        waiting = max(self.admitted + bulk * self.bulk_admitted, self._ahead_of(lane))
         wait_s = waiting / self.drain_per_s
         room = min(float(self.limits.queue_limit), self.drain_per_s * left_s * _MARGIN)
         if waiting >= self.limits.queue_limit or wait_s > left_s * _MARGIN:
             return Overloaded(
                 "overloaded", "the queue is longer than the request's deadline", after_s=max(wait_s, 0.05)
             )
-        few = min(_FEW, self.limits.merchant_share * self.limits.queue_limit)
-        if book is not None and self._of_book[book] >= max(few, self.limits.merchant_share * room):
+        few = min(_FEW_OF_BULK if bulk else _FEW, self.limits.merchant_share * self.limits.queue_limit)
+        here = self._bulk_of_book if bulk else self._of_book
+        if book is not None and here[book] >= max(few, self.limits.merchant_share * room):
             return Overloaded("too_many_requests", "too many of this merchant's requests wait already", after_s=wait_s)
         return None
 
     @property
     def is_crowded(self) -> bool:
         """Whether so many wait that it is worth asking whether one more may."""
-        return self.admitted >= _FEW
+        return self.admitted + self.bulk_admitted >= _FEW
 
     def _ahead_of(self, lane: Lane) -> int:
         """How many go before a command of this lane. What has already happened takes the room of first commands."""
@@ -131,7 +135,12 @@ class Lanes:
     def push(self, waiting: Waiting) -> None:
         """Takes a command into its lane."""
         self._lanes[waiting.command.lane].append(waiting)
-        if not waiting.command.recorded:
+        if waiting.command.recorded:
+            return
+        if waiting.command.lane is Lane.BULK:
+            self.bulk_admitted += 1
+            self._bulk_of_book[waiting.command.book] += 1
+        else:
             self.admitted += 1
             self._of_book[waiting.command.book] += 1
 
@@ -151,9 +160,11 @@ class Lanes:
         bulk = self._lanes[Lane.BULK]
         others = bool(batch)
         if bulk and not (others and self._bulk_last):
-            quota = max(1, int(self.limits.bulk_hold_s * self.drain_per_s))
+            quota = max(_LEAST_BATCH, int(self.limits.bulk_hold_s * self.drain_per_s))
             if not others and self._looks(bulk[0]):
                 self._move(bulk, batch, 1, now)
+            elif not others and not bulk[0].command.recorded:  # somebody waits for it, and nobody for anything else
+                self._move(bulk, batch, room, now, stop_at_look=True)
             else:
                 self._move(bulk, batch, min(room, len(batch) + quota), now, stop_at_look=True)
             self._bulk_last = True
@@ -169,7 +180,7 @@ class Lanes:
                 break
             waiting = lane.popleft()
             if not waiting.command.recorded:
-                self._leave(waiting.command.book)
+                self._leave(waiting.command)
                 if waiting.future.cancelled():  # before it began
                     continue
             if not waiting.dropped(now):
@@ -189,18 +200,23 @@ class Lanes:
                     continue
                 out.append(waiting)
                 if lane is not self._first and not waiting.command.recorded:
-                    self._leave(waiting.command.book)
+                    self._leave(waiting.command)
         return out
 
     @staticmethod
     def _looks(waiting: Waiting) -> bool:
-        return any(table is DUE_NOW for table, _ in waiting.command.needs())
+        return waiting.command.recorded and any(table is DUE_NOW for table, _ in waiting.command.needs())
 
-    def _leave(self, book: int) -> None:
-        self.admitted -= 1
-        self._of_book[book] -= 1
-        if not self._of_book[book]:
-            del self._of_book[book]
+    def _leave(self, command: Command) -> None:
+        if command.lane is Lane.BULK:
+            self.bulk_admitted -= 1
+            here = self._bulk_of_book
+        else:
+            self.admitted -= 1
+            here = self._of_book
+        here[command.book] -= 1
+        if not here[command.book]:
+            del here[command.book]
 
     @property
     def room(self) -> int:

@@ -5,6 +5,7 @@ from typing import Final
 from caudal.kernel.http import Route
 from caudal.payins.http import (
     bank,
+    bulk,
     callbacks,
     discrepancies,
     disputes,
@@ -19,6 +20,7 @@ from caudal.payins.http import (
 
 ROUTES: Final[tuple[Route, ...]] = (
     *merchants.ROUTES,
+    *bulk.ROUTES,
     *routing.ROUTES,
     *operations.ROUTES,
     *disputes.ROUTES,

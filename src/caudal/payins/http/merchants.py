@@ -10,12 +10,12 @@ from uuid import UUID
 import msgspec
 
 from caudal import vault
-from caudal.catalogue import BRANDS, COUNTRIES, METHODS
+from caudal.catalogue import BRANDS, COUNTRIES, METHODS, Method
 from caudal.connectors import CAPABILITIES, any_crowded, door, spei, takers
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
 from caudal.kernel import idempotency, ids
-from caudal.kernel.commit import Answer, Key
+from caudal.kernel.commit import Answer, Key, Lane
 from caudal.kernel.context import Context
 from caudal.kernel.door import Door
 from caudal.kernel.errors import FieldError, Invalid, Refused, Retry
@@ -56,10 +56,10 @@ async def create(context: Context, request: Request) -> Response:
     if not has_price(caller, method) and not await idempotency.is_known(context, caller.shard, key):
         raise no_price()
     id = ids.uuid7(caller.slot)
-    payer = None if asked.payer is None else asked.payer.as_payer()
-    sealed = None if payer is None else context.sealer.seal(encode(payer), id.bytes)
-    expires_in = timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None
     if method.method in CAPABILITIES:
+        payer = None if asked.payer is None else asked.payer.as_payer()
+        sealed = None if payer is None else context.sealer.seal(encode(payer), id.bytes)
+        expires_in = timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None
         detail = _detail(asked, caller.routing_profile)
         route, attempt = await _first_attempt(context, request, asked, id, caller, key, detail)
         payin = _new(id, caller, asked, FIRST_WITH_PROVIDER)
@@ -67,21 +67,42 @@ async def create(context: Context, request: Request) -> Response:
             return await _through_provider(
                 context, request, caller, key, payin, detail, payer, sealed, expires_in, route, attempt
             )
-    nobody = caller.live and spei.bank_of(context.settings, live=True) is None
-    if nobody and not await idempotency.is_known(context, caller.shard, key):
+    if not has_bank(context, caller) and not await idempotency.is_known(context, caller.shard, key):
         raise _not_available("no live bank is connected")
-    command = commands.CreatePayin(
+    return await committed(
+        context, caller.shard, transfer(context, caller, request.id, id, key, asked, method), request
+    )
+
+
+def has_bank(context: Context, caller: Caller) -> bool:
+    """Whether a bank takes transfers of the caller's mode."""
+    return not caller.live or spei.bank_of(context.settings, live=True) is not None
+
+
+def transfer(
+    context: Context,
+    caller: Caller,
+    request_id: str,
+    id: UUID,
+    key: Key,
+    asked: CreatePayinBody,
+    method: Method,
+    lane: Lane = Lane.NORMAL,
+) -> commands.CreatePayin:
+    """The command of a payin that no provider is asked about: the payer makes a transfer."""
+    sealed = None if asked.payer is None else context.sealer.seal(encode(asked.payer.as_payer()), id.bytes)
+    return commands.CreatePayin(
         payin=_new(id, caller, asked, FIRST),
         detail=Detail(description=asked.description, metadata=asked.metadata, return_url=asked.return_url),
-        expires_in=expires_in,
+        expires_in=timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None,
         clabe_prefix=context.settings.spei_prefix,
         sealed=sealed,
         key_digest=caller.key_digest,
         key=key,
-        request_id=request.id,
+        request_id=request_id,
         payer_page=context.settings.sandbox_url,
+        lane=lane,
     )
-    return await committed(context, caller.shard, command, request)
 
 
 class _Way(msgspec.Struct, frozen=True):

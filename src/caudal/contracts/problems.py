@@ -69,7 +69,12 @@ _TABLE: Final = (
         "The request did not arrive in time",
         "Head and body have to arrive within 30 s; nothing was written, and the connection is closed.",
     ),
-    Problem("too_large", 413, "The body is too large", "CAUDAL_BODY_LIMIT_BYTES bounds it; evidence, 5 MiB a file."),
+    Problem(
+        "too_large",
+        413,
+        "The body is too large",
+        "CAUDAL_BODY_LIMIT_BYTES bounds it; evidence, 5 MiB a file; many payins at once, 2 MiB.",
+    ),
     Problem(
         "unsupported_media_type",
         415,

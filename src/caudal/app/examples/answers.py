@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from caudal.app.examples import bulk, methods, routing
 from caudal.app.examples import disputes as dispute_examples
-from caudal.app.examples import methods, routing
 from caudal.app.examples import webhooks as webhook_examples
 from caudal.app.examples.events import (
     AMOUNT_MINOR,
@@ -182,6 +182,7 @@ ANSWERS: Final[dict[str, Any]] = {
     "Inquiry": {"id": PAYIN_ID, "object": "inquiry", "next_ask_at": "2026-11-23T10:03:05.000000Z"},
     "PayinBody": _PAYIN,
     "PayinWithPayer": {**_PAID_PAYIN, "payer": CREATE["payer"]},
+    "PayinAnswers": bulk.answer(_PAYIN),
     "PayinList": _page(_PAID_PAYIN, previous=None),
     "InstrumentBody": msgspec.to_builtins(KEPT),
     "InstrumentWithHolder": {
@@ -237,6 +238,7 @@ ANSWERS: Final[dict[str, Any]] = {
 }
 BODIES: Final[dict[str, Any]] = {
     "CreatePayinBody": CREATE,
+    "CreatePayinsBody": bulk.BODY,
     "CreateInstrumentBody": CREATE_INSTRUMENT,
     "SpeiCallback": CALLBACK,
     "ProviderCallback": methods.callbacks("pix")["payment"],

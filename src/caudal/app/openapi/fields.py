@@ -82,6 +82,7 @@ LIMITS: Final[dict[str, dict[str, Schema]]] = {
         "phone": {"maxLength": 20, "pattern": PHONE},
         "address": _map(10, 50, 200),
     },
+    "CreatePayinsItem": {"idempotency_key": {"minLength": 1, "maxLength": 255, "pattern": "^[!#-~]([ -~]*[!-~])?$"}},
     "CreateInstrumentBody": {"country": {"enum": sorted({country for country, _ in BRANDS})}},
     "CardAsked": {
         "number": {"format": "card-number"},

@@ -112,6 +112,10 @@ _NOTES: Final = {
     "payer does: transfer exactly the amount to a CLABE that is this payin's alone, scan a code, pay a slip, go to a "
     "page, confirm on the phone. Where the provider does not answer in time the payin is `submitting`, and is followed "
     "until it is known what became of it. Follow a payin by webhooks, by events, or by asking for it.",
+    "create_payin_bulk": "Each is answered as if it had come alone, in the order of the request, and fails alone. What "
+    "is wrong with the list itself refuses it whole, before anything is written. After an answer that did not come, or "
+    "for what says `retry_after`, ask again with the same keys: what was done is answered as it was first. Single "
+    "requests go before it.",
     "create_payin_capture": "In as many parts as you like, together at most what was authorized; `final` gives the "
     "rest back to the payer. Cards that were created with `capture: manual`.",
     "create_payin_refund": "In as many parts as you like, together at most what was received. Cards, Pix and M-Pesa go "
@@ -296,7 +300,7 @@ def _body(route: Route) -> Schema:
 
 def _answer(route: Route, words: str | None = None, value: object = None) -> Schema:
     headers: Schema = {"Request-Id": {"$ref": "#/components/headers/RequestId"}}
-    if route.keyed != "no":
+    if route.keyed not in ("no", "each"):
         headers["Idempotent-Replayed"] = {"$ref": "#/components/headers/IdempotentReplayed"}
     name = route.answer.__name__
     value = value or examples.OPERATIONS.get(id_of(route), examples.ANSWERS.get(name))

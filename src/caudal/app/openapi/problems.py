@@ -73,7 +73,7 @@ def codes_of(route: Route) -> list[str]:
         codes |= {"too_large", "unsupported_media_type", "unknown_outcome", "stopping", "try_again"}
     if route.method == "POST" and route.who != "provider":  # what has already happened is never turned away
         codes.add("overloaded")
-    if route.keyed != "no":
+    if route.keyed not in ("no", "each"):
         codes |= {"invalid_key", "key_in_progress", "key_reused"}
     if route.keyed == "required":
         codes.add("key_missing")

@@ -40,20 +40,20 @@ _KEY: Final = re.compile(r"[!#-~](?:[ -~]{0,253}[!-~])?").fullmatch
 _OF_PAYIN: Final = re.compile(r"/payins/\d+/payin/").match
 
 
-class BulkItemAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CreatePayinsItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of the payins, under its own Idempotency-Key."""
 
     idempotency_key: str
     payin: CreatePayinBody
 
 
-class CreateBulkAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CreatePayinsBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`POST /v1/payins/bulk`: at most 500 payins and 2 MiB."""
 
-    payins: Annotated[list[BulkItemAsked], msgspec.Meta(min_length=1, max_length=MOST)]
+    payins: Annotated[list[CreatePayinsItem], msgspec.Meta(min_length=1, max_length=MOST)]
 
 
-class BulkItem(msgspec.Struct, frozen=True, kw_only=True):
+class PayinAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one of the payins: a payin, or a problem."""
 
     status: int
@@ -63,10 +63,10 @@ class BulkItem(msgspec.Struct, frozen=True, kw_only=True):
     problem: ProblemBody | None
 
 
-class Bulk(msgspec.Struct, frozen=True, kw_only=True):
+class PayinAnswers(msgspec.Struct, frozen=True, kw_only=True):
     """An answer for each payin, in the order in which they were asked for."""
 
-    data: list[BulkItem]
+    data: list[PayinAnswer]
 
 
 class _Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -90,7 +90,7 @@ class _Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Answered(msgspec.Struct, frozen=True, gc=False):
-    """A `BulkItem` whose body stays as it is stored."""
+    """A `PayinAnswer` whose body stays as it is stored."""
 
     status: int
     idempotent_replayed: bool
@@ -242,9 +242,9 @@ ROUTES: Final = (
         summary="Create many payins",
         who="merchant",
         scope=WRITE,
-        body=CreateBulkAsked,
+        body=CreatePayinsBody,
         body_limit_bytes=BODY_LIMIT_BYTES,
-        answer=Bulk,
+        answer=PayinAnswers,
         keyed="each",
     ),
 )

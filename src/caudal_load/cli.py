@@ -18,6 +18,7 @@ import typer
 import uvloop
 from rich.console import Console
 
+from caudal_load.bulk import Bulk, bulk
 from caudal_load.caudal_up import CaudalFailed
 from caudal_load.cluster import ServerFailed
 from caudal_load.failover import Failover, failover, print_outcome
@@ -220,6 +221,25 @@ def slow_provider_command(
         print(json.dumps({**found, "phases": [asdict(one) for one in found["phases"]]}))
     else:
         print_phases(found, Console())
+
+
+@app.command("bulk")
+def bulk_command(
+    items: Annotated[int, typer.Option(min=1, max=500, help="payins a request")] = 500,
+    connections: Annotated[int, typer.Option(min=1, max=64, help="so many, one request in flight on each")] = 4,
+    seconds: Seconds = 8.0,
+    warm_up: WarmUp = 2.0,
+    merchants: Merchants = 1,
+) -> None:
+    """Load a caudal of its own with many payins a request, and print payins per second and CPU per payin as JSON.
+
+    Exit 0: all that was acknowledged is there, once. 1: something is lost or double, or the run failed.
+    """
+    asked = Bulk(items=items, connections=connections, seconds=seconds, warm_up_s=warm_up, merchants=merchants)
+    figures = _carried_out(bulk(asked, _say))
+    print(json.dumps(figures))
+    if figures["lost"] or figures["doubled"]:
+        raise typer.Exit(1)
 
 
 @app.command("bare")

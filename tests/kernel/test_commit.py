@@ -164,8 +164,9 @@ async def test_bulk_work_holds_the_lock_for_about_five_milliseconds(drain_per_s:
     lanes = Lanes(Limits(max_batch=256))
     lanes.drain_per_s = drain_per_s
     for _ in range(300):
+        command = Note(text="bulk", lane=Lane.BULK, recorded=True)
         future = asyncio.get_running_loop().create_future()
-        lanes.push(Waiting(command=Note(text="bulk", lane=Lane.BULK), future=future, deadline=soon()))
+        lanes.push(Waiting(command=command, future=future, deadline=soon()))
     assert len(lanes.take()) == taken
     future = asyncio.get_running_loop().create_future()
     lanes.push(Waiting(command=Note(text="normal"), future=future, deadline=soon()))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from caudal.kernel.commit import Lane
 from caudal.kernel.commit.lanes import Lanes, Limits, Waiting
 from tests.kernel.toy import Note, soon
 
@@ -40,6 +41,56 @@ async def test_a_few_commands_are_nobodys_crowd() -> None:
     lanes = filled(Lanes(Limits()), 63, book=lambda number: 2)
     lanes.drain_per_s = 1_000.0
     assert lanes.refusal(2, 0.13) is None and not lanes.is_crowded
+
+
+def bulk(lanes: Lanes, count: int, *, recorded: bool = False) -> Lanes:
+    for _ in range(count):
+        future = asyncio.get_running_loop().create_future()
+        command = Note(text="bulk", book=2, lane=Lane.BULK, recorded=recorded)
+        lanes.push(Waiting(command=command, future=future, deadline=soon()))
+    return lanes
+
+
+def taken(lanes: Lanes) -> tuple[int, int]:
+    """How many commands of others and of bulk the next batch has."""
+    batch = lanes.take()
+    many = sum(waiting.command.lane is Lane.BULK for waiting in batch)
+    return len(batch) - many, many
+
+
+async def test_bulk_work_shares_a_batch_with_others_by_its_time_and_every_second_one() -> None:
+    lanes = bulk(Lanes(Limits(max_batch=256, bulk_hold_s=0.005)), 500)
+    lanes.drain_per_s = 10_000.0
+    assert taken(filled(lanes, 3)) == (3, 50)
+    assert taken(filled(lanes, 3)) == (3, 0)
+    assert taken(filled(lanes, 3)) == (3, 50)
+    lanes.drain_per_s = 100.0
+    assert taken(lanes) == (0, 256), "somebody waits for it, and nobody for anything else"
+
+
+async def test_bulk_work_that_nobody_waits_for_takes_its_time_alone_too() -> None:
+    lanes = bulk(Lanes(Limits(max_batch=256, bulk_hold_s=0.005)), 200, recorded=True)
+    lanes.drain_per_s = 10_000.0
+    assert taken(lanes) == (0, 50)
+    lanes = bulk(Lanes(Limits(max_batch=256, bulk_hold_s=0.005)), 200)
+    lanes.drain_per_s = 100.0
+    assert taken(filled(lanes, 1)) == (1, 32), "a batch has its cost, however few it is for"
+
+
+async def test_bulk_work_takes_no_room_of_others_and_they_take_its_own() -> None:
+    lanes = bulk(Lanes(Limits()), 3_000)
+    lanes.drain_per_s = 1_000.0
+    assert lanes.refusal(2, 1.0) is None, "a single command of the same merchant goes before them all"
+    refusal = lanes.refusal(4, 5.9, Lane.BULK)
+    assert refusal is not None and (refusal.code, refusal.after_s) == ("overloaded", 3.0)
+    refusal = lanes.refusal(2, 10.0, Lane.BULK)
+    assert refusal is not None and refusal.code == "too_many_requests"
+    filled(lanes, 1_000)
+    refusal = lanes.refusal(4, 7.9, Lane.BULK)
+    assert refusal is not None and refusal.after_s == 4.0
+    while len(lanes):
+        lanes.take()
+    assert (lanes.admitted, lanes.bulk_admitted) == (0, 0) and lanes.refusal(2, 1.0, Lane.BULK) is None
 
 
 async def test_what_lies_between_two_batches_counts_when_they_follow_each_other() -> None:

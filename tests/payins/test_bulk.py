@@ -62,7 +62,7 @@ async def asked(ana: Merchant, *items: Any, **more: Any) -> Answered:
 def said(one: dict[str, Any]) -> str:
     """An answer in a word or two."""
     if one["payin"] is not None:
-        return f"{one['status']} {one['payin']['status']}" + " again" * one["idempotent_replayed"]
+        return f"{one['status']} {one['payin']['status']}" + (" again" if one["idempotent_replayed"] else "")
     fields = "".join(f" {error['field']}" for error in one["problem"].get("errors", ()))
     return f"{one['status']} {one['problem']['code']}{fields}"
 

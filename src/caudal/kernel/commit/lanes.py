@@ -158,19 +158,23 @@ class Lanes:
         for lane in self._lanes[: Lane.BULK]:
             self._move(lane, batch, room, now)
         bulk = self._lanes[Lane.BULK]
-        others = bool(batch)
-        if bulk and not (others and self._bulk_last):
-            quota = max(_LEAST_BATCH, int(self.limits.bulk_hold_s * self.drain_per_s))
-            if not others and self._looks(bulk[0]):
-                self._move(bulk, batch, 1, now)
-            elif not others and not bulk[0].command.recorded:  # somebody waits for it, and nobody for anything else
-                self._move(bulk, batch, room, now, stop_at_look=True)
-            else:
-                self._move(bulk, batch, min(room, len(batch) + quota), now, stop_at_look=True)
-            self._bulk_last = True
-        else:
-            self._bulk_last = False
+        self._bulk_last = bool(bulk) and not (batch and self._bulk_last)
+        if self._bulk_last:
+            self._take_bulk(bulk, batch, room, now)
         return batch
+
+    def _take_bulk(self, bulk: deque[Waiting], batch: list[Waiting], room: int, now: float) -> None:
+        """As much bulk work as keeps others waiting for a moment, and all that there is room for when somebody waits
+        for it and nobody for anything else.
+        """
+        if not batch and self._looks(bulk[0]):
+            self._move(bulk, batch, 1, now)
+            return
+        waited_for = not bulk[0].command.recorded
+        if batch or not waited_for:
+            quota = int(self.limits.bulk_hold_s * self.drain_per_s)
+            room = min(room, len(batch) + max(_LEAST_BATCH if waited_for else 1, quota))
+        self._move(bulk, batch, room, now, stop_at_look=True)
 
     def _move(
         self, lane: deque[Waiting], batch: list[Waiting], room: int, now: float, *, stop_at_look: bool = False

@@ -83,6 +83,7 @@ class Api:
             opened.refuse(Refused("too_large", "the body"))
         self._web.arrived(opened, raw)
         response = await self._web.answer(opened, raw)
+        self._web.answered(opened, response)
         answered = await _answered(opened, response)
         refused = answered.status == 422 and answered.code == "invalid_request"
         assert not refused or answered.fields, f"no field is named: {method} {path} {answered.body!r}"

@@ -27,6 +27,7 @@ from caudal.kernel.errors import Retry
 from caudal.kernel.http import Response
 from caudal.kernel.seal import Sealer
 from caudal.kernel.settings import Settings
+from caudal.kernel.telemetry import Meter
 from caudal.webhooks import Deliverer
 from caudal.webhooks.model import Attempt
 from caudal.webhooks.sender import Sender, Target
@@ -69,6 +70,7 @@ class SimulatedContext(Context):
         self._server = server
         self._shards: dict[int, Shard] = {}
         self._once: dict[object, Any] = {}
+        self.meter = Meter()
         self.stopping = False
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self.pool = self._key_pool = cast(Any, Pool(server))

@@ -32,6 +32,15 @@ def test_a_promised_port_is_passed_over_until_it_is_released(ports: Ports) -> No
     other.release()
 
 
+def test_ports_in_a_row_leave_out_what_is_taken_between_them(ports: Ports) -> None:
+    first = ports.take_row(20_000, 3)
+    other = Ports("127.0.0.1")
+    assert other.take(first + 5) == first + 5
+    again = ports.take_row(first + 3, 3)
+    assert again > first + 5 and ports.take(again) == again + 3, "the whole row is promised"
+    other.release()
+
+
 def test_a_process_listens_that_holds_a_listening_socket_itself(ports: Ports) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

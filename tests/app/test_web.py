@@ -177,7 +177,8 @@ async def test_health_needs_no_key(ana: Api) -> None:
 
 
 async def test_a_shard_whose_time_is_ahead_is_told_and_goes_on(ana: Api, context: Context) -> None:
-    assert (await ana.get("/readyz", key="")).json == {"status": "ok", "reasons": []}
+    healthy = (await ana.get("/readyz", key="")).json
+    assert (healthy["status"], healthy["reasons"]) == ("ok", [])
     await context.rows("update shard set last_at = now() + interval '3 days 2 seconds' where id = 0 returning 1")
     answered = await ana.get("/readyz", key="")
     assert answered.status == 200

@@ -60,6 +60,7 @@ MORE_FILES: dict[str, str] = {
     "ledger/chain.py": "the hash chain is what makes tampering show; the check reads it apart from any decision",
     "ledger/chart.py": "the chart of accounts: the ledger's one table of data, as states.py is for others",
     "webhooks/asked.py": "what may be asked for, field by field: neither HTTP nor a decision on what is",
+    "webhooks/counts.py": "plain numbers of what was sent, read by the meter: no part of sending",
     "webhooks/deliverer.py": "the loop that sends: it is neither asked, nor told, nor waited for at a time of its own",
     "webhooks/guard.py": "which addresses are somebody's own network: the one place that has to be right",
     "webhooks/lane.py": "one endpoint's deliveries in order, pure, apart from the sockets and the clock",

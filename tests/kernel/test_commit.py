@@ -36,7 +36,7 @@ async def test_what_queues_while_a_batch_commits_is_the_next_batch(store: RealSt
     await asyncio.sleep(0.001)
     others = [written.submit(Note(text=f"n{i}"), soon()) for i in range(50)]
     await asyncio.gather(first, *others)
-    assert written.batches < 10
+    assert written.counts.batches < 10
     numbers = await store.rows("select seq from event order by seq")
     assert numbers == [(i,) for i in range(1, 52)]
     batches = await store.rows("select commands, first_event_seq, last_event_seq from batch order by 2")
@@ -101,9 +101,9 @@ async def test_bulk_work_never_keeps_the_others_waiting_twice(store: RealStore) 
     written = store.shard(max_batch=16)
     bulk = [written.submit(Note(text="bulk", lane=Lane.BULK), soon()) for _ in range(200)]
     await asyncio.sleep(0.002)
-    batches = written.batches
+    batches = written.counts.batches
     await written.submit(Note(text="urgent", lane=Lane.URGENT), soon())
-    assert written.batches - batches <= 2
+    assert written.counts.batches - batches <= 2
     await asyncio.gather(*bulk)
     await written.stop()
 

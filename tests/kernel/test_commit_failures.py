@@ -67,7 +67,7 @@ async def test_a_value_that_cannot_be_sent_falls_alone(database_url: str) -> Non
     with pytest.raises(Fault, match="the database would not take this request"):
         await written.submit(Huge(text="huge"), soon())
     await asyncio.gather(opener, neighbour)
-    assert (port.finds, written.alarms) == (0, 1)
+    assert (port.finds, written.counts.alarms) == (0, 1)
     assert await rows(database_url, "select data from event order by seq") == [(b"opener",), (b"neighbour",)]
     await written.stop()
 
@@ -82,7 +82,7 @@ async def test_a_poison_command_falls_alone(database_url: str) -> None:
     with pytest.raises(Fault, match="the database would not take this request"):
         await poison
     await asyncio.gather(held, *good)
-    assert written.alarms == 1
+    assert written.counts.alarms == 1
     assert await rows(database_url, "select count(*) from event") == [(41,)]
     assert await rows(database_url, "select count(*) from key") == [(40,)]
     await written.stop()
@@ -102,7 +102,7 @@ async def test_a_text_too_long_for_an_index_falls_alone(database_url: str) -> No
     with pytest.raises(Fault, match="the database would not take this request"):
         await written.submit(Long(text="long"), soon())
     await neighbour
-    assert written.alarms == 1
+    assert written.counts.alarms == 1
     assert await rows(database_url, "select data from event") == [(b"neighbour",)]
     await written.stop()
 
@@ -138,7 +138,7 @@ async def test_a_shard_that_stays_locked_is_retried_and_then_given_back(database
         await asyncio.sleep(2.5)  # longer than lock_timeout
         await other.rollback()
         await waiting
-    assert written.reruns >= 1
+    assert written.counts.reruns >= 1
     await written.stop()
 
 
@@ -196,7 +196,7 @@ async def test_a_row_changed_behind_our_back_aborts_the_commit(database_url: str
     port.moments["between"] = behind_our_back
     with pytest.raises(Fault, match="the database would not take this request"):
         await written.submit(Finish(text="finish", wants=((KEYS, key("begun").place),)), soon())
-    assert (written.alarms, written.reruns, port.happened) == (1, 1, ["between"])
+    assert (written.counts.alarms, written.counts.reruns, port.happened) == (1, 1, ["between"])
     assert await rows(database_url, "select status, answer from key") == [(None, None)]
     assert await rows(database_url, "select event_seq from shard where id = 0") == [(1,)]
     await written.stop()
@@ -259,7 +259,7 @@ async def test_two_processes_share_a_shard_and_number_without_gaps(database_url:
     await asyncio.gather(*notes)
     numbers = await rows(database_url, "select seq from event order by seq")
     assert numbers == [(i,) for i in range(1, 301)]
-    assert one.batches and two.batches
+    assert one.counts.batches and two.counts.batches
     await one.stop()
     await two.stop()
 

@@ -66,7 +66,7 @@ async def test_a_transaction_that_takes_too_long_is_ended_by_the_server(
     written = shard(database_url, port=port)
     await written.submit(Note(text="x"), soon())
     assert time.monotonic() - started < 1.5
-    assert (port.finds, written.unknowns, written.reruns) == (1, 1, 1)
+    assert (port.finds, written.counts.unknowns, written.counts.reruns) == (1, 1, 1)
     assert await rows(database_url, "select count(*) from event") == [(1,)]
     await written.stop()
 
@@ -81,7 +81,7 @@ async def test_a_primary_that_became_read_only_is_left_for_another_connection(da
     port = FaultyPort(database_url, before_read=demote)
     written = shard(database_url, port=port)
     await written.submit(Note(text="x"), soon())
-    assert (written.reruns, len(set(port.backends))) == (1, 2)
+    assert (written.counts.reruns, len(set(port.backends))) == (1, 2)
     assert await rows(database_url, "select count(*) from event") == [(1,)]
     await written.stop()
 
@@ -247,5 +247,5 @@ async def test_a_shard_whose_time_is_ahead_gives_leases_by_the_clock_and_says_so
     assert [record.levelname for record in caplog.records if "ahead of the server's clock" in record.message] == [
         "ERROR"
     ]
-    assert written.alarms == 1
+    assert written.counts.alarms == 1
     await written.stop()

@@ -30,7 +30,7 @@ async def test_a_backend_killed_after_the_commit_is_found_and_not_run_again(stor
     written = store.shard(port=port)
     results = await asyncio.gather(*(written.submit(Note(text="x"), soon()) for _ in range(8)))
     assert len(results) == 8
-    assert (port.finds, written.unknowns) == (1, 1)
+    assert (port.finds, written.counts.unknowns) == (1, 1)
     assert await store.rows("select count(*) from event") == [(8,)]
     await written.stop()
 
@@ -61,7 +61,7 @@ async def test_whatever_goes_wrong_behind_the_commit_is_looked_for_and_not_run_a
     port = store.faulty(after_commit=raising(error))
     written = store.shard(port=port)
     result = await written.submit(Note(text="x"), soon())
-    assert (result.outcome, port.finds, written.alarms) == ("x", 1, 0)
+    assert (result.outcome, port.finds, written.counts.alarms) == ("x", 1, 0)
     assert await store.rows("select count(*) from event") == [(1,)]
     await written.stop()
 
@@ -85,7 +85,7 @@ async def test_a_batch_that_lost_a_race_runs_again(store: RealStore, error: type
     port = store.faulty(instead_of_commit=raising(error("race")), between=raising(error("race")))
     written = store.shard(port=port)
     await written.submit(Note(text="x"), soon())
-    assert port.finds == 0 and written.reruns == 2
+    assert port.finds == 0 and written.counts.reruns == 2
     assert len(set(port.backends)) == 3, "a connection that failed is replaced, never reused"
     assert await store.rows("select count(*) from event") == [(1,)]
     await written.stop()
@@ -96,7 +96,7 @@ async def test_a_statement_of_ours_that_is_wrong_is_a_fault_and_the_chain_goes_o
     written = store.shard(port=port)
     with pytest.raises(Fault, match="the database would not take this request"):
         await written.submit(Note(text="x"), soon())
-    assert written.alarms == 1
+    assert written.counts.alarms == 1
     await written.submit(Note(text="y"), soon())
     await written.stop()
 

@@ -211,9 +211,9 @@ async def test_a_revocation_counts_within_its_batch(context: Context, ana: Cast)
     caller = await authenticate(context, request(ana.key), None)
     shard, actor = context.shard(0), Actor(name="test")
     revocation = RevokeKey(merchant=caller.merchant, digest=caller.key_digest, actor=actor, entry=uuid4())
-    commands, batches = (work(caller), revocation, work(caller)), shard.batches
+    commands, batches = (work(caller), revocation, work(caller)), shard.counts.batches
     before, _, after = await asyncio.gather(*(shard.submit(command, monotonic() + 5) for command in commands))
-    assert shard.batches == batches + 1
+    assert shard.counts.batches == batches + 1
     assert before.outcome == "done" and isinstance(after.outcome, Invalid)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -244,17 +245,18 @@ async def test_the_metrics_are_a_page_for_prometheus(ana: Merchant) -> None:
     lines = answered.body.decode().splitlines()
     samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert len(samples) == sum(not line.startswith("#") for line in lines), "no sample twice"
-    norte = 'provider="norte",mode="test"'
+    norte = 'caudal_provider="norte",caudal_mode="test"'
     assert samples[f"caudal_provider_calls_total{{{norte}}}"] == "1"
-    assert samples[f'caudal_provider_breaker_state{{{norte},state="closed"}}'] == "1"
-    assert samples[f'caudal_provider_breaker_state{{{norte},state="open"}}'] == "0"
-    assert samples[f'caudal_provider_forced{{{norte},state="closed"}}'] == "1"
+    assert samples[f'caudal_provider_breaker_state{{{norte},caudal_state="closed"}}'] == "1"
+    assert samples[f'caudal_provider_breaker_state{{{norte},caudal_state="open"}}'] == "0"
+    assert samples[f'caudal_provider_forced{{{norte},caudal_state="closed"}}'] == "1"
     assert samples[f"caudal_provider_drained{{{norte}}}"] == "1"
-    assert samples[f'caudal_provider_seconds_bucket{{{norte},le="+Inf"}}'] == "1"
-    assert samples[f"caudal_provider_seconds_count{{{norte}}}"] == "1"
-    assert float(samples['caudal_shard_batches_total{shard="0"}']) > 3
-    assert samples['caudal_shard_queue_length{shard="0"}'] == "0"
+    asked = f'{norte},caudal_method="pix",caudal_operation="submit",caudal_outcome="answered"'
+    assert samples[f'caudal_provider_call_duration_seconds_bucket{{{asked},le="+Inf"}}'] == "1"
+    assert samples[f"caudal_provider_call_duration_seconds_count{{{asked}}}"] == "1"
+    assert float(samples['caudal_commit_batches_total{caudal_shard="0",caudal_outcome="committed"}']) > 3
+    assert samples['caudal_commit_queue_length{caudal_shard="0",caudal_lane="normal"}'] == "0"
     named = {line.split()[2] for line in lines if line.startswith("# TYPE")}
-    assert {name.partition("{")[0] for name in samples} <= named | {
-        f"caudal_provider_seconds_{part}" for part in ("bucket", "sum", "count")
+    assert {re.sub("_(bucket|sum|count)$", "", name.partition("{")[0]) for name in samples} <= named | {
+        "db_client_connection"  # whose own name ends with `_count`
     }

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from time import monotonic
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from caudal.app.events import TYPES
-from caudal.app.metrics import metrics
+from caudal.app.telemetry import Health, health_of, target_of
 from caudal.contracts.envelope import Envelope, envelope_of, event_id, seq_of_event
 from caudal.kernel import sqlfile
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid
-from caudal.kernel.http import Known, Request, Response, Route, encode, ok, query_of
-from caudal.merchants import authenticate
-from caudal.payins import overdue
+from caudal.kernel.http import Known, Request, Response, Route, ok, query_of
+from caudal.kernel.telemetry import prometheus
+from caudal.merchants import authenticate, authenticate_operator
 
 HTML: Final = b"text/html; charset=utf-8"
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
-_LOOK_EVERY_S: Final = 10.0  # at what has no outcome
 _LOOKED_AT: Final = 5_000  # so many events a request for some types looks at
 
 
@@ -88,49 +86,22 @@ def _page_of_events(
     return EventList(data=shown, has_more=len(rows) > asked.limit, next=shown[-1].id if shown else asked.after)
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the process can do its work, and why not, or what an operator should see to although it can."""
-
-    status: Literal["ok", "unavailable"]
-    reasons: list[str] = []
-
-
-class _Watched:
-    """What has no outcome, looked at once in a while however often it is asked for."""
-
-    def __init__(self, context: Context) -> None:
-        self._context, self._until, self._told = context, 0.0, list[str]()
-
-    async def told(self) -> list[str]:
-        """How much, and for how long the oldest, if there is any."""
-        if monotonic() >= self._until:
-            self._until, found = monotonic() + _LOOK_EVERY_S, await overdue(self._context)
-            text = f"{found.count} outcomes are unknown, the oldest for {found.oldest_s} s"
-            self._told = [text] if found.count else []
-        return self._told
-
-
 async def live(context: Context, request: Request) -> Response:
     """The process runs."""
     return ok(Health(status="ok"))
 
 
 async def ready(context: Context, request: Request) -> Response:
-    """The process can take requests: its database answers, and nobody has asked it to end.
+    """The process can take requests, or why not; what else is wrong is told, and no reason to stop."""
+    health = await health_of(context)
+    return ok(health, 200 if health.status == "ok" else 503)
 
-    What else is wrong is told, and no reason to stop.
-    """
-    if context.stopping:
-        stopping = Health(status="unavailable", reasons=["this process is stopping"])
-        return Response(status=503, body=encode(stopping))
-    try:
-        ahead = await context.rows(SQL["shards_ahead"])
-        unknown = await context.once(_Watched).told()
-    except Exception as error:
-        reasons = [f"the database does not answer: {type(error).__name__}"]
-        return Response(status=503, body=encode(Health(status="unavailable", reasons=reasons)))
-    reasons = [f"the time of shard {id} is ahead of the database's clock by {by}" for id, by in ahead]
-    return ok(Health(status="ok", reasons=[*reasons, *context.primary.reasons, *unknown]))
+
+async def metrics(context: Context, request: Request) -> Response:
+    """The figures of the process that answers, for Prometheus."""
+    await authenticate_operator(context, request)
+    page = prometheus.page(context.meter.read(), target_of(context))
+    return Response(body=page.encode(), content_type=prometheus.CONTENT_TYPE)
 
 
 async def openapi(context: Context, request: Request) -> Response:

@@ -39,6 +39,22 @@ class Ports:
             promise.close()
         raise UpError(f"no free port from {first} on {self._host}")
 
+    def take_row(self, first: int, count: int) -> int:
+        """The first of so many free ports in a row, from `first` on. Raises UpError when there are none."""
+        start = first
+        while True:
+            taken = [self.take(start)]
+            while len(taken) < count and taken[-1] == taken[0] + len(taken) - 1:
+                taken.append(self.take(taken[-1] + 1))
+            if taken[-1] == taken[0] + count - 1:
+                return taken[0]
+            start = taken[-1]
+            self._give_back(1)
+
+    def _give_back(self, count: int) -> None:
+        for _ in range(count):
+            self._promises.pop().close()
+
     def release(self) -> None:
         """Give all promises back."""
         while self._promises:

@@ -33,10 +33,6 @@ select low from halves where low = high
 -- name: shards
 select id from shard order by id
 
--- name: shards_ahead
-select id, date_trunc('second', last_at - clock_timestamp())::text from shard
-where last_at > clock_timestamp() + interval '1 minute' order by id
-
 -- name: anything_due
 select 1 from due where shard = %s and at <= clock_timestamp() and kind <> all(%s::text[]) order by at limit 1
 

@@ -63,6 +63,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     demo_key: str
     processes: dict[str, int]
     providers: str = ""
+    metrics: dict[str, str] = {}  # each process's operator's port, as an address
 
     @property
     def reference_url(self) -> str:

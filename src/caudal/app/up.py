@@ -31,6 +31,7 @@ from caudal.kernel.primary import Primary
 from caudal.kernel.settings import PREFIX, Settings
 
 SANDBOX_HOST: Final = "127.0.0.1"  # whoever reaches it makes payments succeed: it is for this machine alone
+METRICS_PORT: Final = 8702  # of the first process, unless CAUDAL_METRICS_PORT says so
 DOWN_S: Final = 110.0  # web and worker, the sandbox, then PostgreSQL's own patience
 
 
@@ -84,14 +85,28 @@ def own_services(settings: Settings) -> list[Service]:
             health_url=f"{settings.sandbox_url}/livez",
         )
     ]
-    for number in range(1, settings.web_processes + 1):
-        name = "web" if number == 1 else f"web-{number}"
-        web = (*python, "caudal", "web")
-        services.append(Service(name=name, command=web, environment=own, health_url=f"{api_url}/readyz"))
-    for number in range(1, settings.worker_processes + 1):
-        name = "worker" if number == 1 else f"worker-{number}"
-        services.append(Service(name=name, command=(*python, "caudal", "worker"), environment=own))
+    for name, metrics_port in metrics_ports(settings).items():
+        process, environment_of_it = name.partition("-")[0], own | {f"{PREFIX}METRICS_PORT": str(metrics_port)}
+        health_url = f"{api_url}/readyz" if process == "web" else None
+        command = (*python, "caudal", process)
+        services.append(Service(name=name, command=command, environment=environment_of_it, health_url=health_url))
     return services
+
+
+def metrics_ports(settings: Settings) -> dict[str, int]:
+    """The API processes and the workers, each with its operator's port."""
+    names = [
+        process if number == 1 else f"{process}-{number}"
+        for process, count in (("web", settings.web_processes), ("worker", settings.worker_processes))
+        for number in range(1, count + 1)
+    ]
+    first = settings.metrics_port or METRICS_PORT
+    return {name: first + number for number, name in enumerate(names)}
+
+
+def metrics_addresses(settings: Settings) -> dict[str, str]:
+    """Where each process's operator's port is found from this machine."""
+    return {name: address(settings.metrics_host, port) for name, port in metrics_ports(settings).items()}
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -178,7 +193,6 @@ async def _run(
     prepared = await prepare(settings, secrets)
     keys = {"operator_key": prepared.operator_key, "demo_key": prepared.demo_key}
     state.write_secrets(var, msgspec.structs.replace(secrets, **keys))
-
     children = Children(var / "log", say=say, changed=changed)
     wanted = [service for service in services(settings) if has_sandbox or service.name != "sandbox"]
     await _start(children, wanted, endings)
@@ -190,6 +204,7 @@ async def _run(
         database_url=database_url,
         processes=processes,
         providers=settings.providers or "",
+        metrics=metrics_addresses(settings),
         **keys,
     )
     state.write_ready(var, ready)
@@ -228,6 +243,10 @@ def _with_ports(settings: Settings, endings: AsyncExitStack) -> Settings:
     ports = Ports(settings.host)
     endings.callback(ports.release)
     port = ports.take(settings.port)
+    seen = Ports(settings.metrics_host)
+    endings.callback(seen.release)
+    first = seen.take_row(settings.metrics_port or METRICS_PORT, len(metrics_ports(settings)))
+    settings = msgspec.structs.replace(settings, metrics_port=first)
     if settings.sandbox_url is not None:
         return msgspec.structs.replace(settings, port=port)
     near = Ports(SANDBOX_HOST)

@@ -11,12 +11,14 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any, Final
 
 import msgspec
 
 from caudal.app.routes import ROUTES, Router
+from caudal.app.telemetry import OperatorPort, Requests, inside
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.commit import Lane
@@ -47,7 +49,7 @@ class Opened(msgspec.Struct, kw_only=True):
 
     `body_limit` is in bytes, None where a body means nothing; `takes` are the types of a body that is not JSON; `keyed`
     says that an Idempotency-Key goes with it, `first` that it begins something and may be refused for a crowd in its
-    `lane`, also one behind a `door`.
+    `lane`, also one behind a `door`. `route` is the pattern of its path, `began` when it was whole, monotonic seconds.
     """
 
     request: Request
@@ -60,6 +62,8 @@ class Opened(msgspec.Struct, kw_only=True):
     lane: Lane = Lane.NORMAL
     door: Callable[[Context, Request, bytes], Door | None] | None = None
     refusal: Response | None = None
+    route: str = ""
+    began: float = 0.0
 
     def refuse(self, error: CaudalError) -> None:
         """Answers with this instead of what the handler says."""
@@ -73,6 +77,8 @@ class Web:
         self._context, self._router = context, Router(ROUTES)
         self._body_limit = context.settings.body_limit_bytes
         self._timeout_s = context.settings.request_timeout_ms / 1000
+        self._requests, self._seen = Requests(), AsyncExitStack()
+        context.meter.add(self._requests.readings)
 
     @property
     def is_stopping(self) -> bool:
@@ -88,9 +94,11 @@ class Web:
         request = Request(
             method=method, path=path, query=query, headers=headers, body=b"", id=_request_id(headers), deadline=0.0
         )
-        opened = Opened(request=request, body_limit=None if method == "GET" else self._body_limit)
+        limit = None if method == "GET" else self._body_limit
+        opened = Opened(request=request, body_limit=limit, began=monotonic())
         try:
             route, request.parameters = self._router.find(method, path)
+            opened.route = route.path
             if headers.get(b"caudal-version", VERSION) != VERSION:
                 raise header_error("Caudal-Version", VERSION.decode())
             if query and route.query is None and route.who in ("merchant", "operator"):
@@ -109,10 +117,11 @@ class Web:
 
     def arrived(self, opened: Opened, body: bytes) -> None:
         """The body is whole: refuses what is going to wait behind a door that is closed to it."""
+        opened.began = monotonic()
         if opened.door is None:
             return
         door = opened.door(self._context, opened.request, body)
-        refusal = None if door is None else door.refusal(monotonic() + opened.timeout_s)
+        refusal = None if door is None else door.refusal(opened.began + opened.timeout_s)
         if refusal is not None:
             opened.refuse(refusal)
 
@@ -135,6 +144,11 @@ class Web:
         if refusal is not None:
             opened.refuse(refusal)
 
+    def answered(self, opened: Opened, response: Response) -> None:
+        """The response is on its way: what is measured of a request."""
+        seconds = monotonic() - opened.began
+        self._requests.answered(opened.request.method, opened.route, response.status, response.body, seconds)
+
     async def answer(self, opened: Opened, body: bytes) -> Response:
         """The response to the whole request; it never raises."""
         request = opened.request
@@ -142,6 +156,7 @@ class Web:
             assert opened.refusal is not None, "a request has a handler or a refusal"
             return opened.refusal
         request.deadline = monotonic() + opened.timeout_s
+        self._requests.active += 1
         try:
             if body and opened.body_limit is not None:
                 _refuse_type(request.headers.get(b"content-type", b""), opened.takes)
@@ -156,6 +171,8 @@ class Web:
         except Exception:
             log.exception("a handler broke", extra=named(request))
             return response_of(_broken(opened), request.id)
+        finally:
+            self._requests.active -= 1
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI's lifespan: the context lives as long as the server."""
@@ -166,12 +183,15 @@ class Web:
                 try:
                     await self._context.__aenter__()
                     await watch(self._context)
+                    await self._seen.enter_async_context(inside(self._context))
+                    await self._seen.enter_async_context(OperatorPort(self._context).open())
                 except (NotDurable, WrongKek) as error:
                     await send({"type": "lifespan.startup.failed", "message": f"caudal: {error}"})
                     return
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self._context.__aexit__()
+                await self._seen.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -186,7 +206,8 @@ def _broken(opened: Opened) -> CaudalError:
 def refused(error: CaudalError) -> Opened:
     """The refusal of what could not be read as a request."""
     id = _request_id({})
-    opened = Opened(request=Request(method="", path="", query=b"", headers={}, body=b"", id=id, deadline=0.0))
+    request = Request(method="", path="", query=b"", headers={}, body=b"", id=id, deadline=0.0)
+    opened = Opened(request=request, began=monotonic())
     opened.refuse(error)
     return opened
 

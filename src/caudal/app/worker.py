@@ -20,6 +20,7 @@ import psycopg
 import uvloop
 
 from caudal.app.partitions import PRUNED_MAX, prune_batches, tidy
+from caudal.app.telemetry import OperatorPort, inside
 from caudal.kernel import sqlfile
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
@@ -248,7 +249,7 @@ async def _serve(settings: Settings) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked, number)
-    async with context:
+    async with context, inside(context), OperatorPort(context).open():
         await watch(context)
         log.info("worker runs")
         await worker.run()

@@ -2,7 +2,7 @@
 
 from caudal.connectors import spei
 from caudal.connectors.doors import any_crowded, door
-from caudal.connectors.links import Link, Links, links
+from caudal.connectors.links import Links, links
 from caudal.connectors.model import (
     Action,
     AwaitPush,
@@ -70,7 +70,6 @@ __all__ = [
     "DisputeState",
     "Evidence",
     "EvidenceTaken",
-    "Link",
     "Links",
     "Mode",
     "NotFound",

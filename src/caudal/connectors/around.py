@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -25,7 +24,6 @@ _RESERVE_S: Final = 0.25  # of a request's deadline, for the commit that follows
 _PAUSE_S: Final = 0.1  # at most, before the first repetition; doubles. Any part of it, so that nobody comes together
 _LONGEST_PAUSE_S: Final = 1.0
 _FAIR: Final = 0.5  # of a try's time; silence in less of it is the caller's haste, not the provider's failure
-_BOUNDS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _REMEMBERED: Final = 512  # times of tries that the percentiles are of
 _WEIGHT: Final = 0.1  # of the newest time in the average
 _FORCED: Final = "an operator has stopped the calls to this provider"
@@ -51,7 +49,6 @@ class Around:
         self._calls = self._failed = self._turned_away = self._repeated = self._in_flight = 0
         self._times: deque[float] = deque(maxlen=_REMEMBERED)
         self._average_s: float | None = None
-        self._counts, self._total_s = [0] * (len(_BOUNDS_S) + 1), 0.0
 
     def direct(self, override: Override | None) -> None:
         """An operator's decision stands from now on; None: the breaker decides, and new payments are welcome."""
@@ -149,13 +146,7 @@ class Around:
         self._turned_away += 1
         return Unresolved(kind="retry", detail=why)
 
-    def histogram(self) -> tuple[tuple[float, ...], list[int], float]:
-        """Upper bounds in seconds, how many tries took so long (one more: longer than all), and all their seconds."""
-        return _BOUNDS_S, list(self._counts), self._total_s
-
     def _took(self, seconds: float) -> None:
-        self._counts[bisect_left(_BOUNDS_S, seconds)] += 1
-        self._total_s += seconds
         self._times.append(seconds)
         if self._average_s is None:
             self._average_s = seconds

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from caudal.connectors.model import Mode
 from caudal.kernel.context import Context
 from caudal.kernel.door import Door
+from caudal.kernel.telemetry import Reading
 
 _RESERVE_S: Final = 0.75  # of a request's deadline: the call ends before it, and its outcome is committed behind that
 
@@ -14,6 +16,12 @@ _RESERVE_S: Final = 0.75  # of a request's deadline: the call ends before it, an
 class _Doors:
     def __init__(self, context: Context) -> None:
         self.known = dict[tuple[str, Mode], Door]()
+        context.meter.add(self._readings)
+
+    def _readings(self) -> Iterator[Reading]:
+        for of, door in self.known.items():
+            yield "caudal.door.inside", of, door.inside
+            yield "caudal.door.turned_away", of, door.turned_away
 
 
 def door(context: Context, provider: str, mode: Mode) -> Door:

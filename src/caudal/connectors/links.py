@@ -12,6 +12,7 @@ from caudal.connectors.signed import Secrets
 from caudal.kernel.context import Context
 from caudal.kernel.exchange import Lines
 from caudal.kernel.settings import Settings
+from caudal.kernel.telemetry import Histogram, Reading, histogram
 
 # The methods that have a connector; the folder of each stands in the registry.
 METHODS: Final = ("boleto", "card", "mpesa", "pix", "pse")
@@ -23,6 +24,7 @@ class Link:
 
     def __init__(self, provider: Provider) -> None:
         self.provider, self.around = provider, Around(provider)
+        self._times = dict[tuple[str, str, str], Histogram]()
         self._lines: Lines | None = None
 
     @property
@@ -33,6 +35,32 @@ class Link:
             # An idle connection is dropped before the provider does it.
             self._lines = Lines(self.provider.url, kept_s=4.0, largest=LARGEST)
         return self._lines
+
+    def took(self, method: str, operation: str, outcome: str, seconds: float) -> None:
+        """One try of a call has ended."""
+        found = self._times.get((method, operation, outcome))
+        if found is None:
+            found = self._times[method, operation, outcome] = histogram("caudal.provider.call.duration")
+        found.record(seconds)
+
+    def readings(self) -> Iterator[Reading]:
+        """What was counted here, for the meter."""
+        of, now = (self.provider.name, self.provider.mode), self.around.health()
+        for asked, times in self._times.items():
+            yield "caudal.provider.call.duration", (*of, *asked), times
+        yield "caudal.provider.calls", of, now.calls
+        yield "caudal.provider.failed", of, now.failed
+        yield "caudal.provider.repeated", of, now.repeated
+        yield "caudal.provider.turned_away", of, now.turned_away
+        yield "caudal.provider.in_flight", of, now.in_flight
+        yield "caudal.provider.concurrency_limit", of, self.provider.concurrency
+        for state in ("closed", "half_open", "open"):
+            yield "caudal.provider.breaker.state", (*of, state), now.breaker == state
+        for state in ("closed", "open"):
+            yield "caudal.provider.forced", (*of, state), now.forced == state
+        yield "caudal.provider.drained", of, now.drained
+        yield "caudal.provider.failure_share", of, now.failure_share
+        yield "caudal.provider.slow_share", of, now.slow_share
 
     def available(self) -> bool:
         """Whether a call could be made now."""
@@ -73,6 +101,12 @@ class Links:
         """The secrets of a provider's callbacks; None for a name that nobody has."""
         return self._secrets.get(name)
 
+    def readings(self) -> Iterator[Reading]:
+        """What was counted of all that can be asked, for the meter."""
+        for link in self:
+            if link.provider.url is not None:
+                yield from link.readings()
+
     async def close(self) -> None:
         """Ends all connections."""
         for link in self:
@@ -86,6 +120,7 @@ class Links:
 def _opened(context: Context) -> Links:
     links = Links(context.settings)
     context.closing.append(links.close)
+    context.meter.add(links.readings)
     return links
 
 

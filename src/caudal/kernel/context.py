@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from operator import itemgetter
 from time import monotonic
@@ -22,6 +22,7 @@ from caudal.kernel.postgres import NotDurable, verify_durable
 from caudal.kernel.primary import Primary
 from caudal.kernel.seal import Sealer, WrongKek
 from caudal.kernel.settings import SettingError, Settings
+from caudal.kernel.telemetry import Meter, Reading
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class Context:
         self.primary = Primary(settings.database_url, synchronous=settings.database_synchronous)
         self._shards: dict[int, Shard] = {}
         self._once: dict[object, Any] = {}
+        self.meter = Meter()
+        self.meter.add(self._readings)
         self.stopping = False  # the process has been asked to end, and takes nothing new
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self.pool = self._pool_of(1, readers)
@@ -70,6 +73,18 @@ class Context:
             check=self.primary.check,
             kwargs={"autocommit": True, "prepare_threshold": 0},
         )
+
+    def _readings(self) -> Iterator[Reading]:
+        for shard in self._shards.values():
+            yield from shard.readings()
+        for name, pool in (("reads", self.pool), ("keys", self._key_pool)):
+            now = pool.get_stats()
+            idle = now.get("pool_available", 0)
+            yield "db.client.connection.count", (name, "idle"), idle
+            yield "db.client.connection.count", (name, "used"), now.get("pool_size", 0) - idle
+            yield "db.client.connection.max", (name,), now.get("pool_max", 0)
+            yield "db.client.connection.pending_requests", (name,), now.get("requests_waiting", 0)
+            yield "db.client.connection.timeouts", (name,), now.get("requests_errors", 0)
 
     async def __aenter__(self) -> Context:
         await self.primary.__aenter__()

@@ -9,10 +9,12 @@ with it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -20,6 +22,7 @@ import msgspec
 from caudal.kernel.commit import DUE_NOW, DUE_WORK, Answer, Decision, Due, Lane, Table, View
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError
+from caudal.kernel.telemetry import Histogram, Reading, histogram
 
 log = logging.getLogger(__name__)
 
@@ -113,10 +116,46 @@ class KeepWord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 async def run_job(context: Context, shard: int, due: Due, jobs: Mapping[str, Job]) -> bool:
     """Runs one claimed piece. False when it did not end and will be due again after its lease."""
+    began, counts = monotonic(), context.once(_Counts)
+    counts.running[due.kind] += 1
+    try:
+        outcome = await _run_job(context, shard, due, jobs)
+        counts.ended(due.kind, outcome, monotonic() - began)
+    finally:
+        counts.running[due.kind] -= 1
+    return outcome == "done"
+
+
+class _Counts:
+    """What one process's jobs came to."""
+
+    def __init__(self, context: Context) -> None:
+        self.running = Counter[str]()
+        self._times: dict[tuple[str, str], Histogram] = {}
+        context.meter.add(self._readings)
+
+    def ended(self, kind: str, outcome: str, seconds: float) -> None:
+        """One more."""
+        times = self._times.get((kind, outcome))
+        if times is None:
+            times = self._times[kind, outcome] = histogram("caudal.job.duration")
+        times.record(seconds)
+
+    def _readings(self) -> Iterator[Reading]:
+        for kind, running in self.running.items():
+            yield "caudal.job.running", (kind,), running
+        for of, times in self._times.items():
+            yield "caudal.job.duration", of, times
+
+
+async def _run_job(
+    context: Context, shard: int, due: Due, jobs: Mapping[str, Job]
+) -> Literal["done", "again", "broken"]:
     job = jobs.get(due.kind)
     if job is None:
         log.error("no job is named %s", due.kind, extra={"subject": str(due.subject)})
-        return False
+        return "broken"
+    outcome: Literal["again", "broken"] = "again"
     try:
         await job(context, shard, due)
     except CaudalError as error:
@@ -124,9 +163,9 @@ async def run_job(context: Context, shard: int, due: Due, jobs: Mapping[str, Job
         said = str(error)
     except Exception as error:
         log.exception("%s of %s broke", due.kind, due.subject)
-        said = type(error).__name__
+        said, outcome = type(error).__name__, "broken"
     else:
-        return True
+        return "done"
     with suppress(CaudalError):
         await context.commit(shard, KeepWord(due=due, said=said[:SAID_MAX]))
-    return False
+    return outcome

@@ -189,6 +189,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 5.0
     webhook_days: Annotated[int, Meta(ge=8, description="how long deliveries and their attempts are kept, days")] = 30
 
+    # Seeing it run
+    metrics_port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65535,
+            description="the operator's port of this process: `/metrics` for Prometheus, `/livez`, `/readyz`; 0: none; "
+            "`caudal up` gives its processes free ones in a row, from 8702 on where this is 0",
+        ),
+    ] = 0
+    metrics_host: Annotated[
+        str, Meta(description="address that the operator's port listens on; whoever reaches it reads the figures")
+    ] = "127.0.0.1"
+
     # Logs
     log_level: Annotated[
         str, Meta(pattern="^(debug|info|warning|error)$", description="least level that is logged")

@@ -29,6 +29,7 @@ from caudal.kernel.errors import CaudalError
 from caudal.kernel.postgres import NotDurable
 from caudal.webhooks import round as rounds
 from caudal.webhooks.commands import DisableEndpoint
+from caudal.webhooks.counts import Counts
 from caudal.webhooks.decide import failed_for_too_long, outcome_of
 from caudal.webhooks.lane import Habit, Lane, Letter
 from caudal.webhooks.model import Attempt, Endpoint
@@ -71,6 +72,7 @@ class Deliverer:
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._rounds, self._plans_end = 0, _FIRST_PLANS
         self._ending = False
+        self._counts = context.once(Counts)
 
     def wake(self) -> None:
         """There may be something new."""
@@ -342,6 +344,7 @@ class Deliverer:
             )
         )
         lane.answered(accepted=attempt.accepted, duration_us=attempt.duration_us)
+        self._counts.landed(attempt, outcome.status)
         for later in lane.back(letter, waits_us=outcome.delay_us if outcome.blocks else None):
             self._postpone(lane.id, later, delay_us=outcome.delay_us)
         self._note(lane, attempt)
@@ -359,6 +362,7 @@ class Deliverer:
             )
         )
         lane.back(letter)
+        self._counts.ended(status)
 
     def _note(self, lane: Lane, attempt: Attempt) -> None:
         """Since when nothing else than failures has come of it, and whether that is too long."""

@@ -79,6 +79,7 @@ def _say_next(console: Console, ready: Ready) -> None:
         "",
         f"API reference   {ready.reference_url}",
         f"Payer's page    {ready.payer_url}",
+        f"Metrics         {ready.metrics.get('web')}/metrics (each process has its own: docs/telemetry.md)",
         "Operator's key  operator_key in secrets.json, beside the data",
         "Check the books caudal check --replay",
         "",

@@ -302,8 +302,7 @@ class EdgeProtocol(asyncio.Protocol):
         if self._deaf:
             raise _Deaf
         exchange = self._exchanges[-1]
-        if exchange.opened.door is not None:
-            self._web.arrived(exchange.opened, b"".join(exchange.parts))
+        self._web.arrived(exchange.opened, b"" if exchange.opened.door is None else b"".join(exchange.parts))
         self._receiving, exchange.whole, self._deaf = False, True, exchange.last
         self._go_on()
 
@@ -331,6 +330,7 @@ class EdgeProtocol(asyncio.Protocol):
             else:
                 self._mark_last(exchange)
                 self._transport.write(bytes_of(exchange, exchange.opened.refusal))
+                self._web.answered(exchange.opened, exchange.opened.refusal)
                 self._end(exchange)
 
     async def _serve(self, exchange: Exchange) -> None:
@@ -346,6 +346,8 @@ class EdgeProtocol(asyncio.Protocol):
             log.exception("an answer broke off", extra=named(exchange.opened.request))
             self._transport.abort()  # who does not read would never let it be closed
             return
+        finally:
+            self._web.answered(exchange.opened, response)
         self._task = None
         if not self._gone:
             self._end(exchange)

@@ -226,7 +226,7 @@ ANSWERS: Final[dict[str, Any]] = {
         "next": envelope("payin.paid").id,
     },
     **webhook_examples.answers(envelope("payin.paid")),
-    "Health": {"status": "ok", "reasons": []},
+    "Health": {"status": "ok", "reasons": [], "checks": {"running": "ok", "database": "ok"}},
     **routing.answers(PAYIN_ID),
     "ProfileBody": routing.PROFILE,
     "ProfileList": _page({**routing.PROFILE, "active": True}, previous=None),

@@ -298,6 +298,7 @@ MEANINGS: Final[dict[str, str]] = {
     "EventList.next": "the id of the last event: ask again with it as `after`",
     "Health.status": "whether it can do its work",
     "Health.reasons": "why it cannot, or what else is wrong while it can",
+    "Health.checks": "check by check, `ok` or what is wrong: `running`, `database`, `migrations`, `shard`, `queue`",
     "MerchantBody.status": "whether it may take payments",
     "MerchantBody.fee_plan": "what its payments cost from now on",
     "CreateKeyAsked.mode": "the set of books that the key opens",

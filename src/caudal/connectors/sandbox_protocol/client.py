@@ -15,6 +15,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -100,7 +101,7 @@ class ProviderClient:
                 return Unresolved(kind="retry", detail=_shown(f"HTTP 404 {_problem(told).code}"))
             return self._payment_in(told, order) if status in (200, 201) else self._refusal(status, told)
 
-        return await self._ask(order.mode, "POST", "/payments", body, read, deadline)
+        return await self._ask(order.mode, "submit", "POST", "/payments", body, read, deadline)
 
     async def payment(self, query: PaymentQuery, deadline: float | None = None) -> PaymentState | NotFound | Unresolved:
         """How a payment stands."""
@@ -108,7 +109,7 @@ class ProviderClient:
         def read(status: int, told: bytes) -> PaymentState | NotFound | Unresolved:
             return self._payment_in(told, query) if status == 200 else _absence(status, told)
 
-        return await self._ask(query.mode, "GET", f"/payments/{query.key}", b"", read, deadline)
+        return await self._ask(query.mode, "payment", "GET", f"/payments/{query.key}", b"", read, deadline)
 
     async def capture(
         self, order: CaptureOrder, deadline: float | None = None
@@ -165,7 +166,7 @@ class ProviderClient:
         def read(status: int, told: bytes) -> OperationState | NotFound | Unresolved:
             return self._operation_in(told, query) if status == 200 else _absence(status, told)
 
-        return await self._ask(query.mode, "GET", f"/operations/{query.key}", b"", read, deadline)
+        return await self._ask(query.mode, "operation", "GET", f"/operations/{query.key}", b"", read, deadline)
 
     async def send_evidence(
         self, evidence: Evidence, deadline: float | None = None
@@ -183,7 +184,14 @@ class ProviderClient:
 
         path = f"/disputes/{quote(evidence.dispute_reference, safe='')}/evidence?key={evidence.key}"
         return await self._ask(
-            evidence.mode, "POST", path, evidence.content, read, deadline, content_type=evidence.content_type
+            evidence.mode,
+            "evidence",
+            "POST",
+            path,
+            evidence.content,
+            read,
+            deadline,
+            content_type=evidence.content_type,
         )
 
     async def _operate(
@@ -193,7 +201,7 @@ class ProviderClient:
             return self._operation_in(told, query) if status in (200, 201) else self._refusal(status, told)
 
         path = f"/payments/{query.payment_key}/{verb}"
-        return await self._ask(query.mode, "POST", path, encode(new), read, deadline)
+        return await self._ask(query.mode, query.kind, "POST", path, encode(new), read, deadline)
 
     def _not_possible(self, verb: str) -> Declined:
         return Declined(reason="not_permitted", detail=f"a {self.capabilities.method} payment cannot be {verb}")
@@ -234,6 +242,7 @@ class ProviderClient:
     async def _ask(
         self,
         mode: Mode,
+        operation: str,
         verb: str,
         path: str,
         body: bytes,
@@ -247,6 +256,13 @@ class ProviderClient:
             return Unresolved(kind="retry", detail=f"no {mode} provider {self._provider} is configured")
 
         async def one_try(within_s: float) -> T | Unresolved:
+            began = monotonic()
+            answer = await tried(within_s)
+            outcome = answer.kind if isinstance(answer, Unresolved) else "answered"
+            link.took(self.capabilities.method, operation, outcome, monotonic() - began)
+            return answer
+
+        async def tried(within_s: float) -> T | Unresolved:
             try:
                 status, told = await _exchange(link, verb, self._folder + path, body, content_type, within_s)
                 return read(status, told)

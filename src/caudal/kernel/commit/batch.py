@@ -89,6 +89,11 @@ class Batch:
         self._due: dict[tuple[datetime, str, UUID], Due] = {}
         self._done: list[Due] = []
 
+    @property
+    def events(self) -> int:
+        """How many events there are so far."""
+        return len(self._events)
+
     # What a decision may look at
 
     @property

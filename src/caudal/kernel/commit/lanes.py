@@ -27,10 +27,11 @@ _FEW: Final = 64  # commands that wait are no crowd: they go with the next batch
 
 
 class Waiting(Ask, kw_only=True):
-    """A command in the queue, its caller's future, and until when its caller waits (monotonic seconds)."""
+    """A command in the queue, its caller's future, since when it waits and until when (monotonic seconds)."""
 
     future: asyncio.Future[Result]
     deadline: float
+    since: float = 0.0
 
     @property
     def answered(self) -> bool:
@@ -80,6 +81,11 @@ class Lanes:
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lanes) + len(self._first)
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many wait in each lane, in the order of urgency, and then those that have been out already."""
+        return (*map(len, self._lanes), len(self._first))
+
     def __iter__(self) -> Iterator[Waiting]:
         for lane in (self._first, *self._lanes):
             yield from lane
@@ -111,6 +117,17 @@ class Lanes:
         if book is not None and here[book] >= max(few, self.limits.merchant_share * room):
             return Overloaded("too_many_requests", "too many of this merchant's requests wait already", after_s=wait_s)
         return None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no first command is let in, whatever its time."""
+        return self.admitted >= self.limits.queue_limit
+
+    @property
+    def oldest(self) -> float | None:
+        """Since when what waits longest has waited; each lane is in order."""
+        fronts = [lane[0].since for lane in (self._first, *self._lanes) if lane]
+        return min(fronts, default=None)
 
     @property
     def is_crowded(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
@@ -18,11 +18,13 @@ from uuid import UUID
 
 from caudal.kernel import ids
 from caudal.kernel.commit.batch import Batch, reads_of
+from caudal.kernel.commit.counts import Counts
 from caudal.kernel.commit.failures import Failure, classify
 from caudal.kernel.commit.lanes import Lanes, Limits, Waiting
 from caudal.kernel.commit.model import Command, Head, Missing, Result
 from caudal.kernel.commit.port import BatchPort
 from caudal.kernel.errors import CaudalError, Fault, Overloaded, Retry, Unknown
+from caudal.kernel.telemetry import Reading
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,19 @@ class Shard:
         self._warned_at = -_AGAIN_S
         self.heard: tuple[datetime, float] | None = None  # the server's clock, and our monotonic one then
         self._stopping = self._giving_up = False
-        self.batches = self.commands = self.alarms = self.unknowns = self.reruns = 0
+        self.counts = Counts()
+
+    def readings(self) -> Iterable[Reading]:
+        """What was counted here, for the meter."""
+        return self.counts.readings(self.id, self.lanes)
+
+    @property
+    def waits_s(self) -> float:
+        """For how long the oldest command has waited, in the queue or in a batch that does not come through."""
+        fronts = [part[0].since for part in (self._part, *self._parts) if part]
+        queued = self.lanes.oldest
+        since = min(fronts if queued is None else [*fronts, queued], default=None)
+        return 0.0 if since is None else monotonic() - since
 
     # Callers
 
@@ -74,7 +88,7 @@ class Shard:
         if self._stopping and not command.recorded:
             raise Overloaded("stopping", "this process is stopping", after_s=0.5)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self.lanes.push(Waiting(command=command, future=future, deadline=deadline))
+        self.lanes.push(Waiting(command=command, future=future, deadline=deadline, since=monotonic()))
         self._wake.set()
         return future
 
@@ -115,10 +129,11 @@ class Shard:
                 continue
             batch = self.lanes.take()
             if batch:
+                self.counts.waited(batch, monotonic())
                 try:
                     await self._settle(batch)
                 except Exception:  # the chain goes on, whatever one batch does
-                    self.alarms += 1
+                    self.counts.alarms += 1
                     log.exception("batch failed")
                     _fail(batch, Fault, "internal_error", "the batch failed")
 
@@ -131,7 +146,6 @@ class Shard:
             part, self._part, self._began = self._part, [], None
             if self._trouble is None:
                 continue
-            self.reruns += 1
             if self._trouble in (Failure.AGAIN, Failure.LOST):
                 again += self._trouble is Failure.AGAIN
                 if part := self._wanted(part, too_often=again > _ATTEMPTS_MAX):
@@ -143,7 +157,7 @@ class Shard:
                 middle = len(part) // 2
                 self._parts += [part[middle:], part[:middle]]
             else:
-                self.alarms += 1
+                self.counts.alarms += 1
                 _fail(part, Fault, "internal_error", "the database would not take this request; nothing was written")
 
     def _wanted(self, part: list[Waiting], *, too_often: bool) -> list[Waiting]:
@@ -179,14 +193,16 @@ class Shard:
         except Exception as error:
             await self._port.close()
             failure = classify(error, writing=self._writing)
+            self.counts.failed(failure.value)
             if failure is not Failure.UNKNOWN:
                 _report(failure, error, batch)
                 return failure
             if not await self._find(batch, batch_id):
+                self.counts.failed(Failure.LOST.value)
                 return Failure.LOST
-        self.batches += 1
-        self.commands += len(results)
-        self.lanes.drained(len(results), started, monotonic())
+        ended = monotonic()
+        self.counts.committed(len(results), judged.events, ended - started)
+        self.lanes.drained(len(results), started, ended)
         _answer_all(results)
         for waiting in postponed:
             self.lanes.push_first(waiting)
@@ -197,7 +213,7 @@ class Shard:
         if monotonic() - self._warned_at < _AGAIN_S:
             return
         self._warned_at = monotonic()
-        self.alarms += 1
+        self.counts.alarms += 1
         log.error("shard %d: its time is %s, ahead of the server's clock by %s", self.id, head.at, head.at - head.clock)
 
     def _decide(
@@ -223,7 +239,6 @@ class Shard:
 
     async def _find(self, batch: list[Waiting], batch_id: UUID) -> bool:
         """Whether the batch committed; asks until there is an answer. Callers whose deadline passes learn `unknown`."""
-        self.unknowns += 1
         pause_s = _PAUSE_S
         while True:
             try:

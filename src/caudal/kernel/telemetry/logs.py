@@ -4,10 +4,28 @@ from __future__ import annotations
 
 import logging
 import logging.config
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
 
 import structlog
 
 from caudal.kernel.settings import Settings
+
+_LOGGED: Final = Counter[str]()
+
+
+def logged() -> Mapping[str, int]:
+    """How many lines this process has logged, by level."""
+    return {level: _LOGGED[level] for level in ("warning", "error", "critical")} | _LOGGED
+
+
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Standard error, and a count."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _LOGGED[record.levelname.lower()] += 1
+        super().emit(record)
 
 
 def configure(settings: Settings, process: str) -> None:
@@ -33,7 +51,7 @@ def configure(settings: Settings, process: str) -> None:
         last,
     ]
     formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors)
-    handler = logging.StreamHandler()
+    handler = _Handler()
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -1,0 +1,8 @@
+"""How a process is seen from outside: what it measures, its operator's port, its health (ARCHITECTURE.md §10)."""
+
+from caudal.app.telemetry.health import Health, health_of
+from caudal.app.telemetry.inside import inside, target_of
+from caudal.app.telemetry.port import OperatorPort
+from caudal.app.telemetry.requests import Requests
+
+__all__ = ["Health", "OperatorPort", "Requests", "health_of", "inside", "target_of"]

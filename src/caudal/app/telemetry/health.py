@@ -1,0 +1,120 @@
+"""Whether a process can do its work: checks with names, and what an operator should see to although it can.
+
+    running      nobody has asked it to end
+    database     its database answers
+    migrations   every migration that has to run before this version starts has run
+    shard        what it commits comes through: nothing has waited for the shard for more than 5 s
+    queue        first commands find room
+
+The last two are told and are no reason for balancers to go elsewhere: they would find the same shard there.
+
+`/livez` asks nothing but the process itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Final, Literal
+
+import msgspec
+
+from caudal.app.migrate import files
+from caudal.kernel import sqlfile
+from caudal.kernel.context import Context
+from caudal.kernel.telemetry import Reading
+from caudal.payins import overdue
+
+SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
+
+_STUCK_S: Final = 5.0
+_UNKNOWN_EVERY_S: Final = 10.0
+_TOLD: Final = ("shard", "queue")
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the process can do its work, and why not, or what an operator should see to although it can.
+
+    `checks` says `ok` or what is wrong, check by check.
+    """
+
+    status: Literal["ok", "unavailable"]
+    reasons: list[str] = []
+    checks: dict[str, str] = {}
+
+
+class _Watched:
+    """The checks of one process."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._needed = {migration.number: migration.name for migration in files() if migration.phase == "pre"}
+        self._migrated = False
+        self._asked_at, self._told = 0.0, list[str]()
+        self._found: Health | None = None
+        context.meter.add(self._readings)
+
+    async def health(self) -> Health:
+        """How it is now, or was a moment ago."""
+        if self._context.stopping:
+            why = "this process is stopping"
+            return Health(status="unavailable", reasons=[why], checks={"running": why})
+        self._found = await self._look()
+        return self._found
+
+    async def _look(self) -> Health:
+        checks, told = {"running": "ok"}, list[str]()
+        checks["shard"] = self._stuck() or "ok"
+        checks["queue"] = self._crowd() or "ok"
+        try:
+            ahead = await self._context.rows(SQL["shards_ahead"])
+            checks["database"] = "ok"
+            checks["migrations"] = await self._missing() or "ok"
+            told = [f"the time of shard {id} is ahead of the database's clock by {by}" for id, by in ahead]
+            told += [*self._context.primary.reasons, *await self._unknown()]
+        except Exception as error:
+            checks["database"] = f"the database does not answer: {type(error).__name__}"
+        told = [checks[check] for check in _TOLD if checks[check] != "ok"] + told
+        wrong = [why for check, why in checks.items() if why != "ok" and check not in _TOLD]
+        return Health(status="unavailable" if wrong else "ok", reasons=[*wrong, *told], checks=checks)
+
+    def _stuck(self) -> str | None:
+        for shard in self._context.shards.values():
+            if shard.waits_s > _STUCK_S:
+                return f"shard {shard.id}: a command has waited for {shard.waits_s:.0f} s"
+        return None
+
+    def _crowd(self) -> str | None:
+        for shard in self._context.shards.values():
+            if shard.lanes.is_full:
+                return f"shard {shard.id}: the queue is full, {len(shard.lanes)} commands wait"
+        return None
+
+    async def _missing(self) -> str | None:
+        """What has not run; never looked at again once all has."""
+        if self._migrated:
+            return None
+        ran = {number for (number,) in await self._context.rows(SQL["migrations"])}
+        left = [f"{number:04}_{name}" for number, name in self._needed.items() if number not in ran]
+        self._migrated = not left
+        return f"not migrated: {', '.join(left)} (`caudal migrate`)" if left else None
+
+    async def _unknown(self) -> list[str]:
+        """What has no outcome, looked at once in a while however often it is asked for."""
+        if monotonic() >= self._asked_at:
+            self._asked_at, found = monotonic() + _UNKNOWN_EVERY_S, await overdue(self._context)
+            text = f"{found.count} outcomes are unknown, the oldest for {found.oldest_s} s"
+            self._told = [text] if found.count else []
+        return self._told
+
+    def _readings(self) -> Iterator[Reading]:
+        """What was found last; a process that nobody asks says nothing."""
+        if self._found is not None:
+            for check, told in self._found.checks.items():
+                yield "caudal.ready", (check,), told == "ok" and not (check == "running" and self._context.stopping)
+
+
+async def health_of(context: Context) -> Health:
+    """How this process is. It does not raise."""
+    return await context.once(_Watched).health()

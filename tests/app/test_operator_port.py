@@ -1,0 +1,180 @@
+"""The operator's port: figures that are what happened, and health that names what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from socket import create_server
+from typing import Any
+
+import pytest
+
+from caudal.app.telemetry import OperatorPort, health_of, inside
+from caudal.kernel.context import Context
+from caudal.kernel.telemetry import INSTRUMENTS, Histogram, prometheus
+from tests.api import Api
+from tests.conftest import settings_of
+from tests.kernel.toy import Note
+
+SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="[^"]*",?)+)\})? (\S+)')
+
+
+def free_port() -> int:
+    with closing(create_server(("127.0.0.1", 0))) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+async def seen(database_url: str) -> AsyncIterator[Context]:
+    settings = settings_of(database_url, metrics_port=free_port())
+    async with Context(settings, name="web") as context, inside(context), OperatorPort(context).open():
+        yield context
+
+
+async def asked(context: Context, path: str, method: str = "GET") -> tuple[int, str, str]:
+    """Status, content type and body."""
+    for _ in range(200):
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", context.settings.metrics_port)
+            break
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.01)
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+    writer.close()
+    kind = next(line for line in head.split("\r\n") if line.startswith("Content-Type: "))
+    return int(head.split()[1]), kind.removeprefix("Content-Type: "), body
+
+
+def samples_of(page: str) -> dict[str, float]:
+    """Every line is a sample or a comment, and each sample is there once."""
+    lines = [line for line in page.splitlines() if not line.startswith("# ")]
+    assert all(SAMPLE.fullmatch(line) for line in lines)
+    found = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+    assert len(found) == len(lines)
+    return found
+
+
+async def test_the_figures_are_what_happened(seen: Context) -> None:
+    ana = Api(seen)
+    await ana.ana()
+    for amount in (10_000, 10_000, -1):
+        await ana.create(amount=amount)
+    await ana.get("/v1/nowhere")
+    status, kind, page = await asked(seen, "/metrics")
+    assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    found = samples_of(page)
+    http = 'http_request_method="POST",http_route="/v1/payins",http_response_status_code='
+    assert found[f'http_server_request_duration_seconds_count{{{http}"201"}}'] == 2
+    assert found[f'http_server_request_duration_seconds_count{{{http}"422"}}'] == 1
+    assert found['caudal_http_problems_total{error_type="invalid_request"}'] == 1
+    assert found['caudal_http_problems_total{error_type="no_such_route"}'] == 1
+    shard = 'caudal_shard="0"'
+    assert found[f"caudal_commit_commands_total{{{shard}}}"] >= 3
+    assert found[f"caudal_commit_events_total{{{shard}}}"] >= 3
+    batches = found[f'caudal_commit_batches_total{{{shard},caudal_outcome="committed"}}']
+    assert found[f"caudal_commit_batch_duration_seconds_count{{{shard}}}"] == batches > 0
+    waits = sum(value for name, value in found.items() if name.startswith("caudal_commit_queue_wait_seconds_count"))
+    assert waits >= found[f"caudal_commit_commands_total{{{shard}}}"]
+    assert found["process_memory_usage_bytes"] > 10_000_000
+    assert found['process_cpu_time_seconds_total{cpu_mode="user"}'] > 0
+    assert found['caudal_ready{caudal_check="database"}'] == 1
+
+
+async def test_a_histogram_is_cumulative_and_ends_with_everything() -> None:
+    one = next(one for one in INSTRUMENTS if one.name == "caudal.commit.batch.size")
+    sizes = Histogram(one.bounds)
+    for size in (1, 2, 2, 5_000):
+        sizes.record(size)
+    page = prometheus.page([(one, [(("0",), sizes)])], {"service.name": 'a "name"\\'})
+    assert page.splitlines()[2] == r'target_info{service_name="a \"name\"\\"} 1'
+    found = samples_of("\n".join(page.splitlines()[3:]))
+    counts = {name.partition('le="')[2][:-2]: value for name, value in found.items() if "_bucket" in name}
+    assert (counts["1.0"], counts["2.0"], counts["1024.0"], counts["+Inf"]) == (1, 3, 3, 4)
+    assert found['caudal_commit_batch_size_sum{caudal_shard="0"}'] == 5_005
+
+
+async def test_health_names_every_check(seen: Context) -> None:
+    assert await asked(seen, "/livez") == (200, "application/json", '{"status":"ok","reasons":[],"checks":{}}')
+    status, _, body = await asked(seen, "/readyz")
+    assert (status, json.loads(body)["checks"]) == (
+        200,
+        dict.fromkeys(("running", "shard", "queue", "database", "migrations"), "ok"),
+    )
+
+
+async def test_what_is_wrong_is_named(seen: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    await seen.rows("delete from migration where number = 2 returning 1")
+    health = await health_of(seen)
+    assert health.status == "unavailable"
+    assert health.checks["migrations"] == "not migrated: 0002_provider_payins (`caudal migrate`)"
+    await seen.rows("insert into migration (number, name) values (2, 'provider_payins') returning 1")
+    assert (await health_of(seen)).status == "ok"
+
+    shard = seen.shard(0)
+    shard.lanes.admitted = seen.settings.queue_limit
+    health = await health_of(seen)
+    assert (health.status, health.reasons) == ("ok", ["shard 0: the queue is full, 0 commands wait"])
+    shard.lanes.admitted = 0
+
+    async def silent(*_: object) -> Any:
+        raise OSError
+
+    monkeypatch.setattr(seen, "rows", silent)
+    status, _, body = await asked(seen, "/readyz")
+    assert (status, json.loads(body)["checks"]["database"]) == (503, "the database does not answer: OSError")
+    assert samples_of((await asked(seen, "/metrics"))[2])['caudal_ready{caudal_check="database"}'] == 0
+
+
+async def test_a_shard_that_stands_still_is_told(seen: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with held_shard(seen):
+        waiting = asyncio.ensure_future(seen.commit(0, Note(text="waits")))
+        await asyncio.sleep(0.05)
+        monkeypatch.setattr("caudal.app.telemetry.health._STUCK_S", 0.01)
+        health = await health_of(seen)
+        assert health.status == "ok"
+        assert re.fullmatch(r"shard 0: a command has waited for \d s", health.checks["shard"])
+    await waiting
+    assert (await health_of(seen)).checks["shard"] == "ok"
+
+
+@asynccontextmanager
+async def held_shard(context: Context) -> AsyncIterator[None]:
+    """Somebody else has the shard's row."""
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(context.connection())
+        await stack.enter_async_context(connection.transaction())
+        await connection.execute("select from shard where id = 0 for update")
+        yield
+
+
+async def test_who_stops_says_so(seen: Context) -> None:
+    seen.stopping = True
+    status, _, body = await asked(seen, "/readyz")
+    assert (status, json.loads(body)["reasons"]) == (503, ["this process is stopping"])
+    assert (await asked(seen, "/livez"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/", 404), ("GET", "/v1/payins", 404), ("POST", "/metrics", 405), ("HEAD", "/metrics", 200)],
+)
+async def test_nothing_else_is_there(seen: Context, method: str, path: str, status: int) -> None:
+    answered, _, body = await asked(seen, path, method)
+    assert answered == status
+    assert (body == "") == (method == "HEAD")
+
+
+async def test_a_port_that_another_one_has_is_taken_when_it_is_free(database_url: str) -> None:
+    port = free_port()
+    taken = create_server(("127.0.0.1", port))
+    async with Context(settings_of(database_url, metrics_port=port), name="web") as context:
+        async with OperatorPort(context).open():
+            await asyncio.sleep(0.05)
+            taken.close()
+            async with asyncio.timeout(10):
+                assert (await asked(context, "/livez"))[0] == 200

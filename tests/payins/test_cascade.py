@@ -147,6 +147,23 @@ async def test_a_rule_on_the_card_looks_at_its_first_digits(ana: Merchant, desk:
     assert (await ana.pix())["provider"] == "acme"
 
 
+async def test_a_rule_on_risk_looks_at_the_merchants_score(ana: Merchant, desk: Desk) -> None:
+    await routed(ana, rule("risky", "order", {"risk_from": 70}, providers=["corto"]))
+    assert (await ana.card())["provider"] == "acme"
+    desk.says["submit"] = [DECLINED, DECLINED]
+    payin = await ana.card(risk_score=70)
+    assert await attempts(ana, payin) == [
+        "corto declined do_not_honor",
+        "acme declined do_not_honor",
+        "bravo paid None",
+    ]
+    listed = (await ana.get(f"/v1/payins/{payin['id']}/attempts")).json
+    assert (listed["risk_score"], [one["rule"] for one in listed["data"]]) == (70, ["risky", "default", "default"])
+    for wrong, code in ((-1, "out_of_range"), (101, "out_of_range"), ("high", "invalid_type"), (7.5, "invalid_type")):
+        answer = await ana.ask("card", risk_score=wrong)
+        assert [(error["field"], error["code"]) for error in answer.json["errors"]] == [("/risk_score", code)]
+
+
 # What the request could not do
 
 

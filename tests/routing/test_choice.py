@@ -39,6 +39,7 @@ RULES = {
     "shop": Rule(
         name="shop", when=When(metadata={"shop": ("a", "b")}), choose=Choose(by="order", providers=("corto",))
     ),
+    "risky": Rule(name="risky", when=When(risk_from=60, risk_to=90), choose=Choose(by="order", providers=("corto",))),
     "cheap": Rule(name="cheap", choose=Choose(by="least_cost")),
     "cheap_ab": Rule(name="cheap_ab", choose=Choose(by="least_cost", providers=("acme", "bravo"))),
     "all_c": Rule(name="all_c", choose=Choose(by="split", shares={"corto": 100})),
@@ -70,6 +71,12 @@ TABLE = """
     shop           -             shop=b                  corto acme bravo   shop default default
     shop           -             shop=c                  acme bravo corto   default default default
     shop           -             -                       acme bravo corto   default default default
+    risky          -             risk=59                 acme bravo corto   default default default
+    risky          -             risk=60                 corto acme bravo   risky default default
+    risky          -             risk=90                 corto acme bravo   risky default default
+    risky          -             risk=91                 acme bravo corto   default default default
+    risky          -             risk=0                  acme bravo corto   default default default
+    risky          -             -                       acme bravo corto   default default default
     cheap          -             amount=1000             bravo acme corto   cheap cheap cheap
     cheap          -             amount=100000           acme bravo corto   cheap cheap cheap
     cheap          bravo:open    amount=1000             acme corto         cheap cheap
@@ -116,6 +123,7 @@ def facts_of(words: str, id: UUID = SOME) -> Facts:
         amount_minor=int(said.get("amount", 5_000)),
         bin=said.get("bin"),
         metadata={"shop": said["shop"]} if "shop" in said else {},
+        risk_score=int(said["risk"]) if "risk" in said else None,
     )
 
 

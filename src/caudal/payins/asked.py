@@ -28,6 +28,7 @@ from caudal.kernel.money import CURRENCIES, format_amount
 from caudal.kernel.parse import Unread, all_errors, partial_parser
 from caudal.merchants import Caller
 from caudal.payins.model import Payer
+from caudal.routing import RISK_MAX
 
 METADATA_KEYS_MAX: Final = 50
 _METADATA_KEY_MAX: Final = 40
@@ -91,6 +92,9 @@ class CreatePayinBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Annotated[datetime, msgspec.Meta(tz=True)] | None, msgspec.Meta(description="RFC 3339 with a zone")
     ] = None
     metadata: dict[str, str] = {}
+    risk_score: Annotated[
+        int | None, msgspec.Meta(description=f"how risky you hold it to be, 0 to {RISK_MAX}; your routing looks at it")
+    ] = None
 
 
 # What a method can do that needs no call to a provider: the payer makes a transfer.
@@ -212,6 +216,8 @@ def _texts(asked: CreatePayinBody) -> Iterator[FieldError]:
         yield _error("/return_url", "invalid_url", "an http or https address")
     if asked.metadata:
         yield from metadata_errors(asked.metadata)
+    if asked.risk_score is not None and not 0 <= asked.risk_score <= RISK_MAX:
+        yield _error("/risk_score", "out_of_range", f"0 to {RISK_MAX}")
 
 
 def _is_address(text: str) -> bool:

@@ -13,7 +13,7 @@ from caudal.catalogue import COUNTRIES, METHODS
 from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.money import AMOUNT_MAX_MINOR, CURRENCIES
 from caudal.kernel.parse import Unread, all_errors, near, partial_parser
-from caudal.routing.model import ATTEMPTS, ATTEMPTS_MAX, DEFAULT_RULE, Rule, Way
+from caudal.routing.model import ATTEMPTS, ATTEMPTS_MAX, DEFAULT_RULE, RISK_MAX, Rule, Way
 
 RULES_MAX: Final = 50
 LIST_MAX: Final = 100
@@ -35,6 +35,10 @@ class WhenAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     metadata: Annotated[
         dict[str, tuple[str, ...]], Meta(description="a payin's metadata: the key has one of these values")
     ] = {}
+    risk_from: Annotated[int | None, Meta(description="this risk score or more; without a score it does not hold")] = (
+        None
+    )
+    risk_to: Annotated[int | None, Meta(description="this risk score or less; without a score it does not hold")] = None
 
 
 class ChooseAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -148,6 +152,7 @@ def _when(asked: ProfileAsked, place: int, here: str) -> Iterator[FieldError]:
     if when.bins and when.methods and "card" not in when.methods:
         yield _error(f"{here}/bins", "contradiction", "no method of the rule has cards")
     yield from _amounts(when, here)
+    yield from _risks(when, here)
     for key, values in when.metadata.items():
         if not values:
             yield _error(f"{here}/metadata/{key}", "missing", "a value at least")
@@ -166,6 +171,14 @@ def _amounts(when: WhenAsked, here: str) -> Iterator[FieldError]:
             yield _error(f"{here}/{name}", "needs_currency", "an amount is of one currency: name it in currencies")
     if when.amount_from is not None and when.amount_to is not None and when.amount_from > when.amount_to:
         yield _error(f"{here}/amount_to", "contradiction", "it is less than amount_from")
+
+
+def _risks(when: WhenAsked, here: str) -> Iterator[FieldError]:
+    for name, value in (("risk_from", when.risk_from), ("risk_to", when.risk_to)):
+        if value is not None and not 0 <= value <= RISK_MAX:
+            yield _error(f"{here}/{name}", "out_of_range", f"0 to {RISK_MAX}")
+    if when.risk_from is not None and when.risk_to is not None and when.risk_from > when.risk_to:
+        yield _error(f"{here}/risk_to", "contradiction", "it is less than risk_from")
 
 
 def _exists(when: WhenAsked) -> bool:

@@ -16,6 +16,7 @@ from caudal.kernel.clock import rfc3339
 ATTEMPTS_MAX: Final = 5
 ATTEMPTS: Final = 3  # where no profile says otherwise
 DEFAULT_RULE: Final = "default"
+RISK_MAX: Final = 100
 IN_ORDER: Final = "in the order of configuration"  # its reason
 
 Way = Literal["order", "split", "least_cost", "success_rate"]
@@ -33,6 +34,10 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Annotated[
         dict[str, tuple[str, ...]], Meta(description="a payin's metadata: the key has one of these values")
     ] = {}
+    risk_from: Annotated[int | None, Meta(description="this risk score or more; without a score it does not hold")] = (
+        None
+    )
+    risk_to: Annotated[int | None, Meta(description="this risk score or less; without a score it does not hold")] = None
 
 
 class Choose(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +96,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     amount_minor: int
     bin: str | None = None
     metadata: dict[str, str] = {}
+    risk_score: int | None = None
 
     def with_bin(self, bin: str | None) -> Facts:
         """The same, knowing how the card begins."""

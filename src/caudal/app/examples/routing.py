@@ -18,6 +18,8 @@ _EMPTY: Final[dict[str, Any]] = {
     "amount_from": None,
     "amount_to": None,
     "metadata": {},
+    "risk_from": None,
+    "risk_to": None,
 }
 _NOBODY: Final[dict[str, Any]] = {"providers": [], "shares": {}}
 ASKED: Final[dict[str, Any]] = {"name": "cards by cost", "max_attempts": 2, "rules": _RULES}
@@ -71,6 +73,6 @@ def answers(payin: str) -> dict[str, Any]:
         "expected_success_would": 0.889,
     }
     return {
-        "AttemptsOfPayin": {"payin": payin, "routing_profile": PROFILE_ID, "data": [first, second]},
+        "AttemptsOfPayin": {"payin": payin, "routing_profile": PROFILE_ID, "risk_score": None, "data": [first, second]},
         "SimulationBody": {"provider": None, "max_attempts": 2, "candidates": [], "considered": [], "replay": replay},
     }

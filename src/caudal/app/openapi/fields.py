@@ -15,6 +15,7 @@ from caudal.contracts import disputes, instruments, payins
 from caudal.contracts.webhooks import TEST
 from caudal.kernel.money import AMOUNT_MAX_MINOR, BASIS_POINTS, CURRENCIES
 from caudal.merchants import SCOPES
+from caudal.routing import RISK_MAX
 from caudal.webhooks import TYPES
 
 Schema = dict[str, Any]
@@ -74,6 +75,7 @@ LIMITS: Final[dict[str, dict[str, Schema]]] = {
         "reference": _text(120),
         "description": _text(500),
         "metadata": _map(50, 40, 500),
+        "risk_score": {"minimum": 0, "maximum": RISK_MAX},
     },
     "PayerAsked": {
         "name": _text(200, FILLED),
@@ -159,6 +161,8 @@ LIMITS: Final[dict[str, dict[str, Schema]]] = {
         "currencies": _names(sorted(CURRENCIES)),
         "amount_from": {"minimum": 1, "maximum": AMOUNT_MAX_MINOR},
         "amount_to": {"minimum": 1, "maximum": AMOUNT_MAX_MINOR},
+        "risk_from": {"minimum": 0, "maximum": RISK_MAX},
+        "risk_to": {"minimum": 0, "maximum": RISK_MAX},
         "bins": {"items": {"type": "string", "pattern": r"^[0-9]{2,8}$"}, "maxItems": 100, "uniqueItems": True},
     },
     "ChooseAsked": {"providers": {"maxItems": 100, "uniqueItems": True}},

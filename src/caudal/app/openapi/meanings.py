@@ -120,6 +120,7 @@ MEANINGS: Final[dict[str, str]] = {
     "ProfileBody.version": "counts from 1; a payin says by which profile it was routed",
     "AttemptsOfPayin.payin": "the payin's id",
     "AttemptsOfPayin.routing_profile": "by which profile it was routed; null: by none",
+    "AttemptsOfPayin.risk_score": "the merchant's own, as the payin was asked for with it; null: none",
     "AttemptsOfPayin.data": "the first one first; the last carries the payin",
     "AttemptOfPayin.number": "counts from 1",
     "AttemptOfPayin.provider": "who was asked",

@@ -76,13 +76,15 @@ async def route_of(context: Context, shard: int, payin: Payin) -> Route:
 
 def routing_facts(payin: Payin) -> routing.Facts:
     """What a rule may look at."""
+    detail = payin.details()
     return routing.Facts(
         payin=payin.id,
         country=payin.country,
         method=payin.method,
         currency=payin.currency,
         amount_minor=payin.amount_minor,
-        metadata=payin.details().metadata,
+        metadata=detail.metadata,
+        risk_score=detail.risk_score,
     )
 
 

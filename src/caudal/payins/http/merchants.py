@@ -93,7 +93,12 @@ def transfer(
     sealed = None if asked.payer is None else context.sealer.seal(encode(asked.payer.as_payer()), id.bytes)
     return commands.CreatePayin(
         payin=_new(id, caller, asked, FIRST),
-        detail=Detail(description=asked.description, metadata=asked.metadata, return_url=asked.return_url),
+        detail=Detail(
+            description=asked.description,
+            metadata=asked.metadata,
+            risk_score=asked.risk_score,
+            return_url=asked.return_url,
+        ),
         expires_in=timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None,
         clabe_prefix=context.settings.spei_prefix,
         sealed=sealed,
@@ -201,6 +206,7 @@ async def _first_attempt(
         currency=asked.currency,
         amount_minor=asked.amount,
         metadata=asked.metadata,
+        risk_score=asked.risk_score,
     )
     instrument = None if detail.chosen is None else detail.chosen.instrument
     route = await calls.route(
@@ -233,6 +239,7 @@ def _detail(asked: CreatePayinBody, routing: UUID | None) -> Detail:
     return Detail(
         description=asked.description,
         metadata=asked.metadata,
+        risk_score=asked.risk_score,
         capture=asked.capture,
         three_ds=asked.three_ds == "demanded",
         return_url=asked.return_url,

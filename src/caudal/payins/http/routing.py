@@ -50,6 +50,7 @@ async def attempts(context: Context, request: Request) -> Response:
         AttemptsOfPayin(
             payin=ids.public("payin", payin.id),
             routing_profile=None if routed_by is None else ids.public("rprof", routed_by),
+            risk_score=payin.details().risk_score,
             data=attempts_of(payin),
         )
     )
@@ -199,6 +200,7 @@ async def _facts(context: Context, caller: Caller, payin: CreatePayinBody, rules
         currency=payin.currency,
         amount_minor=payin.amount,
         metadata=payin.metadata,
+        risk_score=payin.risk_score,
     )
     named = None if payin.instrument is None or payin.instrument.id is None else payin.instrument.id
     instrument = None if named is None else ids.parse("instr", named)

@@ -33,6 +33,7 @@ class AttemptsOfPayin(msgspec.Struct, frozen=True, kw_only=True):
 
     payin: str
     routing_profile: str | None
+    risk_score: int | None
     data: list[AttemptOfPayin]
 
 

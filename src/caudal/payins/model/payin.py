@@ -77,11 +77,13 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `capturing_minor` is asked for and not settled; `closed` says that nothing more may be captured, `voiding` that the
     provider is asked to give up the payin or the rest of it; `waiting` is there while the first request has no answer;
     `days` are those on which what was captured is available; `attempts` are the providers that were asked, the last
-    of which carries the payin, by the profile `routing` if there was one; `dispute` is the latest.
+    of which carries the payin, by the profile `routing` if there was one; `risk_score` is the merchant's own; `dispute`
+    is the latest.
     """
 
     description: str | None = None
     metadata: dict[str, str] = {}
+    risk_score: int | None = None
     deposits: tuple[UUID, ...] = ()
     clabe: str | None = None
     capture: Capture = "automatic"

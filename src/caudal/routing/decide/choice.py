@@ -78,7 +78,16 @@ def _unmatched(when: When, facts: Facts) -> str | None:
     for key, values in when.metadata.items():
         if facts.metadata.get(key) not in values:
             return f"the metadata's {key} is another"
-    return None
+    return None if when.risk_from is None and when.risk_to is None else _other_risk(when, facts.risk_score)
+
+
+def _other_risk(when: When, score: int | None) -> str | None:
+    """Why a payin's risk is not the rule's; a payin that nobody has scored is of no rule that asks for a score."""
+    if score is None:
+        return "no risk score is known"
+    if when.risk_from is not None and score < when.risk_from:
+        return f"the risk score is {score}, lower"
+    return f"the risk score is {score}, higher" if when.risk_to is not None and score > when.risk_to else None
 
 
 def _ordered(rule: Rule, facts: Facts, offers: Mapping[str, Offer]) -> Iterator[tuple[str, str]]:

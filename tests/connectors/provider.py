@@ -47,7 +47,7 @@ REPLACED: dict[str, tuple[int, bytes]] = {
 CHANGED: dict[str, dict[str, Any]] = {
     "other key": {"key": "f" * 32},
     "other account": {"account": "8"},
-    "other amount": {"amount": 1},
+    "other amount": {"amount": 99_999_999},
     "amount is text": {"amount": "12050"},
     "negative amount": {"amount": -12050},
     "fraction": {"amount": 12050.5},

@@ -15,6 +15,7 @@ from caudal.connectors import (
     Evidence,
     EvidenceTaken,
     NotFound,
+    OperationState,
     PaymentState,
     Unresolved,
     available,
@@ -57,6 +58,25 @@ async def test_and_for_operations(commanded: Bench, provider: Provider, fault: s
     provider.faults.extend([fault, fault])
     asked = await commanded.connector.operation(orders.operation(refund))
     assert isinstance(asked, Unresolved) and asked.kind == "unknown", asked
+
+
+@pytest.mark.parametrize("fault", ["other amount", "other currency"])
+async def test_an_answer_with_another_amount_is_kept_for_a_person(
+    commanded: Bench, provider: Provider, fault: str
+) -> None:
+    """Never acted on, and never dropped. That it is about another payment or operation is no such answer."""
+    order = await commanded.paid()
+    refund = orders.refund(order, 50, orders.destination(commanded.method))
+    provider.faults += [fault] * 3
+    connector = commanded.connector
+    said = [await connector.payment(orders.query(order)), await connector.submit(order), await connector.refund(refund)]
+    for answer in said:
+        assert isinstance(answer, Unresolved) and answer.kind == "unknown" and answer.otherwise is not None
+        ours = (refund.amount_minor if isinstance(answer.otherwise, OperationState) else order.amount_minor, "BRL")
+        assert (answer.otherwise.amount_minor, answer.otherwise.currency) != ours
+    provider.faults.append("other key")
+    answer = await connector.submit(order)
+    assert isinstance(answer, Unresolved) and answer.otherwise is None
 
 
 @pytest.mark.parametrize("fault", RETRY)

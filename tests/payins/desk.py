@@ -7,7 +7,7 @@
     nothing     nothing happens, and nobody knows
     busy        nothing happens, and the provider says so
     a dict      it happens otherwise: these fields of the payment are changed
-    a function  it happens, then this is awaited, then the answer comes
+    a function  it happens, then this is awaited, then the answer comes; where it gives a noun, that one
     a dict and a function  both
 """
 
@@ -217,7 +217,8 @@ class Counter:
         done = does(changed if isinstance(changed, dict) else {})
         if callable(then):
             waiting: Awaitable[Any] = then()
-            await waiting
+            given = await waiting
+            done = done if given is None else cast(T, given)
         return cast(T, LOST) if word == "lost" else done
 
     def _pay(self, order: PaymentOrder, changed: dict[str, Any]) -> PaymentState:

@@ -264,10 +264,15 @@ class Declined(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unresolved(msgspec.Struct, frozen=True, kw_only=True):
-    """No outcome yet. `retry`: nothing happened there; `unknown`: it may have, the same key finds out."""
+    """No outcome yet. `retry`: nothing happened there; `unknown`: it may have, the same key finds out.
+
+    `otherwise` is an answer about what was asked for that names another amount or currency: nobody may act on it, and
+    nobody may drop it.
+    """
 
     kind: Literal["retry", "unknown"]
     detail: str
+    otherwise: PaymentState | OperationState | None = None
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):

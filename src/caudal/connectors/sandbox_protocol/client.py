@@ -208,21 +208,17 @@ class ProviderClient:
 
     # What an answer says
 
-    def _payment_in(self, told: bytes, asked: PaymentOrder | PaymentQuery) -> PaymentState:
+    def _payment_in(self, told: bytes, asked: PaymentOrder | PaymentQuery) -> PaymentState | Unresolved:
         state = payment_of(_payment(told), self.capabilities.method, self._words)
-        given = (state.key, state.account, state.amount_minor, state.currency)
-        if given != (asked.key, asked.account, asked.amount_minor, asked.currency):
+        if (state.key, state.account) != (asked.key, asked.account):
             raise Garbled("the answer is about another payment")
-        return state
+        return state if _is_as_asked(state, asked) else _otherwise(state)
 
-    def _operation_in(self, told: bytes, asked: OperationQuery) -> OperationState:
+    def _operation_in(self, told: bytes, asked: OperationQuery) -> OperationState | Unresolved:
         state = operation_of(_operation(told), self._words)
-        same = (state.key, state.payment_key, state.kind) == (asked.key, asked.payment_key, asked.kind)
-        if not same or asked.amount_minor not in (None, state.amount_minor):
+        if (state.key, state.payment_key, state.kind) != (asked.key, asked.payment_key, asked.kind):
             raise Garbled("the answer is about another operation")
-        if asked.currency not in (None, state.currency):
-            raise Garbled("the answer is in another currency")
-        return state
+        return state if _is_as_asked(state, asked) else _otherwise(state)
 
     def _refusal(self, status: int, told: bytes) -> Declined | Unresolved:
         if status in _REFUSED:
@@ -276,6 +272,16 @@ class ProviderClient:
                 return Unresolved(kind="unknown", detail=_shown(str(garbled)))
 
         return await link.around.call(one_try, deadline, deduplicates=verb == "GET" or self.capabilities.deduplicates)
+
+
+def _is_as_asked(state: PaymentState | OperationState, asked: PaymentOrder | PaymentQuery | OperationQuery) -> bool:
+    """Whether it is of the amount and the currency that were asked for, where that was said."""
+    return asked.amount_minor in (None, state.amount_minor) and asked.currency in (None, state.currency)
+
+
+def _otherwise(state: PaymentState | OperationState) -> Unresolved:
+    detail = f"the provider has it with another amount: {state.amount_minor} {state.currency}"
+    return Unresolved(kind="unknown", detail=detail, otherwise=state)
 
 
 async def _exchange(

@@ -22,6 +22,8 @@ async def ask_about(context: Context, shard: int, due: Due) -> None:
     payin = await store.payin_row(context, shard, found.payin)
     assert payin is not None, "a payin is never removed"
     answer = await _answer(context, shard, found, payin)
+    if isinstance(answer, Unresolved) and answer.otherwise is not None:
+        answer = answer.otherwise  # of another amount: booked nowhere, and kept with the discrepancy
     if isinstance(answer, Unresolved):
         raise Retry("try_again", f"the provider does not say how it stands: {answer.detail}")
     noted = commands.NoteAnswer(

@@ -27,6 +27,7 @@ from caudal.kernel.commit import Due, Key, Result
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
 from caudal.payins import commands, decide, store
+from caudal.payins.calls.otherwise import note_otherwise
 from caudal.payins.calls.payments import MARGIN_S, RESERVE_S, account_of, facts_of, mode_of
 from caudal.payins.commands import Facts
 from caudal.payins.model import Deposit, Operation, Payin
@@ -38,6 +39,7 @@ async def carry_out(
     """Asks the provider and records what it says; the result's outcome is a `Noted`."""
     operation, payin = begun.operation, begun.payin
     said = await _ask(context, operation, payin, until - RESERVE_S)
+    await _note(context, shard, operation, payin, said)
     if isinstance(said, Unresolved):
         return await context.commit(shard, commands.LeaveOperation(id=operation.id, facts=facts, asked=key))
     settled = commands.SettleOperation(id=operation.id, facts=facts, said=said, asked=key, due=begun.due)
@@ -54,12 +56,21 @@ async def sweep_operation(context: Context, shard: int, due: Due) -> None:
     facts = msgspec.structs.replace(facts_of(payin), waiting=None if waiting is None else waiting.key)
     found = await state_of(context, operation, payin)
     said = await _order(context, shard, operation, payin) if isinstance(found, NotFound) else found
+    await _note(context, shard, operation, payin, said)
     pending = isinstance(said, OperationState) and said.status == "pending"
     if isinstance(said, Unresolved) or pending:
         await context.commit(shard, commands.LeaveOperation(id=operation.id, facts=facts))
         why = said.detail if isinstance(said, Unresolved) else "pending at the provider"
         raise Retry("try_again", f"no outcome of this {operation.kind} yet: {why}")
     await context.commit(shard, commands.SettleOperation(id=operation.id, facts=facts, said=said, due=due))
+
+
+async def _note(
+    context: Context, shard: int, operation: Operation, payin: Payin, said: OperationState | Declined | Unresolved
+) -> None:
+    """An answer with another amount than ours becomes a case."""
+    provider, _ = payin.asked(operation.details().attempt)
+    await note_otherwise(context, shard, payin, provider, said, operation=operation.id)
 
 
 async def _order(
@@ -211,6 +222,7 @@ async def give_back(context: Context, shard: int, deposit: Deposit, *, first: bo
             raise Retry("try_again", "the provider does not know of it, and would not know the same key again")
     if isinstance(said, NotFound):
         said = await connector.refund(order)
+    await note_otherwise(context, shard, payin, deposit.provider, said, deposit=deposit.id)
     if isinstance(said, Declined):
         return False
     if isinstance(said, Unresolved) or said.status == "pending":

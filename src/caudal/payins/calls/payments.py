@@ -28,6 +28,7 @@ from caudal.kernel.errors import Retry
 from caudal.merchants import Caller
 from caudal.payins import commands, store
 from caudal.payins.calls import routes
+from caudal.payins.calls.otherwise import note_otherwise
 from caudal.payins.calls.routes import Route
 from caudal.payins.commands import Facts
 from caudal.payins.model import Ended, Operation, Payer, Payin, attempt_of
@@ -95,6 +96,7 @@ async def submit(
     state = await connector.submit(order_of(payin, card, payer), until - RESERVE_S)
     if ended_of(payin, state) is not None:
         payin, state = await _cascade(context, shard, payin, card, payer, way, state, until)
+    await note_otherwise(context, shard, payin, payin.carrier, state)
     if isinstance(state, Unresolved) or _is_left_open(payin, state, until):
         return await context.commit(shard, commands.LeavePayment(facts=facts, asked=key))
     return await record(context, shard, payin, facts, state, asked=key, due=due)
@@ -196,6 +198,7 @@ async def confirm(
     of = attempt_of(key)
     assert of is not None, "it is of this payin"
     found = await state_of(context, payin, of[1], until)
+    await note_otherwise(context, shard, payin, payin.asked(of[1])[0], found)
     if isinstance(found, PaymentState):
         await record(context, shard, payin, facts_of(payin, settlement_days=0), found, attempt=of[1])
     return found
@@ -226,6 +229,7 @@ async def sweep(context: Context, shard: int, due: Due) -> None:
     elif isinstance(state, PaymentState) and payin.status is Status.SUBMITTING:
         payin, state = await _go_on(context, shard, payin, state)
     facts = facts_of(payin)
+    await note_otherwise(context, shard, payin, payin.carrier, state)
     if isinstance(state, Unresolved):
         await context.commit(shard, commands.LeavePayment(facts=facts))
         raise Retry("try_again", f"no outcome of this payment yet: {state.detail}")
@@ -246,6 +250,7 @@ async def _ask_earlier(context: Context, shard: int, payin: Payin) -> str | None
     unheard = None
     for number in range(1, payin.attempt):
         found = await state_of(context, payin, number)
+        await note_otherwise(context, shard, payin, payin.asked(number)[0], found)
         if isinstance(found, PaymentState) and found.status in ("authorized", "paid"):
             await record(context, shard, payin, facts_of(payin, settlement_days=0), found, attempt=number)
         if isinstance(found, Unresolved) and payin.status is not Status.SUBMITTING:
@@ -285,6 +290,7 @@ async def ask_once_more(context: Context, shard: int, due: Due) -> None:
     if payin is None or payin.status != "pending" or payin.method not in connectors.CONNECTORS:
         return
     state = await state_of(context, payin)
+    await note_otherwise(context, shard, payin, payin.carrier, state)
     if isinstance(state, Unresolved):
         raise Retry("try_again", f"nobody says whether this payment was made: {state.detail}")
     if isinstance(state, PaymentState):

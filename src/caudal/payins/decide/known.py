@@ -137,6 +137,8 @@ def agrees(payin: Payin, answer: Said, surplus: Deposit | None) -> bool:
         return answer.status not in ("paid", "authorized")  # an attempt that came to nothing before another one began
     strayed = 0 if surplus is None else surplus.amount_minor
     own = payin.details().reference
+    if answer.key is not None and (answer.amount_minor, answer.currency) != (payin.amount_minor, payin.currency):
+        return False
     if answer.refunded_minor > payin.refunded_minor + strayed or own not in (None, BY_HAND, answer.reference):
         return False
     taken = (answer.captured_minor or 0) - strayed

@@ -24,14 +24,18 @@ from caudal.payins.states import Happening, Status, after
 
 def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | None = None) -> Decision:
     """What came of an operation. One that is settled, or still pending at the provider, stays as it is, and whoever
-    asked for it is answered so; where the provider says now that it ended otherwise, that is a discrepancy. A void
-    whose end contradicts the payin's money is one, too, and is settled all the same.
+    asked for it is answered so. Another amount than ours settles nothing and is a discrepancy, and so is another end
+    than the one that it was settled with. A void whose end contradicts the payin's money is one, too, and is settled
+    all the same.
     """
     operation = view.get(OPERATIONS, id)
     assert operation is not None, "the caller has looked"
     payin = view.get(PAYINS, operation.payin)
     assert payin is not None, "an operation is of a payin"
     detail = operation.details()
+    if isinstance(said, OperationState) and _is_otherwise(operation, said):
+        stands = Begun(operation, payin, body_of_begun(operation, payin))
+        return _odd(view, operation, payin, said, (), outcome=stands, kind="other_amount")
     pending = isinstance(said, OperationState) and said.status == "pending"
     if operation.status != "pending" or pending:
         done = (due,) if due is not None and operation.status != "pending" else ()
@@ -64,6 +68,12 @@ def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | 
     )
 
 
+def _is_otherwise(operation: Operation, said: OperationState) -> bool:
+    """Whether it is of another amount than ours; how much a void gives up, its provider alone knows."""
+    ours = (operation.amount_minor, operation.currency)
+    return operation.kind != "void" and (said.amount_minor, said.currency) != ours
+
+
 def _odd(
     view: View,
     operation: Operation,
@@ -72,9 +82,9 @@ def _odd(
     done: tuple[Due, ...],
     *,
     outcome: object,
+    kind: DiscrepancyKind = "contradicts_final_state",
 ) -> Decision:
     held, (who, _) = held_of(payin, operation=operation), payin.asked(operation.details().attempt)
-    kind: DiscrepancyKind = "contradicts_final_state"
     return odd(view, payin.book, who, kind, said, done, held=held, payin=payin.id, outcome=outcome)
 
 

@@ -196,6 +196,9 @@ def _about_operation(found: Discrepancy, known: Known, said: Said, payin: Payin)
     operation = known.operation
     if operation is None or operation.payin != payin.id:
         return _one(found, known, "by_hand", "nothing here has this key: ask the provider what it did, and for whom")
+    if operation.status == "pending" and found.kind == "other_amount" and found.answer is not None:
+        why = "the provider has another amount of it: clear with it what was done, then settle ours by hand"
+        return _one(found, known, "by_hand", why)
     if operation.status == "pending":
         return _one(found, known, "none_needed", "it is not settled yet: the provider is asked until it is")
     if operation.kind == "void":

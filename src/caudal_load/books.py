@@ -16,6 +16,7 @@ from uuid import UUID
 import aiohttp
 import psycopg
 
+from caudal_load.flows import tracking_key
 from caudal_load.scenario import Requests
 
 _SPEI = "spei"
@@ -84,11 +85,6 @@ async def ours_of(database_url: str, lowest: UUID) -> dict[str, Ours]:
             one = Ours(reference=reference or "", method=method, status=status, received_minor=received_minor)
             found[tracking_key(one.reference) if method == _SPEI else id.hex] = one
     return found
-
-
-def tracking_key(reference: str) -> str:
-    """The name of the transfer that pays this payin: letters and digits, at most 30."""
-    return reference.replace("-", "")
 
 
 async def theirs_of(sandbox_url: str, requests: Requests, lowest: UUID) -> list[Theirs]:

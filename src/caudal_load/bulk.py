@@ -19,7 +19,8 @@ from caudal_load.histogram import Histogram
 from caudal_load.merchants import make_merchants
 from caudal_load.processes import machine, own_cpu_s, trees_cpu_s
 from caudal_load.response import parse
-from caudal_load.scenario import SCENARIOS, TOKEN, Requests, Target
+from caudal_load.scenario import TOKEN, Requests, Target
+from caudal_load.scenarios import SPEI_CREATE
 from caudal_load.seed import Say
 from caudal_load.tally import Tally
 from caudal_load.verify import verify_in_database
@@ -109,7 +110,7 @@ async def measured(running: Running, asked: Bulk, say: Say) -> dict[str, Any]:
     assert running.operator_key is not None and running.database_url is not None, "it is ours"
     keys = await make_merchants(running.url, running.operator_key, asked.merchants)
     target = Target.of(running.url)
-    load = Load(items=asked.items, names=Requests(SCENARIOS["spei-create"], target, keys))
+    load = Load(items=asked.items, names=Requests(SPEI_CREATE, target, keys))
     tasks = [
         asyncio.create_task(_ask(load, target, keys[place % len(keys)]), name="bulk")
         for place in range(asked.connections)

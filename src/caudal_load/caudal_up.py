@@ -136,6 +136,18 @@ def read_up(text: str) -> Running:
     )
 
 
+def up_in(var: Path) -> Running:
+    """The caudal that `caudal up` runs on this directory. Raises CaudalFailed."""
+    try:
+        running = read_up((var / "up.json").read_text())
+    except (OSError, ValueError, KeyError) as error:
+        raise CaudalFailed(f"no caudal runs on {var}: {error}") from error
+    gone = [name for name, pid in running.processes.items() if not is_running(pid)]
+    if gone:
+        raise CaudalFailed(f"the caudal of {var} does not run any more: no {', '.join(gone)}")
+    return replace(running, var=var)
+
+
 async def _end(process: asyncio.subprocess.Process, processes: Mapping[str, int]) -> None:
     """Ctrl-C, and look whether everything is gone. Raises CaudalFailed, after killing what was left."""
     if process.returncode is None:

@@ -1,44 +1,38 @@
 """`caudal-load`: load a caudal and prove that nothing was lost."""
 
-import asyncio
 import base64
 import json
 import secrets
-import signal
-import sys
-import time
-from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-import aiohttp
-import psycopg
 import typer
-import uvloop
 from rich.console import Console
 
 from caudal_load.bulk import Bulk, bulk
-from caudal_load.caudal_up import CaudalFailed
-from caudal_load.cluster import ServerFailed
+from caudal_load.carry import at_once, carried_out, say
+from caudal_load.commands import (
+    AsJson,
+    ScenarioName,
+    WebProcesses,
+    compare_command,
+    known,
+    run_command,
+    scenarios_command,
+)
 from caudal_load.failover import Failover, failover, print_outcome
 from caudal_load.faults.command import Asked, check_again, faults, print_list
-from caudal_load.faults.model import BadFaults
 from caudal_load.faults.report import print_report
-from caudal_load.merchants import SetupFailed
 from caudal_load.overload import overload, print_overload
-from caudal_load.plan import BadPlan, Plan
-from caudal_load.report import print_table
+from caudal_load.plan import Plan
 from caudal_load.rolling import rolling
-from caudal_load.run import against_bare, run
-from caudal_load.scenario import SCENARIOS
-from caudal_load.seed import SeedFailed
+from caudal_load.run import against_bare
 from caudal_load.seed import seed as seed_database
 from caudal_load.slow import print_phases, slow_provider
 
 _KEK_BYTES = 32
 _SEEDS = 2**31
-_FAILURES = (CaudalFailed, SetupFailed, SeedFailed, ServerFailed, OSError, psycopg.Error, aiohttp.ClientError)
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,104 +42,24 @@ def main() -> None:
     app(prog_name="caudal-load")
 
 
+SecondsEach = Annotated[float, typer.Option(help="measured seconds, per side")]
+WarmUpEach = Annotated[float, typer.Option(help="unmeasured seconds before them")]
+MerchantsEach = Annotated[int, typer.Option(help="make so many merchants and spread the requests over them")]
+
+
 @app.callback()
 def about() -> None:
     """Load a caudal over real TCP, and prove that nothing that it acknowledged was lost."""
 
 
-Scenario = Annotated[str, typer.Argument(metavar="SCENARIO", help=f"what to ask for: {', '.join(SCENARIOS)}")]
-Connections = Annotated[
-    int | None, typer.Option(help="closed loop: so many connections, one request in flight on each")
-]
-Rate = Annotated[
-    float | None, typer.Option(help="open loop: so many arrivals per second, latency from the scheduled arrival")
-]
-Seconds = Annotated[float, typer.Option(help="measured seconds, per side")]
-Requests = Annotated[
-    int | None, typer.Option(help="measure until so many are acknowledged, and fail if --seconds are over before")
-]
-WarmUp = Annotated[float, typer.Option(help="unmeasured seconds before them, per side")]
-Up = Annotated[bool, typer.Option("--up", help="start a caudal on an empty directory and end it afterwards")]
-Url = Annotated[str | None, typer.Option(help="load a running one, e.g. http://127.0.0.1:8700")]
-Key = Annotated[str | None, typer.Option(help="with --url: a merchant's sk_test_… key")]
-OperatorKey = Annotated[str | None, typer.Option(help="with --url: an op_… key, to make merchants with")]
-Database = Annotated[
-    str | None, typer.Option(help="with --url: its database, to verify in; without it the API is asked")
-]
-Sandbox = Annotated[
-    str | None, typer.Option(help="with --url: its sandbox, e.g. http://127.0.0.1:8701, whose books are compared")
-]
-Merchants = Annotated[int, typer.Option(help="make so many merchants and spread the requests over them")]
-WebProcesses = Annotated[
-    int | None, typer.Option("--web-processes", "--processes", help="with --up: so many API processes")
-]
-Seed = Annotated[int, typer.Option(help="with --up: give it a past of so many payins first")]
-Versus = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SETTING=VALUE",
-        help="a second side with this different, loaded in turn: connections, rate, merchants, seed, checkout, or a "
-        "setting",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
-
-
-@app.command("run")
-def run_command(
-    scenario: Scenario,
-    connections: Connections = None,
-    rate: Rate = None,
-    seconds: Seconds = 8.0,
-    requests: Requests = None,
-    warm_up: WarmUp = 1.0,
-    up: Up = False,
-    url: Url = None,
-    key: Key = None,
-    operator_key: OperatorKey = None,
-    database: Database = None,
-    sandbox: Sandbox = None,
-    merchants: Merchants = 1,
-    web_processes: WebProcesses = None,
-    seed: Seed = 0,
-    versus: Versus = None,
-    as_json: AsJson = False,
-) -> None:
-    """Load caudal, then look for every payin that it acknowledged.
-
-    Exit 0: all there, once. 1: something is lost or double, or the run failed. 2: the options do not fit together.
-    """
-    if scenario not in SCENARIOS:
-        raise typer.BadParameter(f"no scenario {scenario!r}; there is: {', '.join(SCENARIOS)}", param_hint="SCENARIO")
-    plan = Plan(
-        scenario=SCENARIOS[scenario],
-        connections=connections,
-        rate=rate,
-        seconds=seconds,
-        requests=requests,
-        warm_up_s=warm_up,
-        merchants=merchants,
-        up=up,
-        settings={} if web_processes is None else {"CAUDAL_WEB_PROCESSES": str(web_processes)},
-        seed=seed,
-        url=url,
-        key=key,
-        operator_key=operator_key,
-        database_url=database,
-        sandbox_url=sandbox,
-    )
-    report = _carried_out(run(plan, versus, _say))
-    if as_json:
-        print(json.dumps(report.as_json()))
-    else:
-        print_table(report, Console())
-    if not report.passed:
-        raise typer.Exit(1)
+app.command("run")(run_command)
+app.command("scenarios")(scenarios_command)
+app.command("compare")(compare_command)
 
 
 @app.command("overload")
 def overload_command(
-    scenario: Scenario,
+    scenario: ScenarioName,
     factor: Annotated[float, typer.Option(min=0.1, max=20, help="how many times the maximum is offered")] = 3.0,
     seconds: Annotated[float, typer.Option(min=1, help="measured seconds of overload, per round")] = 8.0,
     timeout_ms: Annotated[
@@ -153,7 +67,7 @@ def overload_command(
         typer.Option(min=1, max=60_000, help="the deadline of every request; without it 1000, with a provider 2000"),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, max=99, help="so often; figures are medians")] = 3,
-    merchants: Merchants = 8,
+    merchants: MerchantsEach = 8,
     web_processes: WebProcesses = None,
     as_json: AsJson = False,
 ) -> None:
@@ -161,12 +75,11 @@ def overload_command(
 
     Exit 0: all that was acknowledged is there, once. 1: something is lost or double, or the run failed.
     """
-    if scenario not in SCENARIOS:
-        raise typer.BadParameter(f"no scenario {scenario!r}; there is: {', '.join(SCENARIOS)}", param_hint="SCENARIO")
-    if SCENARIOS[scenario].whole_flows:
+    asked = known(scenario).scenario
+    if asked.whole_flows:
         raise typer.BadParameter("whole flows go on behind the answer: use run", param_hint="SCENARIO")
     plan = Plan(
-        scenario=SCENARIOS[scenario],
+        scenario=asked,
         connections=1,
         seconds=seconds,
         merchants=merchants,
@@ -174,7 +87,7 @@ def overload_command(
         settings={} if web_processes is None else {"CAUDAL_WEB_PROCESSES": str(web_processes)},
     )
     timeout_ms = timeout_ms or (2000 if plan.scenario.through_provider else 1000)
-    report = _carried_out(overload(plan, factor, timeout_ms, rounds, _say))
+    report = carried_out(overload(plan, factor, timeout_ms, rounds, say))
     if as_json:
         print(json.dumps(report.as_json()))
     else:
@@ -190,19 +103,21 @@ def rolling_command(
         float, typer.Option(min=0, help="go on restarting for so long; every process once at least")
     ] = 0,
     connections: Annotated[int, typer.Option(min=1, max=1_000, help="requests in flight")] = 16,
-    merchants: Merchants = 4,
+    merchants: MerchantsEach = 4,
     as_json: AsJson = False,
 ) -> None:
     """Restart two API processes behind a plain TCP balancer and two workers, each in turn, under load.
 
     Exit 0: each ended in order and came back, no request failed, and all that was acknowledged is there, once. 1: not.
     """
-    if scenario not in SCENARIOS:
-        raise typer.BadParameter(f"no scenario {scenario!r}; there is: {', '.join(SCENARIOS)}", param_hint="SCENARIO")
     plan = Plan(
-        scenario=SCENARIOS[scenario], connections=connections, seconds=max(seconds, 0.1), merchants=merchants, up=True
+        scenario=known(scenario).scenario,
+        connections=connections,
+        seconds=max(seconds, 0.1),
+        merchants=merchants,
+        up=True,
     )
-    report = _carried_out(rolling(plan, _say)).as_json()
+    report = carried_out(rolling(plan, say)).as_json()
     print(json.dumps(report) if as_json else "\n".join(f"{name:>22}  {value}" for name, value in report.items()))
     if not report["passed"]:
         raise typer.Exit(1)
@@ -216,7 +131,7 @@ def slow_provider_command(
     as_json: AsJson = False,
 ) -> None:
     """Slow one provider of a caudal of its own, and show what another provider's payments notice of it."""
-    found = _carried_out(slow_provider(rate, slow_ms, seconds, _say))
+    found = carried_out(slow_provider(rate, slow_ms, seconds, say))
     if as_json:
         print(json.dumps({**found, "phases": [asdict(one) for one in found["phases"]]}))
     else:
@@ -227,16 +142,16 @@ def slow_provider_command(
 def bulk_command(
     items: Annotated[int, typer.Option(min=1, max=500, help="payins a request")] = 500,
     connections: Annotated[int, typer.Option(min=1, max=64, help="so many, one request in flight on each")] = 4,
-    seconds: Seconds = 8.0,
-    warm_up: WarmUp = 2.0,
-    merchants: Merchants = 1,
+    seconds: SecondsEach = 8.0,
+    warm_up: WarmUpEach = 2.0,
+    merchants: MerchantsEach = 1,
 ) -> None:
     """Load a caudal of its own with many payins a request, and print payins per second and CPU per payin as JSON.
 
     Exit 0: all that was acknowledged is there, once. 1: something is lost or double, or the run failed.
     """
     asked = Bulk(items=items, connections=connections, seconds=seconds, warm_up_s=warm_up, merchants=merchants)
-    figures = _carried_out(bulk(asked, _say))
+    figures = carried_out(bulk(asked, say))
     print(json.dumps(figures))
     if figures["lost"] or figures["doubled"]:
         raise typer.Exit(1)
@@ -245,14 +160,14 @@ def bulk_command(
 @app.command("bare")
 def bare_command(
     connections: Annotated[int, typer.Option(min=1, max=10_000, help="requests in flight on either side")] = 64,
-    seconds: Seconds = 8.0,
+    seconds: SecondsEach = 8.0,
 ) -> None:
     """Load a caudal of its own and the bare write path in turn, on one server, and print their ratio as JSON.
 
     The bare path writes rows of the same shape in the same batches without HTTP, validation, ledger or failure rules.
     """
-    plan = Plan(scenario=SCENARIOS["spei-create"], connections=connections, seconds=seconds, up=True)
-    figures = _carried_out(against_bare(plan, _say))
+    plan = Plan(scenario=known("spei-create").scenario, connections=connections, seconds=seconds, up=True)
+    figures = carried_out(against_bare(plan, say))
     print(json.dumps(figures))
     if figures["lost"] or figures["doubled"]:
         raise typer.Exit(1)
@@ -276,7 +191,7 @@ def failover_command(
     if noticed >= seconds / 3:
         raise typer.BadParameter("has to be below a third of --seconds", param_hint="--noticed")
     plan = Failover(seconds=seconds, connections=connections, pause=pause, noticed_s=noticed)
-    outcome = _carried_out(failover(plan, _say, {}))
+    outcome = carried_out(failover(plan, say, {}))
     if as_json:
         print(json.dumps({**asdict(outcome), "passed": outcome.passed}))
     else:
@@ -303,10 +218,8 @@ def seed_command(
         raise typer.BadParameter("not base64", param_hint="--kek") from error
     if key is not None and len(key) != _KEK_BYTES:
         raise typer.BadParameter(f"has to be {_KEK_BYTES} bytes of base64", param_hint="--kek")
-    seeded = _carried_out(seed_database(database, payins, merchants=merchants, days=days, kek=key, say=_say))
-    _say(
-        f"{seeded.payins:,} payins, {seeded.events:,} events, {seeded.transfers:,} transfers in {seeded.seconds:.0f} s"
-    )
+    seeded = carried_out(seed_database(database, payins, merchants=merchants, days=days, kek=key, say=say))
+    say(f"{seeded.payins:,} payins, {seeded.events:,} events, {seeded.transfers:,} transfers in {seeded.seconds:.0f} s")
 
 
 @app.command("faults")
@@ -340,7 +253,7 @@ def faults_command(
         return
     names, left_out = (tuple(name for name in text.split(",") if name) for text in (kinds, without))
     if recheck is not None:
-        report = _carried_out(_at_once(lambda: check_again(recheck, left_out)))
+        report = carried_out(at_once(lambda: check_again(recheck, left_out)))
     else:
         asked = Asked(
             seconds=seconds,
@@ -353,49 +266,10 @@ def faults_command(
             keep=keep,
             replay=replay,
         )
-        report = _carried_out(faults(asked, _say))
+        report = carried_out(faults(asked, say))
     if as_json:
         print(json.dumps(report.as_json(), default=str))
     else:
         print_report(report, Console())
     if not report.passed:
         raise typer.Exit(1)
-
-
-T = TypeVar("T")
-
-
-async def _at_once(work: Callable[[], T]) -> T:
-    """What waits for nothing, as what is carried out."""
-    return work()
-
-
-def _carried_out(work: Coroutine[Any, Any, T]) -> T:
-    """Do it, and say in one line what went wrong if something did."""
-    try:
-        return uvloop.run(_interruptible(work))
-    except (BadPlan, BadFaults) as error:
-        raise typer.BadParameter(str(error)) from error
-    except _FAILURES as error:
-        print(f"caudal-load: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
-    except asyncio.CancelledError as error:
-        print("caudal-load: interrupted", file=sys.stderr)
-        raise typer.Exit(130) from error
-
-
-async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """Let Ctrl-C and a polite kill cancel the work, so that it ends the caudal that it started."""
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
-    return await task
-
-
-_BEGAN_S = time.monotonic()
-
-
-def _say(text: str) -> None:
-    """Progress, on standard error."""
-    print(f"[{time.monotonic() - _BEGAN_S:5.1f} s] {text}", file=sys.stderr)

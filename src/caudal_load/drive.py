@@ -13,21 +13,30 @@ request that never gets an answer counts with the time it was waited for.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import perf_counter_ns
 
 from caudal_load.arrivals import Arrivals
 from caudal_load.connection import IDLE, Connection
+from caudal_load.histogram import bucket_of
 from caudal_load.response import Response
 from caudal_load.scenario import Requests, Target
+from caudal_load.seconds import SECOND_NS, Second
+from caudal_load.shapes import for_ever
 from caudal_load.tally import ID_DIGITS, Tally
 
 PATIENCE_NS = 10_000_000_000
 """After so long without an answer the generator hangs up; the request counts as unknown."""
 MOST_CONNECTIONS = 512
 """How far an open loop's pool grows; arrivals beyond it wait, and their wait counts."""
+LATE_NS = 2_000_000
+"""An arrival that the generator notices so long after its time counts as late: then it was the limit itself."""
 _NEVER_NS = 1 << 62
 _STATUS = b'"status":"'
+_CODE = b'"code":"'
+_NO_ANSWER, _MALFORMED = "no answer", "malformed"
+_SHORTEST_SECOND_NS = 250_000_000
+"""What is left of a window beyond whole seconds and shorter than this counts to the last of them."""
 _HANG_UP_S = 0.01
 """What the event loop may take to report the end of connections that were hung up."""
 
@@ -43,6 +52,8 @@ class Loop:
         self.running = False
         self._target = target
         self._requests = requests
+        requests.tell(self.tally)
+        self._deeds = requests.deeds
         self._acknowledged = requests.scenario.acknowledged
         self._id_prefix = requests.scenario.id_prefix.encode()
         self._outcomes = requests.scenario.outcomes
@@ -50,6 +61,7 @@ class Loop:
         self.promised: Callable[[int, bytes], None] | None = None
         """Who else hears of an acknowledgement: the request's number, and its answer."""
         self._opened_ns = self._closed_ns = _NEVER_NS
+        self._first_second, self._last_second = 0, _NEVER_NS
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = False
 
@@ -76,14 +88,34 @@ class Loop:
             seat.close()
         await asyncio.sleep(_HANG_UP_S)
 
-    def open_window(self) -> None:
-        """From now on answers count."""
-        self._opened_ns, self._closed_ns = perf_counter_ns(), _NEVER_NS
+    def open_window(self, at_ns: int | None = None) -> None:
+        """From now on, or from that moment, answers count."""
+        self._opened_ns, self._closed_ns = at_ns or perf_counter_ns(), _NEVER_NS
+        self._first_second, self._last_second = len(self.tally.seconds), _NEVER_NS
 
-    def close_window(self) -> None:
-        """From now on they do not; late answers to arrivals of the window still do in an open loop."""
-        self._closed_ns = perf_counter_ns()
-        self.tally.window_ns += self._closed_ns - self._opened_ns
+    def close_window(self, at_ns: int | None = None) -> None:
+        """From then on they do not; late answers to arrivals of the window still do in an open loop."""
+        self._closed_ns = at_ns or perf_counter_ns()
+        length_ns = self._closed_ns - self._opened_ns
+        self.tally.window_ns += length_ns
+        whole, rest_ns = divmod(length_ns, SECOND_NS)
+        apart = rest_ns >= _SHORTEST_SECOND_NS or not whole
+        seconds, last = self.tally.seconds, self._first_second + whole - (not apart)
+        while len(seconds) <= last:
+            seconds.append(Second())
+        for beyond in seconds[last + 1 :]:
+            seconds[last].add(beyond)
+        del seconds[last + 1 :]
+        self._last_second = last
+        seconds[last].lasts_s = (rest_ns if apart else SECOND_NS + rest_ns) / SECOND_NS
+
+    def _at(self, at_ns: int) -> Second:
+        """The second of the window in which this moment is."""
+        index = min(self._first_second + (at_ns - self._opened_ns) // SECOND_NS, self._last_second)
+        seconds = self.tally.seconds
+        while index >= len(seconds):
+            seconds.append(Second())
+        return seconds[index]
 
     async def rest(self) -> None:
         """Send no more, and wait until nothing is in flight; what has no answer by then is given up."""
@@ -107,6 +139,10 @@ class Loop:
         in_window = self._opened_ns <= now_ns < self._closed_ns
         if in_window:
             tally.window_answered += 1
+            self._at(now_ns).answered += 1
+        if self._deeds is not None and connection.number in self._deeds.in_flight:
+            self._deed_answered(connection, response, buffer, now_ns)
+            return
         if response.status not in self._acknowledged:
             self.turned_away(connection, response, buffer, now_ns)
             return
@@ -114,29 +150,71 @@ class Loop:
         digits_start = found + len(self._id_prefix)
         digits = buffer[digits_start : digits_start + ID_DIGITS]
         if found < 0 or len(digits) != ID_DIGITS:
-            tally.malformed += 1
+            self._unreadable(now_ns)
             return
         outcome = _outcome(buffer, digits_start) if self._outcomes is not None else None
         if self._outcomes is not None and outcome not in self._outcomes:
             tally.refuse(response.status, buffer[response.body_start : response.end])
+            self._error(now_ns, f"{response.status} {outcome.decode(errors='replace') if outcome else ''}")
             return
         tally.submitting += outcome == b"submitting"
         tally.acknowledge(connection.number, digits)
         if self.promised is not None:
             self.promised(connection.number, buffer)
+        if self._deeds is not None:
+            self._deeds.learn(self._requests.known(connection.number, digits), outcome)
         if in_window and (self._counted is None or outcome in self._counted):
-            tally.window_acknowledged += 1
-            connection.acknowledged += 1
-            self.counted(connection, now_ns)
-        if not self.by_schedule:
-            if in_window:
-                connection.histogram.record(now_ns - connection.since_ns)
-        elif self._opened_ns <= connection.since_ns < self._closed_ns:
-            connection.histogram.record(now_ns - connection.since_ns)
+            self._acknowledged_in_window(connection, now_ns)
+        self._record(connection, now_ns)
+
+    def _acknowledged_in_window(self, connection: Connection, now_ns: int) -> None:
+        self.tally.window_acknowledged += 1
+        self._at(now_ns).acknowledged += 1
+        connection.acknowledged += 1
+        self.counted(connection, now_ns)
+
+    def _record(self, connection: Connection, now_ns: int) -> bool:
+        """Count a latency if it belongs to the window, and say so."""
+        since_ns = connection.since_ns
+        belongs_ns = since_ns if self.by_schedule else now_ns
+        if not self._opened_ns <= belongs_ns < self._closed_ns:
+            return False
+        bucket = bucket_of(now_ns - since_ns)
+        connection.histogram.counts[bucket] += 1
+        self._at(belongs_ns).latencies.counts[bucket] += 1
+        if self.by_schedule:
+            self.tally.service.counts[bucket_of(now_ns - connection.sent_ns)] += 1
+        return True
+
+    def _deed_answered(self, connection: Connection, response: Response, buffer: bytes, now_ns: int) -> None:
+        assert self._deeds is not None
+        deed, known = self._deeds.in_flight.pop(connection.number)
+        right = self._deeds.done(deed, known, response.status, buffer)
+        if right is None:
+            self.turned_away(connection, response, buffer, now_ns)
+        elif not right:
+            self._unreadable(now_ns)
+        else:
+            if self._opened_ns <= now_ns < self._closed_ns:
+                self._acknowledged_in_window(connection, now_ns)
+            if self._record(connection, now_ns):
+                self._deeds.histograms[deed].record(now_ns - connection.since_ns)
+
+    def _unreadable(self, now_ns: int) -> None:
+        self.tally.malformed += 1
+        self._error(now_ns, _MALFORMED)
+
+    def _error(self, now_ns: int, kind: str) -> None:
+        if self._opened_ns <= now_ns < self._closed_ns:
+            self._at(now_ns).errors[kind] += 1
 
     def turned_away(self, connection: Connection, response: Response, buffer: bytes, now_ns: int) -> None:
         """Count an answer that does not acknowledge."""
-        self.tally.refuse(response.status, buffer[response.body_start : response.end])
+        body = buffer[response.body_start : response.end]
+        self.tally.refuse(response.status, body)
+        start = body.find(_CODE) + len(_CODE)
+        code = body[start : body.find(b'"', start)].decode(errors="replace") if start >= len(_CODE) else ""
+        self._error(now_ns, f"{response.status} {code}".rstrip())
 
     def counted(self, connection: Connection, now_ns: int) -> None:
         """An answer of the window that `rate` counts."""
@@ -146,14 +224,19 @@ class Loop:
         if connection.number != IDLE:
             self.tally.malformed += malformed
             self.tally.unknown += 1
+            self._error(perf_counter_ns(), _MALFORMED if malformed else _NO_ANSWER)
             self._record_unanswered(connection, connection.since_ns)
+            if self._deeds is not None:
+                self._deeds.in_flight.pop(connection.number, None)
         if not self._ending:
             self._spawn(self._reconnect(connection))
 
     def _record_unanswered(self, seat: Connection, since_ns: int) -> None:
         now_ns = perf_counter_ns()
-        if self._opened_ns <= (since_ns if self.by_schedule else now_ns) < self._closed_ns:
+        belongs_ns = since_ns if self.by_schedule else now_ns
+        if self._opened_ns <= belongs_ns < self._closed_ns:
             seat.histogram.record(now_ns - since_ns)
+            self._at(belongs_ns).latencies.record(now_ns - since_ns)
 
     def _pending(self) -> bool:
         return any(seat.number != IDLE for seat in self.seats)
@@ -193,8 +276,8 @@ def _outcome(buffer: bytes, id_start: int) -> bytes:
 class ClosedLoop(Loop):
     """Every seat has one request in flight, always."""
 
-    def start(self) -> None:
-        """Put one request on every seat."""
+    def start(self, at_ns: int | None = None, lead_s: float = 0.0) -> None:
+        """Put one request on every seat, now."""
         self.running = True
         for seat in self.seats:
             if seat.number == IDLE and seat.is_open:
@@ -203,28 +286,41 @@ class ClosedLoop(Loop):
     def ready(self, connection: Connection) -> None:
         """Ask again at once."""
         if self.running:
-            now_ns = perf_counter_ns()
-            requests = self._requests
-            connection.send(requests.next(), requests.count - 1, now_ns, now_ns)
+            request, now_ns = self._requests.next(), perf_counter_ns()
+            connection.send(request, self._requests.number, now_ns, now_ns)
+            if self._opened_ns <= now_ns < self._closed_ns:
+                self._at(now_ns).sent += 1
 
 
 class OpenLoop(Loop):
-    """Arrivals at a constant rate, answered or not; the pool of seats grows with the arrivals that find none free."""
+    """Arrivals by a schedule, answered or not; the pool of seats grows with the arrivals that find none free.
+
+    The schedule are nanoseconds from the start on, in order, of a load whose first seconds are not measured; without
+    one arrivals come at a constant rate.
+    """
 
     by_schedule = True
 
-    def __init__(self, target: Target, requests: Requests, rate: float, most_connections: int | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        requests: Requests,
+        rate: float,
+        most_connections: int | None = None,
+        schedule: Callable[[float], Iterator[int]] | None = None,
+    ) -> None:
         super().__init__(target, requests)
-        self._rate, self._most = rate, most_connections or MOST_CONNECTIONS
+        self._most = most_connections or MOST_CONNECTIONS
+        self._schedule = schedule or (lambda _lead_s: for_ever(rate))
         self._free: deque[Connection] = deque()
         self._waiting: deque[int] = deque()
         self._opening = 0
         self._arrivals: Arrivals | None = None
 
-    def start(self) -> None:
-        """Begin the schedule; its first arrival is now."""
+    def start(self, at_ns: int | None = None, lead_s: float = 0.0) -> None:
+        """Begin the schedule, now or at that moment."""
         self.running = True
-        self._arrivals = Arrivals(self._rate, self._arrive)
+        self._arrivals = Arrivals(self._schedule(lead_s), self._arrive, at_ns or perf_counter_ns())
 
     async def rest(self) -> None:
         """Send what has arrived, but let nothing more arrive; what finds no seat in time counts as unsent."""
@@ -255,7 +351,12 @@ class OpenLoop(Loop):
             self._free.remove(connection)
         super().broken(connection, malformed)
 
-    def _arrive(self, since_ns: int) -> None:
+    def _arrive(self, since_ns: int, now_ns: int) -> None:
+        if self._opened_ns <= since_ns < self._closed_ns:
+            second, late_ns = self._at(since_ns), now_ns - since_ns
+            second.offered += 1
+            second.late += late_ns > LATE_NS
+            self.tally.lateness.counts[bucket_of(late_ns)] += 1
         if self._free:
             self._send(self._free.popleft(), since_ns)
             return
@@ -273,8 +374,10 @@ class OpenLoop(Loop):
             self._opening -= 1
 
     def _send(self, seat: Connection, since_ns: int) -> None:
-        requests = self._requests
-        seat.send(requests.next(), requests.count - 1, since_ns, perf_counter_ns())
+        request, now_ns = self._requests.next(), perf_counter_ns()
+        seat.send(request, self._requests.number, since_ns, now_ns)
+        if self._opened_ns <= now_ns < self._closed_ns:
+            self._at(now_ns).sent += 1
 
     def _pending(self) -> bool:
         return bool(self._waiting) or super()._pending()

@@ -30,7 +30,8 @@ from caudal_load.cluster import Pair, pair
 from caudal_load.merchants import make_instruments, make_merchants
 from caudal_load.outside import come_to_rest
 from caudal_load.processes import machine
-from caudal_load.scenario import CARD_CAPTURED, SPEI_CREATE, Requests, Scenario, Target
+from caudal_load.scenario import Requests, Scenario, Target
+from caudal_load.scenarios import CARD_CAPTURED, SPEI_CREATE
 from caudal_load.seed import Say
 from caudal_load.verify import lowest_id, verify_in_books, verify_in_database
 

@@ -1,4 +1,4 @@
-"""What the payins of the scenarios say, and the mix: six methods in six of the world's ways to pay.
+"""What the payins of the scenarios say: six methods, six of the world's ways to pay.
 
 The amounts of methods whose payer acts later end in 9401: the sandbox's payer pays by herself 0.3 s after the creation
 (docs/sandbox-protocol.md, magic values). A SPEI payin is paid by a transfer that the generator orders at the bank.
@@ -29,10 +29,6 @@ SPEI = (
     '{"amount":12050,"currency":"MXN","country":"MX","method":"spei","reference":"{token}",'
     '"payer":{"name":"Ana Pérez","email":"ana@example.com"}}'
 )
-SPEI_AMOUNT_MINOR = 12050
-
-SHARES = {CARD: 7, PIX: 5, SPEI: 3, BOLETO: 2, MPESA: 2, PSE: 1}
-"""Twentieths: 35 % card, 25 % pix, 15 % spei, 10 % boleto, 10 % mpesa, 5 % pse."""
 
 FEES = (
     ("card", "BRL"),
@@ -45,7 +41,6 @@ FEES = (
 """Families and currencies for which the merchants of a run have a fee."""
 
 
-def mix() -> tuple[str, ...]:
-    """The bodies by their shares, each spread as evenly over the turns as it goes."""
-    places = [((turn + 0.5) / share, body) for body, share in SHARES.items() for turn in range(share)]
-    return tuple(body for _, body in sorted(places, key=lambda place: place[0]))
+def tracking_key(reference: str) -> str:
+    """The name of the transfer that pays the SPEI payin of this reference: letters and digits, at most 30."""
+    return reference.replace("-", "")

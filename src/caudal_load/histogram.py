@@ -7,6 +7,7 @@ digits.
 """
 
 from array import array
+from collections.abc import Iterable
 
 BUCKETS_PER_OCTAVE_BITS = 7
 LARGEST_NS = (1 << 40) - 1
@@ -24,13 +25,7 @@ class Histogram:
 
     def record(self, value_ns: int) -> None:
         """Count one duration of `value_ns` ≥ 0 nanoseconds."""
-        shift = value_ns.bit_length() - _EXACT_BITS
-        if shift <= 0:
-            self.counts[value_ns] += 1
-        elif value_ns > LARGEST_NS:
-            self.counts[-1] += 1
-        else:
-            self.counts[(shift << BUCKETS_PER_OCTAVE_BITS) + (value_ns >> shift)] += 1
+        self.counts[bucket_of(value_ns)] += 1
 
     def merge(self, other: "Histogram") -> None:
         """Add everything that `other` counted."""
@@ -42,6 +37,17 @@ class Histogram:
     def total(self) -> int:
         """How many durations were counted."""
         return sum(self.counts)
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """Every bucket that counted something, with its count."""
+        return [(index, count) for index, count in enumerate(self.counts) if count]
+
+    def add_pairs(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Add what `pairs` said. Raises IndexError, TypeError or ValueError if they are not of such a histogram."""
+        for index, count in pairs:
+            if index < 0:
+                raise IndexError(index)
+            self.counts[index] += count
 
     def percentile_ns(self, percent: float) -> int | None:
         """The smallest counted duration that at least `percent` (0–100) of all do not exceed, in ns.
@@ -56,11 +62,21 @@ class Histogram:
         for index, count in enumerate(self.counts):
             seen += count
             if seen >= wanted:
-                return _middle_ns(index)
+                return middle_ns(index)
         raise AssertionError("the counts of a histogram add up to its total")
 
 
-def _middle_ns(index: int) -> int:
+def bucket_of(value_ns: int) -> int:
+    """Where a duration of `value_ns` ≥ 0 nanoseconds is counted."""
+    shift = value_ns.bit_length() - _EXACT_BITS
+    if shift <= 0:
+        return value_ns
+    if value_ns > LARGEST_NS:
+        return _BUCKETS - 1
+    return (shift << BUCKETS_PER_OCTAVE_BITS) + (value_ns >> shift)
+
+
+def middle_ns(index: int) -> int:
     """The value that stands for a bucket."""
     if index < 1 << _EXACT_BITS:
         return index

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +21,11 @@ class SetupFailed(Exception):
     """caudal would not make a merchant or a key."""
 
 
-async def make_merchants(url: str, operator_key: str, count: int) -> list[str]:
+async def make_merchants(url: str, operator_key: str, count: int, fees: Sequence[tuple[str, str]] = FEES) -> list[str]:
     """Make `count` merchants and answer a test key of each. Raises SetupFailed, aiohttp.ClientError."""
     places = asyncio.Semaphore(_AT_ONCE)
     headers = {"Authorization": f"Bearer {operator_key}"}
-    plan = [{"family": family, "currency": currency, **_FEE} for family, currency in FEES]
+    plan = [{"family": family, "currency": currency, **_FEE} for family, currency in fees]
     async with aiohttp.ClientSession(url, headers=headers) as session:
 
         async def make(index: int) -> str:

@@ -40,9 +40,12 @@ class Heard:
 
 
 class Outside:
-    """The payers and the receiver of one side; `endpoints` are the ids of its webhook endpoints."""
+    """The payers and the receiver of one side; `endpoints` are the ids of its webhook endpoints.
 
-    def __init__(self, payers: Payers, receiver: Receiver, endpoints: Sequence[UUID]) -> None:
+    No payers: they are elsewhere, and have come to rest before anybody asks.
+    """
+
+    def __init__(self, payers: Payers | None, receiver: Receiver, endpoints: Sequence[UUID]) -> None:
         self.payers, self.receiver = payers, receiver
         self.behind = 0
         """Events that had not come yet when the load ended."""
@@ -55,7 +58,7 @@ class Outside:
 
     async def all_heard(self, connection: psycopg.AsyncConnection[tuple[int]]) -> bool:
         """Whether everything is paid and as many events have come as there are. Raises psycopg.Error."""
-        return self.payers.idle and not await self._missing(connection)
+        return (self.payers is None or self.payers.idle) and not await self._missing(connection)
 
     async def heard(self, database_url: str) -> Heard:
         """Look for every event. Raises psycopg.Error."""
@@ -65,7 +68,8 @@ class Outside:
 
     async def end(self) -> None:
         """Close all connections."""
-        await self.payers.end()
+        if self.payers is not None:
+            await self.payers.end()
         await self.receiver.end()
 
     async def _missing(self, connection: psycopg.AsyncConnection[tuple[int]]) -> int:

@@ -7,15 +7,15 @@ import asyncio
 from collections import deque
 from time import perf_counter_ns
 
-from caudal_load.books import tracking_key
 from caudal_load.connection import IDLE, Connection
-from caudal_load.flows import SPEI_AMOUNT_MINOR
+from caudal_load.flows import tracking_key
 from caudal_load.response import Response
 from caudal_load.scenario import Requests, Target
 
 _CONNECTIONS = 4
 _CLABE, _CLABE_DIGITS = b'"clabe":"', 18
-_BODY = b'{"clabe":"%b","amount":%d,"currency":"MXN","payer_name":"Ana P\xc3\xa9rez","tracking_key":"%b"}'
+_AMOUNT = b'"amount":'
+_BODY = b'{"clabe":"%b","amount":%b,"currency":"MXN","payer_name":"Ana P\xc3\xa9rez","tracking_key":"%b"}'
 _AGAIN_S = 0.2
 
 
@@ -30,8 +30,8 @@ class Payers:
             f"POST /v1/bank/transfers HTTP/1.1\r\nHost: {sandbox.host}:{sandbox.port}\r\n"
             "Content-Type: application/json\r\nContent-Length: "
         ).encode()
-        self._waiting: deque[tuple[int, bytes]] = deque()
-        self._paying: dict[Connection, tuple[int, bytes]] = {}
+        self._waiting: deque[tuple[int, bytes, bytes]] = deque()
+        self._paying: dict[Connection, tuple[int, bytes, bytes]] = {}
         self._free: list[Connection] = []
         self._seats: list[Connection] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -62,7 +62,9 @@ class Payers:
         if start < 0:
             return
         start += len(_CLABE)
-        self._waiting.append((number, answer[start : start + _CLABE_DIGITS]))
+        amount = answer.find(_AMOUNT) + len(_AMOUNT)
+        digits = answer[amount : answer.find(b",", amount)]
+        self._waiting.append((number, answer[start : start + _CLABE_DIGITS], digits))
         if self._free:
             self.ready(self._free.pop())
 
@@ -71,9 +73,9 @@ class Payers:
         if not self._waiting:
             self._free.append(connection)
             return
-        number, clabe = self._paying[connection] = self._waiting.popleft()
+        number, clabe, amount = self._paying[connection] = self._waiting.popleft()
         name = tracking_key(self._requests.token(number)).encode()
-        body = _BODY % (clabe, SPEI_AMOUNT_MINOR, name)
+        body = _BODY % (clabe, amount, name)
         now_ns = perf_counter_ns()
         connection.send(b"%b%d\r\n\r\n%b" % (self._head, len(body), body), number, now_ns, now_ns)
 

@@ -7,11 +7,14 @@ import contextlib
 import os
 import platform
 import resource
+import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
 _ESTABLISHED = "01"
+_SIZES = ("RssAnon:", "RssFile:", "RssShmem:")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -29,6 +32,64 @@ def trees_cpu_s(roots: Mapping[str, int]) -> dict[str, float]:
     fields_of = _all_stats()
     used_s = {pid: sum(int(ticks) for ticks in fields[11:15]) / _TICKS_PER_S for pid, fields in fields_of.items()}
     return {name: sum(used_s[pid] for pid in tree) for name, tree in _trees(roots, fields_of).items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Use:
+    """What a process with its descendants has used until now."""
+
+    cpu_s: float
+    memory_mb: float
+    """What is theirs alone, and of what they share that of the process that has most of it."""
+    threads: int
+    files: int
+    """Open files, sockets too."""
+    disk_bytes: int
+    """Written to a disk; what goes to a file system in memory is none. 0 where the kernel does not say."""
+
+
+def trees_use(roots: Mapping[str, int]) -> dict[str, Use]:
+    """What every named process with all its descendants has used. A process that is gone is left out."""
+    fields_of = _all_stats()
+    return {name: _use(tree, fields_of) for name, tree in _trees(roots, fields_of).items()}
+
+
+def _use(tree: list[int], fields_of: dict[int, list[str]]) -> Use:
+    sizes = [_sizes_mb(pid) for pid in tree]
+    return Use(
+        cpu_s=sum(sum(int(ticks) for ticks in fields_of[pid][11:15]) for pid in tree) / _TICKS_PER_S,
+        memory_mb=round(sum(own for own, _ in sizes) + max((shared for _, shared in sizes), default=0.0), 1),
+        threads=sum(int(fields_of[pid][17]) for pid in tree),
+        files=sum(_open_files(pid) for pid in tree),
+        disk_bytes=sum(_disk_bytes(pid) for pid in tree),
+    )
+
+
+def _sizes_mb(pid: int) -> tuple[float, float]:
+    """Resident memory that is the process's alone, and that is shared or mapped from files."""
+    try:
+        lines = (_PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:
+        return 0.0, 0.0
+    kibibytes = {name: int(line.split()[1]) for line in lines for name in _SIZES if line.startswith(name)}
+    own, *shared = (kibibytes.get(name, 0) * 1024 / 1e6 for name in _SIZES)
+    return own, sum(shared)
+
+
+def _open_files(pid: int) -> int:
+    try:
+        return len(os.listdir(_PROC / str(pid) / "fd"))  # noqa: PTH208 - paths are not wanted
+    except OSError:
+        return 0
+
+
+def _disk_bytes(pid: int) -> int:
+    """What it and those of its children that were waited for have had written to disks."""
+    try:
+        lines = (_PROC / str(pid) / "io").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("write_bytes:")), 0)
 
 
 def trees_memory_mb(roots: Mapping[str, int]) -> dict[str, float]:
@@ -136,3 +197,13 @@ def machine() -> dict[str, str | int]:
     lines = (_PROC / "cpuinfo").read_text().splitlines()
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "kernel": platform.release()}
+
+
+def commit() -> str:
+    """The commit of this source, with a mark where it was changed; `unknown` outside of a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=10"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()

@@ -1,13 +1,16 @@
 """A run from beginning to end: start, warm up, load in slices, verify, report, end."""
 
 import contextlib
-import gc
+from datetime import UTC, datetime
 from typing import Any
 
 from caudal_load.bare import rate
+from caudal_load.figures import figures
+from caudal_load.objectives import judged
 from caudal_load.plan import Plan
-from caudal_load.processes import machine
-from caudal_load.report import Report, figures
+from caudal_load.processes import commit, machine
+from caudal_load.progress import Shown
+from caudal_load.report import Report
 from caudal_load.seed import Say
 from caudal_load.side import Side, side, started
 
@@ -16,18 +19,20 @@ _LEAD_S = 0.2
 """The unmeasured beginning of every slice of a comparison, in which its side comes up to speed again."""
 
 
-async def run(plan: Plan, versus: str | None, say: Say) -> Report:
+async def run(plan: Plan, versus: str | None, say: Say, shown: Shown | None = None) -> Report:
     """Run a plan, against its other side if `versus` names one.
 
     Raises CaudalFailed, SetupFailed, OSError, psycopg.Error, aiohttp.ClientError.
     """
     plans = [plan.checked()] + ([plan.versus(versus)] if versus is not None else [])
+    began = datetime.now(UTC)
     async with contextlib.AsyncExitStack() as stack:
         sides = []
         for each in plans:
             running = await stack.enter_async_context(started(each, say))
-            sides.append(await side(each, running))
-        await _load(sides, say)
+            sides.append(await side(each, running, crew=True))
+            stack.push_async_callback(sides[-1].leave)
+        await _load(sides, say, shown)
         for each_side in sides:
             await each_side.settle()
         say("looking for every acknowledged payin …")
@@ -45,8 +50,12 @@ async def run(plan: Plan, versus: str | None, say: Say) -> Report:
         seconds=plan.seconds,
         warm_up_s=plan.warm_up_s,
         figures=results[0],
+        slo=judged(plan.slo, results[0]),
         versus=versus,
         other=results[1] if versus is not None else None,
+        began=began.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        commit=commit(),
+        text=plan.text,
         machine=machine(),
     )
 
@@ -74,23 +83,17 @@ async def against_bare(plan: Plan, say: Say) -> dict[str, Any]:
     }
 
 
-async def _load(sides: list[Side], say: Say) -> None:
+async def _load(sides: list[Side], say: Say, shown: Shown | None) -> None:
     """Load the sides in turn, A B A B …, so that an hour in which the machine is slow is slow for both."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # the hot path makes no cycles, and a collection would be measured as latency
-    try:
+    for each in sides:
+        await each.connect()
+    plan = sides[0].plan
+    slices = max(1, round(plan.seconds / _SLICE_S)) if len(sides) > 1 and not plan.phases else 1
+    for index in range(slices):
         for each in sides:
-            await each.connect()
-        plan = sides[0].plan
-        slices = max(1, round(plan.seconds / _SLICE_S)) if len(sides) > 1 else 1
-        for index in range(slices):
-            for each in sides:
+            async with contextlib.nullcontext() if shown is None or slices > 1 else shown.over(each):
                 await each.load(_LEAD_S if index else plan.warm_up_s, plan.seconds / slices)
-            rates = " against ".join(f"{each.loop.tally.rate:,.0f}/s" for each in sides)
-            say(f"slice {index + 1} of {slices}: {rates}" if slices > 1 else f"{rates}")
-    finally:
-        gc.enable()
-        gc.unfreeze()
-        for each in sides:
-            await each.loop.end()
+        rates = " against ".join(f"{each.loop.tally.rate:,.0f}/s" for each in sides)
+        say(f"slice {index + 1} of {slices}: {rates}" if slices > 1 else f"{rates}")
+    for each in sides:
+        await each.loop.end()

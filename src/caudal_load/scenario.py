@@ -5,15 +5,21 @@ that `Content-Length` is a constant), and names the run, so that the payins of a
 afterwards. What else differs (the merchant, the body of a mix, the card) goes round by the request's number.
 """
 
+import json
+import math
 import secrets
-from collections.abc import Mapping, Sequence
+from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from itertools import accumulate
 from urllib.parse import urlsplit
 
-from caudal_load.flows import CARD, SPEI, mix
+from caudal_load.deeds import Deed, Deeds, Known
+from caudal_load.flows import FEES
+from caudal_load.tally import Tally
 
 TOKEN, INSTRUMENT = "{token}", "{instrument}"
+_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,46 +47,19 @@ class Scenario:
     whole_flows: bool = False
     """Payers pay, callbacks come, and webhooks are delivered to a receiver of the generator's."""
 
+    turns: tuple[int | Deed, ...] = ()
+    """Which request is which, in turn: a body's place, or what else is asked for. Without it all bodies in turn."""
+    skew: float = 0.0
+    """How unlike the merchants are: the n-th has a share of 1/n^skew of the requests (Zipf). 0: all alike."""
+    stock: int = 0
+    """So many payins are created before anything else is asked for."""
+    fees: tuple[tuple[str, str], ...] = FEES
+    """Families of methods and currencies that merchants need a fee for."""
+
     @property
     def instruments(self) -> bool:
         """Whether cards are needed beforehand."""
         return any(INSTRUMENT in body for body in self.bodies)
-
-
-SPEI_CREATE = Scenario(
-    name="spei-create",
-    method="POST",
-    path="/v1/payins",
-    bodies=(SPEI,),
-    acknowledged=frozenset({201}),
-    id_prefix="payin_",
-)
-CARD_CAPTURED = Scenario(
-    name="card-captured",
-    method="POST",
-    path="/v1/payins",
-    bodies=(CARD,),
-    acknowledged=frozenset({201}),
-    id_prefix="payin_",
-    outcomes=frozenset({b"paid", b"submitting"}),
-    counted=frozenset({b"paid"}),
-    through_provider=True,
-)
-MIXED = Scenario(
-    name="mixed",
-    method="POST",
-    path="/v1/payins",
-    bodies=mix(),
-    acknowledged=frozenset({201}),
-    id_prefix="payin_",
-    outcomes=frozenset({b"paid", b"pending", b"submitting"}),
-    through_provider=True,
-    whole_flows=True,
-)
-
-SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
-    {scenario.name: scenario for scenario in (SPEI_CREATE, CARD_CAPTURED, MIXED)}
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,10 +87,11 @@ class Target:
 
 
 class Requests:
-    """The requests of one side of a run, numbered from 0 and spread evenly over keys, bodies and cards.
+    """The requests of one side of a run, spread evenly over bodies and cards, and over keys evenly or by the skew.
 
     `instruments` are the cards of each key, as many for each; none where the scenario needs none. `timeout_ms` is the
-    deadline that every request names; None: caudal's own.
+    deadline that every request names; None: caudal's own. Numbers go up from `first` in steps of `step`, so that
+    several processes share a run without sharing a number.
     """
 
     def __init__(
@@ -122,42 +102,101 @@ class Requests:
         run: str | None = None,
         instruments: Sequence[Sequence[str]] = (),
         timeout_ms: int | None = None,
+        first: int = 0,
+        step: int = 1,
     ) -> None:
         self.scenario = scenario
         self.run = run or secrets.token_hex(4)
         self.count = 0
+        self.number = first - step
+        """Of the request that was made last."""
+        self.deeds: Deeds | None = None
         self.prefix = f"load-{self.run}-"
         self._prefix = self.prefix.encode()
-        length = len(self.token(0))
-        turns = range(len(instruments[0])) if instruments else ()
-        rounds = [[cards[turn] for cards in instruments] for turn in turns] or [[]]
-        self._templates = [
-            _template(
-                scenario, body.replace(INSTRUMENT, cards[place] if cards else ""), target, key, length, timeout_ms
-            )
-            for cards in rounds
-            for body in scenario.bodies
-            for place, key in enumerate(keys)
-        ]
+        self._step = step
+        self._target, self._keys, self._instruments, self._timeout_ms = target, keys, instruments, timeout_ms
+        self._turns = scenario.turns or tuple(range(len(scenario.bodies)))
+        self._shift_after = math.lcm(len(keys), len(self._turns)) if math.gcd(len(keys), len(self._turns)) > 1 else None
+        self._cards_after = len(keys) * len(self._turns)
+        self._shares = _zipf(len(keys), scenario.skew) if scenario.skew else None
+        self._amounts = [_amount(body) for body in scenario.bodies]
+        self._templates: dict[tuple[int, int, int], bytes] = {}
+        for turn in range(len(scenario.bodies)):
+            self._template(0, turn, 0)
+
+    def tell(self, tally: Tally) -> None:
+        """Ask for more than payins, if the scenario does, and tell `tally` what becomes of it."""
+        if any(isinstance(turn, Deed) for turn in self._turns):
+            host = f"{self._target.host}:{self._target.port}"
+            self.deeds = Deeds(self._keys, host, tally, pending_are_cancelled=not self.scenario.whole_flows)
 
     def token(self, number: int) -> str:
         """The token of request `number`: 26 characters, unique in the run."""
         return f"{self.prefix}{number:012x}"
 
     def next(self) -> bytes:
-        """The bytes of the next request; its number was `count` before the call."""
-        number = self.count
-        self.count = number + 1
+        """The bytes of the next request; its number is `number` from then on."""
+        self.number = number = self.number + self._step
+        self.count += 1
+        if self.deeds is not None and self.count > self.scenario.stock:
+            turn = self._turn(number // self._step)
+            if isinstance(turn, Deed):
+                asked = self.deeds.ask(turn, number, self.token(number))
+                if asked is not None:
+                    return asked[0] or self.again(asked[1].number)
         return self.again(number)
 
     def again(self, number: int) -> bytes:
-        """The bytes of request `number`, the same each time."""
+        """The bytes of the payin that is created by request `number`, the same each time."""
         token = b"%b%012x" % (self._prefix, number)
-        return self._templates[number % len(self._templates)] % (token, token)
+        own = number // self._step
+        turn, place = self._turn(own), self._place(number)
+        if isinstance(turn, Deed):
+            turn = own % len(self.scenario.bodies)
+        cards = self._instruments[place] if self._instruments else ()
+        card = own // self._cards_after % len(cards) if cards else 0
+        return (self._templates.get((place, turn, card)) or self._template(place, turn, card)) % (token, token)
+
+    def known(self, number: int, digits: bytes) -> Known:
+        """The payin that request `number` created."""
+        turn = self._turn(number // self._step)
+        if isinstance(turn, Deed):
+            turn = number // self._step % len(self.scenario.bodies)
+        return Known(number, self._place(number), digits, self._amounts[turn])
+
+    def _turn(self, own: int) -> int | Deed:
+        """What request `own` of this process is. It moves on by one when keys and turns would only meet the same."""
+        shift = own // self._shift_after if self._shift_after is not None else 0
+        return self._turns[(own + shift) % len(self._turns)]
+
+    def _place(self, number: int) -> int:
+        """Whose request it is: by turns, or where multiples of the golden ratio fall among the shares."""
+        if self._shares is None:
+            return number // self._step % len(self._keys)
+        return bisect(self._shares, number * _GOLDEN % 1.0)
+
+    def _template(self, place: int, turn: int, card: int) -> bytes:
+        body = self.scenario.bodies[turn]
+        if self._instruments:
+            body = body.replace(INSTRUMENT, self._instruments[place][card])
+        made = _template(self.scenario, body, self._target, self._keys[place], len(self.token(0)), self._timeout_ms)
+        self._templates[place, turn, card] = made
+        return made
 
 
-def _with_card(body: str, cards: Sequence[str], place: int) -> str:
-    return body.replace(INSTRUMENT, cards[place] if cards else "")
+def _zipf(count: int, skew: float) -> list[float]:
+    """Where the shares of the second, third … merchant begin, of 1 in all."""
+    weights = [1 / rank**skew for rank in range(1, count + 1)]
+    whole = sum(weights)
+    return [upto / whole for upto in accumulate(weights)][:-1]
+
+
+def _amount(body: str) -> int:
+    """What a body asks for, minor units; 0 if it does not say."""
+    try:
+        return int(json.loads(body).get("amount", 0))
+    except ValueError:
+        return 0
 
 
 def _template(

@@ -1,18 +1,23 @@
-"""One side of a run: a caudal, the loop that loads it, and the meters that stand beside it while it does."""
+"""One side of a run: a caudal, what loads it, and the meters that stand beside it while it does."""
 
 import asyncio
 import base64
 import contextlib
+import os
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from time import perf_counter_ns
 
-from caudal_load.caudal_up import Running, caudal_up
+from caudal_load.caudal_up import Running, caudal_up, up_in
 from caudal_load.connection import Connection
+from caudal_load.crew import Crew, Job
+from caudal_load.crew.job import Seat
 from caudal_load.drive import ClosedLoop, OpenLoop
 from caudal_load.merchants import make_endpoints, make_instruments, make_merchants
+from caudal_load.meters import Interval, Meter, intervals
 from caudal_load.outside import Outside, come_to_rest
 from caudal_load.payers import Payers
 from caudal_load.plan import Plan
@@ -30,57 +35,82 @@ from caudal_load.verify import (
     verify_in_database,
 )
 
+Cast = tuple[list[str], list[list[str]]]
+"""The keys of merchants, and the cards of each."""
 _FIRST_CONNECTIONS = 16
 _LOOK_EVERY_S = 0.05
-GENERATOR = "generator"
+GENERATOR, CONDUCTOR = "generator", "conductor"
+"""The processes that send, and the one that tells them when, reads meters and receives webhooks.
+
+Where a loop runs in the process that was started, it is the generator, and there is no conductor.
+"""
 
 
 class Side:
-    """What is loaded, with what, and what it cost so far."""
+    """What is loaded, with what, and what it cost so far. With `crew` processes of their own send the requests."""
 
-    def __init__(self, plan: Plan, running: Running, keys: list[str], instruments: Sequence[Sequence[str]]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        running: Running,
+        keys: list[str],
+        instruments: Sequence[Sequence[str]],
+        crew: bool = False,
+    ) -> None:
         self.outside: Outside | None = None
         self.plan = plan
         self.running = running
         self.cpu_s: defaultdict[str, float] = defaultdict(float)
         self.slices: list[tuple[datetime, datetime]] = []
-        self.seats_by_process: dict[str, list[Connection]] = {}
-        """Which API process of a caudal of our own held which connections at the end of the last load."""
+        self.intervals: list[Interval] = []
         self.memory_mb: list[dict[str, float]] = []
         """Of every process when the first window opened and when the last one closed."""
         self._keys = keys
-        target = Target.of(running.url)
-        self.requests = Requests(plan.scenario, target, keys, instruments=instruments)
-        self.loop: ClosedLoop | OpenLoop = (
-            ClosedLoop(target, self.requests) if plan.rate is None else OpenLoop(target, self.requests, plan.rate)
-        )
+        self._holders: dict[int, str] = {}
+        """Which API process of a caudal of our own held which of our ports at the end of the last load."""
+        jobs = _jobs(plan, running, keys, instruments)
+        self.requests = jobs[0].requests()
+        self.loop: ClosedLoop | OpenLoop | Crew = Crew(jobs) if crew else jobs[0].loop(self.requests)
 
     async def connect(self) -> None:
-        """Open the connections: all of a closed loop, the first of an open one. Raises OSError."""
+        """Open the connections: all of a closed loop, the first of an open one. Raises OSError, CrewFailed."""
         await self.loop.connect(self.plan.connections or _FIRST_CONNECTIONS)
-        if self.outside is not None:
+        if self.outside is not None and self.outside.payers is not None and not isinstance(self.loop, Crew):
             await self.outside.payers.connect()
             self.loop.promised = self.outside.payers.told
 
     async def load(self, lead_s: float, seconds: float) -> None:
         """Load for `lead_s` unmeasured and `seconds` measured seconds, and come to rest."""
-        self.loop.start()
-        await asyncio.sleep(lead_s)
+        start_ns = perf_counter_ns()
+        open_ns = start_ns + int(lead_s * 1e9)
+        self.loop.start(start_ns, lead_s)
+        meter = None
+        if isinstance(self.loop, Crew):
+            self.loop.open_window(open_ns)  # said before, so that all know of it when it comes
+            meter = Meter(self._all_processes(), self.running.database_url)
+        await asyncio.sleep((open_ns - perf_counter_ns()) / 1e9)
         self._note_memory()
-        before = self._trees_cpu_s()
-        before[GENERATOR] = own_cpu_s()  # read last, and first at the end: reading the others is no part of the load
+        before = self._used_s()
         opened = datetime.now(UTC)
-        self.loop.open_window()
+        if meter is not None:
+            meter.start()
+        else:
+            open_ns = perf_counter_ns()  # reading has cost some milliseconds of this very loop
+            self.loop.open_window(open_ns)
         if self.outside is not None:
             self.outside.receiver.measured = True
-        await self._pass(seconds)
-        self.loop.close_window()
+        await self._pass(seconds - (perf_counter_ns() - open_ns) / 1e9)
+        closed_ns = perf_counter_ns()
+        self.loop.close_window(closed_ns)
         self.slices.append((opened, datetime.now(UTC)))
-        after = {GENERATOR: own_cpu_s(), **self._trees_cpu_s()}
-        for name, used_s in after.items():
+        for name, used_s in self._used_s().items():
             self.cpu_s[name] += max(0.0, used_s - before.get(name, 0.0))
+        if meter is not None:
+            await asyncio.to_thread(meter.stop)
+            before_s = (self.loop.tally.window_ns - closed_ns + open_ns) / 1e9
+            self.intervals += intervals(meter.readings, open_ns, before_s)
         self._note_memory()
-        self.seats_by_process = self._seats_by_process()
+        self._holders = holders_of(self.web_pids(), Target.of(self.running.url).port)
         await self.loop.rest()
         if self.outside is not None and self.running.database_url is not None:
             await self.outside.note_behind(self.running.database_url)
@@ -93,8 +123,10 @@ class Side:
         clock = asyncio.get_running_loop().time
         end_s = clock() + seconds
         # An event would cost every answer.
-        while self.loop.tally.window_acknowledged < self.plan.requests and clock() < end_s:  # noqa: ASYNC110
+        while self.loop.tally.window_acknowledged < self.plan.requests and clock() < end_s:
             await asyncio.sleep(_LOOK_EVERY_S)
+            if isinstance(self.loop, Crew):
+                self.loop.look()
 
     async def settle(self) -> None:
         """Wait until what was acknowledged has come to its end, where that takes more than the answer."""
@@ -103,6 +135,11 @@ class Side:
             await come_to_rest(database_url, self.outside, lowest_id(tally), self.requests.prefix)
         if self.outside is not None:
             await self.outside.end()
+
+    async def leave(self) -> None:
+        """However the run ends: let the processes of the generator go."""
+        if isinstance(self.loop, Crew):
+            await self.loop.leave()
 
     def _note_memory(self) -> None:
         self.memory_mb = [*self.memory_mb[:1], trees_memory_mb(self.running.processes)]
@@ -138,16 +175,48 @@ class Side:
         """The API processes of a caudal of our own, by name."""
         return {name: pid for name, pid in self.running.processes.items() if name.startswith("web")}
 
-    def _seats_by_process(self) -> dict[str, list[Connection]]:
-        holders = holders_of(self.web_pids(), Target.of(self.running.url).port)
-        held: defaultdict[str, list[Connection]] = defaultdict(list)
+    @property
+    def seats_by_process(self) -> dict[str, list[Connection | Seat]]:
+        """Which API process of a caudal of our own held which connections at the end of the last load."""
+        held: defaultdict[str, list[Connection | Seat]] = defaultdict(list)
         for seat in self.loop.seats:
-            if seat.port is not None and seat.port in holders:
-                held[holders[seat.port]].append(seat)
+            if seat.port is not None and seat.port in self._holders:
+                held[self._holders[seat.port]].append(seat)
         return dict(sorted(held.items()))
 
-    def _trees_cpu_s(self) -> dict[str, float]:
-        return trees_cpu_s(dict(self.running.processes))
+    def _all_processes(self) -> dict[str, int]:
+        own = {CONDUCTOR: os.getpid(), **self.loop.pids} if isinstance(self.loop, Crew) else {GENERATOR: os.getpid()}
+        return {**self.running.processes, **own}
+
+    def _used_s(self) -> dict[str, float]:
+        """CPU seconds of every process; those of the generator together."""
+        if not isinstance(self.loop, Crew):
+            return {GENERATOR: own_cpu_s(), **trees_cpu_s(self.running.processes)}
+        used_s = trees_cpu_s({**self.running.processes, **self.loop.pids})
+        generator_s = sum(used_s.pop(name, 0.0) for name in self.loop.pids)
+        return {GENERATOR: generator_s, CONDUCTOR: own_cpu_s(), **used_s}
+
+
+def _jobs(plan: Plan, running: Running, keys: list[str], instruments: Sequence[Sequence[str]]) -> list[Job]:
+    """The parts of a crew, or of one loop, which is like a crew of one."""
+    pays = plan.scenario.whole_flows
+    run, seed = secrets.token_hex(4), secrets.randbits(31)
+    sandbox = Target.of(running.sandbox_url) if pays and running.sandbox_url else None
+    return [
+        Job(
+            scenario=plan.scenario,
+            target=Target.of(running.url),
+            keys=keys,
+            instruments=instruments,
+            run=run,
+            first=number,
+            step=plan.processes,
+            phases=plan.shape,
+            seed=seed,
+            sandbox=sandbox,
+        )
+        for number in range(plan.processes)
+    ]
 
 
 @contextlib.asynccontextmanager
@@ -167,6 +236,10 @@ async def started(plan: Plan, say: Say) -> AsyncIterator[Running]:
                 say(f"seeding {plan.seed:,} payins …")
                 await seed(running.database_url, plan.seed, kek=kek, say=say)
             yield running
+    elif plan.var is not None:
+        running = up_in(plan.var)
+        say(f"loading {running.url}")
+        yield running
     else:
         assert plan.url is not None
         say(f"loading {plan.url}")
@@ -179,30 +252,30 @@ async def started(plan: Plan, say: Say) -> AsyncIterator[Running]:
         )
 
 
-async def side(plan: Plan, running: Running) -> Side:
-    """A side with its merchants made, and their cards. Raises SetupFailed."""
-    keys, instruments = await merchants_of(plan, running)
-    made = Side(plan, running, keys, instruments)
+async def side(plan: Plan, running: Running, crew: bool = False, cast: Cast | None = None) -> Side:
+    """A side with its merchants made, and their cards, unless they are given. Raises SetupFailed."""
+    keys, instruments = cast or await merchants_of(plan, running)
+    made = Side(plan, running, keys, instruments, crew)
     if plan.scenario.whole_flows:
-        made.outside = await _outside(running, made.requests, keys)
+        made.outside = await _outside(running, made.requests, keys, crew)
     return made
 
 
-async def merchants_of(plan: Plan, running: Running) -> tuple[list[str], list[list[str]]]:
+async def merchants_of(plan: Plan, running: Running) -> Cast:
     """The keys of a plan's merchants, and the cards of each. Raises SetupFailed."""
     if plan.key is not None and plan.merchants == 1:
         keys = [plan.key]
     else:
         assert running.operator_key is not None
-        keys = await make_merchants(running.url, running.operator_key, plan.merchants)
+        keys = await make_merchants(running.url, running.operator_key, plan.merchants, plan.scenario.fees)
     return keys, await make_instruments(running.url, keys) if plan.scenario.instruments else []
 
 
-async def _outside(running: Running, requests: Requests, keys: list[str]) -> Outside:
-    """Payers, and a receiver that every merchant of the side has its events sent to."""
+async def _outside(running: Running, requests: Requests, keys: list[str], crew: bool) -> Outside:
+    """Payers, unless a crew has them, and a receiver that every merchant of the side has its events sent to."""
     assert running.sandbox_url is not None, "a plan with whole flows names it"
     receiver = Receiver()
     endpoints = await make_endpoints(running.url, keys, await receiver.start())
     receiver.secrets = [secret_of(secret) for _, secret in endpoints]
-    payers = Payers(Target.of(running.sandbox_url), requests)
+    payers = None if crew else Payers(Target.of(running.sandbox_url), requests)
     return Outside(payers, receiver, [id for id, _ in endpoints])

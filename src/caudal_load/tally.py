@@ -5,7 +5,11 @@ from collections import Counter
 from collections.abc import Iterator
 from uuid import UUID
 
+from caudal_load.histogram import Histogram
+from caudal_load.seconds import Second
+
 ID_DIGITS = 32
+_SUMS = ("submitting", "unknown", "malformed", "unsent", "differing", "window_acknowledged", "window_answered")
 
 
 class Tally:
@@ -17,9 +21,15 @@ class Tally:
     __slots__ = (
         "_ids",
         "_numbers",
+        "cancelled",
+        "differing",
+        "lateness",
         "malformed",
+        "operations",
         "refusals",
         "refused_by_status",
+        "seconds",
+        "service",
         "submitting",
         "unknown",
         "unsent",
@@ -36,6 +46,18 @@ class Tally:
         """The first refusal's body, by status."""
         self.submitting = 0
         """Acknowledged before the provider's answer was there."""
+        self.operations = bytearray()
+        """The ids of acknowledged captures and refunds, 16 bytes each."""
+        self.cancelled = bytearray()
+        """The ids of payins whose cancellation was acknowledged, 16 bytes each."""
+        self.differing = 0
+        """Requests that were sent again, and answered with another payin than the first time."""
+        self.seconds: list[Second] = []
+        """Of the window."""
+        self.service = Histogram()
+        """Of an open loop: latencies of the window from the moment of sending, which leave out the wait before it."""
+        self.lateness = Histogram()
+        """Of an open loop: how long after its time the generator noticed an arrival of the window."""
         self.unknown = 0
         """Requests whose connection broke, or which had no answer after the generator's patience.
 
@@ -59,6 +81,19 @@ class Tally:
         self.refused_by_status[status] += 1
         if status not in self.refusals:
             self.refusals[status] = body
+
+    def add(self, other: "Tally") -> None:
+        """Count what another process was told too. The seconds and the window's length are not its business."""
+        self._numbers += other._numbers
+        self._ids += other._ids
+        self.operations += other.operations
+        self.cancelled += other.cancelled
+        self.refused_by_status.update(other.refused_by_status)
+        self.refusals = other.refusals | self.refusals
+        self.service.merge(other.service)
+        self.lateness.merge(other.lateness)
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     @property
     def acknowledged(self) -> int:

@@ -28,6 +28,11 @@ its first.
 """
 
 _FOUND = "select p.id, p.reference from shard s join payin p on p.shard = s.id where p.id = any(%s)"
+_OPERATIONS = "select o.id from shard s join payin_operation o on o.shard = s.id where o.id = any(%s)"
+_CANCELLED = (
+    "select p.id from shard s join payin p on p.shard = s.id where p.id = any(%s) and (p.status = 'cancelled' or exists"
+    " (select from payin_operation o where o.shard = p.shard and o.payin = p.id and o.kind = 'void'))"
+)
 _DOUBLED = (
     "select p.reference from shard s join payin p on p.shard = s.id"
     " where p.id >= %s and starts_with(p.reference, %s) group by p.reference having count(*) > 1"
@@ -84,12 +89,28 @@ async def verify_in_database(database_url: str, requests: Requests, tally: Tally
             await cursor.execute(_FOUND, (chunk,))
             found += await cursor.fetchall()
         verdict = judge(requests, tally, found)
+        for query, promised in ((_OPERATIONS, tally.operations), (_CANCELLED, tally.cancelled)):
+            missing = await _missing(connection, query, promised)
+            verdict = replace(verdict, lost=(*verdict.lost, *missing))
         if not tally.acknowledged:
             return verdict
         cursor = connection.cursor()
         await cursor.execute(_DOUBLED, (lowest_id(tally), requests.prefix))
         doubled = {reference for (reference,) in await cursor.fetchall()}
         return Verdict(lost=verdict.lost, doubled=tuple(sorted(doubled.union(verdict.doubled))))
+
+
+async def _missing(connection: psycopg.AsyncConnection[tuple[UUID]], query: str, promised: bytearray) -> list[str]:
+    """The ids, 16 bytes each, that the query does not find. A capture, a refund or a cancellation is one."""
+    ids = [UUID(bytes=bytes(promised[place : place + 16])) for place in range(0, len(promised), 16)]
+    missing: list[str] = []
+    for place in range(0, len(ids), _CHUNK):
+        chunk = ids[place : place + _CHUNK]
+        cursor = connection.cursor(binary=True)
+        await cursor.execute(query.encode(), (chunk,))
+        there = {id for (id,) in await cursor.fetchall()}
+        missing += [id.hex for id in chunk if id not in there]
+    return missing
 
 
 async def verify_in_books(

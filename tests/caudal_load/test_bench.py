@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from caudal_load.report import Figures, Report
+from caudal_load.figures import Figures
+from caudal_load.report import Report
 from tests.house.tree import ROOT
 
 MACHINE = {"cpu": "AMD EPYC", "cores": 2, "kernel": "6.1.0"}

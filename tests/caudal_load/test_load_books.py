@@ -2,7 +2,8 @@
 
 import pytest
 
-from caudal_load.books import Agreement, Ours, Theirs, compare, tracking_key
+from caudal_load.books import Agreement, Ours, Theirs, compare
+from caudal_load.flows import tracking_key
 
 
 def ours(status: str = "paid", received_minor: int = 100) -> Ours:

@@ -8,10 +8,11 @@ from uuid import uuid4
 
 from caudal_load.bulk import Bulk, Load, measured
 from caudal_load.caudal_up import Running
-from caudal_load.scenario import SCENARIOS, Requests, Target
+from caudal_load.scenario import Requests, Target
+from caudal_load.scenarios import SPEI_CREATE
 from tests.whole import Whole
 
-NAMES = Requests(SCENARIOS["spei-create"], Target(host="h", port=1), ["k"])
+NAMES = Requests(SPEI_CREATE, Target(host="h", port=1), ["k"])
 
 
 async def test_every_payin_of_a_request_is_acknowledged_and_found(running: Whole) -> None:

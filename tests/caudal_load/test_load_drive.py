@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from caudal_load.drive import ClosedLoop, Loop, OpenLoop
+from caudal_load.figures import least_share
 from caudal_load.histogram import Histogram
-from caudal_load.report import least_share
-from caudal_load.scenario import CARD_CAPTURED, SPEI_CREATE, Requests, Target
+from caudal_load.scenario import Requests, Target
+from caudal_load.scenarios import CARD_CAPTURED, SPEI_CREATE
 from caudal_load.verify import judge
 from tests.caudal_load.fake_caudal import (
     CREATED,

@@ -4,10 +4,11 @@ import asyncio
 import json
 
 from caudal_load.payers import Payers
-from caudal_load.scenario import SPEI_CREATE, Requests, Target
+from caudal_load.scenario import Requests, Target
+from caudal_load.scenarios import SPEI_CREATE
 from tests.caudal_load.fake_caudal import CREATED, HANG_UP, Asked, FakeCaudal, http, running
 
-ANSWER = b'{"id":"payin_1","next_action":{"type":"show_bank_details","clabe":"646180110400000007"}}'
+ANSWER = b'{"id":"payin_1","amount":12050,"next_action":{"type":"show_bank_details","clabe":"646180110400000007"}}'
 
 
 async def paid(fake: FakeCaudal, numbers: range) -> tuple[Payers, Requests]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from caudal_load.plan import BadPlan, Plan
-from caudal_load.scenario import CARD_CAPTURED, SPEI_CREATE
+from caudal_load.scenarios import CARD_CAPTURED, SPEI_CREATE
 
 
 def plan(**changes: Any) -> Plan:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +15,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from caudal_load.cli import app
+from caudal_load.figures import Figures
 from tests.caudal_load import fake_caudal
 
 FAKE = (sys.executable, fake_caudal.__file__)
-FIGURES = {
-    "rate",
-    "paid_rate",
-    "p50_ms",
-    "p99_ms",
-    "p999_ms",
-    "worst_connection_p99_ms",
-    "least_connection_share",
-    "thin_connections",
-    "acknowledged",
-    "refused",
-    "refused_by_status",
-    "unknown",
-    "malformed",
-    "unsent",
-    "submitting",
-    "lost",
-    "doubled",
-    "disagreeing",
-    "unpaid",
-    "webhooks",
-    "connections_by_process",
-    "rate_by_process",
-    "cpu_us_per_request",
-    "median_batch",
-    "web_rss_mb",
-    "memory_mb_start",
-    "memory_mb_end",
-    "memory_growth_mb",
-    "requests",
-    "connections",
-    "open_connections",
-    "arrivals_per_s",
-    "merchants",
-    "seeded",
-    "settings",
-}
+FIGURES = {field.name for field in fields(Figures)} - {"seconds"} | {"timeline"}
+RUN = {"scenario", "seconds", "warm_up_s", "versus", "ratio", "other", "machine"}
+RUN |= {"slo", "began", "commit", "scenario_text"}
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +43,7 @@ def report(*arguments: str) -> dict[str, Any]:
 
 def test_a_run_reports_its_figures_and_leaves_nothing_behind(tmp_path: Path) -> None:
     answer = report("--connections", "4", "--seconds", "0.5", "--up")
-    assert set(answer) == FIGURES | {"scenario", "seconds", "warm_up_s", "versus", "ratio", "other", "machine"}
+    assert set(answer) == FIGURES | RUN
     assert answer["acknowledged"] > answer["rate"] * 0.5 > 0
     assert 0 < answer["p50_ms"] <= answer["p99_ms"] <= answer["p999_ms"]
     assert answer["worst_connection_p99_ms"] >= answer["p99_ms"] * 0.99
@@ -83,7 +51,7 @@ def test_a_run_reports_its_figures_and_leaves_nothing_behind(tmp_path: Path) -> 
     assert 0 < answer["least_connection_share"] <= 1
     assert answer["connections_by_process"] == {"web": 4}
     assert answer["rate_by_process"]["web"] == pytest.approx(answer["rate"], rel=0.01)
-    assert set(answer["cpu_us_per_request"]) == {"generator", "web"}
+    assert set(answer["cpu_us_per_request"]) == {"generator", "conductor", "web"}
     assert answer["web_rss_mb"] > 5
     assert set(answer["memory_mb_start"]) == set(answer["memory_mb_end"]) == {"web"}
     assert (answer["paid_rate"], answer["webhooks"]) == (None, None)

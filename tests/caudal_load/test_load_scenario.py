@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from caudal_load.flows import CARD, SHARES, mix
-from caudal_load.scenario import CARD_CAPTURED, MIXED, SPEI_CREATE, Requests, Target
+from caudal_load.scenario import Requests, Target
+from caudal_load.scenarios import CARD_CAPTURED, MIXED, SPEI_CREATE
 
 TARGET = Target(host="127.0.0.1", port=8700)
 
@@ -77,9 +77,38 @@ def test_a_mix_is_its_shares_and_every_merchant_gets_all_of_it() -> None:
 
 
 def test_no_method_of_a_mix_comes_in_a_lump() -> None:
-    turns = [place for place, body in enumerate(mix()) if body == CARD]
-    assert max(after - before for before, after in pairwise(turns)) <= 4
-    assert sum(SHARES.values()) == len(mix()) == 20
+    cards = [place for place, turn in enumerate(MIXED.turns) if turn == 0]
+    assert max(after - before for before, after in pairwise(cards)) <= 4
+    assert (len(cards), len(MIXED.turns)) == (7, 20)
+
+
+def test_processes_share_a_run_without_sharing_a_number() -> None:
+    every = [Requests(SPEI_CREATE, TARGET, ["sk_test_ana"], "0badcafe", first=first, step=3) for first in range(3)]
+    numbers = []
+    for requests in every:
+        for _ in range(4):
+            sent = requests.next()
+            assert requests.token(requests.number).encode() in sent
+            numbers.append(requests.number)
+    assert sorted(numbers) == list(range(12))
+
+
+def test_a_skewed_side_has_a_few_large_merchants_and_many_small_ones() -> None:
+    keys = [f"sk_test_{number:03}" for number in range(100)]
+    requests = Requests(replace(SPEI_CREATE, skew=1.0), TARGET, keys)
+    counts = Counter(parts(requests.next())[1]["Authorization"][-3:] for _ in range(5_000))
+    whole = sum(1 / rank for rank in range(1, 101))
+    assert [counts[name] / 5_000 for name in ("000", "001", "009")] == pytest.approx(
+        [1 / whole, 1 / 2 / whole, 1 / 10 / whole], rel=0.05
+    )
+    assert len(counts) == 100, "nobody is left out"
+
+
+def test_the_same_request_again_is_the_same_whoever_it_is_from() -> None:
+    keys = [f"sk_test_{number}" for number in range(7)]
+    requests = Requests(replace(MIXED, skew=1.0), TARGET, keys, instruments=[["instr_a", "instr_b"]] * 7)
+    sent = [requests.next() for _ in range(200)]
+    assert [requests.again(number) for number in range(200)] == sent
 
 
 def test_a_percent_sign_in_a_body_stays_one() -> None:

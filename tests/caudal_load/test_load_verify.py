@@ -5,7 +5,8 @@ from uuid import UUID
 
 import psycopg
 
-from caudal_load.scenario import SPEI_CREATE, Requests, Target
+from caudal_load.scenario import Requests, Target
+from caudal_load.scenarios import SPEI_CREATE
 from caudal_load.tally import Tally
 from caudal_load.verify import judge, median_batch, verify_by_api, verify_in_database
 from tests.caudal_load.fake_caudal import FakeCaudal, running

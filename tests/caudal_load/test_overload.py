@@ -10,7 +10,8 @@ from rich.console import Console
 
 from caudal_load.memory import Watched
 from caudal_load.overload import OverloadedLoop, OverloadReport, Round, print_overload
-from caudal_load.scenario import SPEI_CREATE, Requests, Target
+from caudal_load.scenario import Requests, Target
+from caudal_load.scenarios import SPEI_CREATE
 from tests.caudal_load.fake_caudal import OVERLOADED, Asked, FakeCaudal, http, obliging, running
 
 ROUND = Round(

@@ -7,7 +7,6 @@ a kept one can be checked again (`recheck`) or made again (`--replay`).
 import asyncio
 import json
 import random
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from caudal_load.faults.workload.asker import Ask, Asker, Flight, session
 from caudal_load.faults.workload.cast import make_cast
 from caudal_load.faults.workload.clients import Clients
 from caudal_load.faults.workload.payers import Payers
-from caudal_load.processes import machine
+from caudal_load.processes import commit, machine
 
 MERCHANTS = 6
 SETTLE_S = 60.0
@@ -146,7 +145,7 @@ def _report(directory: Path, known: Evidence, without: tuple[str, ...]) -> Repor
         quiet_s=ran.quiet_s,
         kept=str(directory),
         machine=machine(),
-        commit=_commit(),
+        commit=commit(),
     )
 
 
@@ -205,13 +204,3 @@ async def _again(asker: Asker, seed: int, say: Say) -> None:
 
     await asyncio.gather(*(ask(number) for number in range(_AGAIN_AT_ONCE)))
     say(f"{len(chosen):,} answers were asked for once more")
-
-
-def _commit() -> str:
-    """The commit of this source, with a mark where it was changed; `unknown` outside of a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=10"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return done.stdout.strip()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -75,12 +76,16 @@ STARTS_PROCESSES = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what needs a server, so that `make quick` can leave it out; the longest files begin, side by side."""
     for item in items:
-        place = item.path.relative_to(ROOT / "tests")
-        starts = any(place.match(pattern) for pattern in STARTS_PROCESSES)
-        if starts or NEEDS_A_SERVER & set(getattr(item, "fixturenames", ())):
+        if _starts_processes(item.path) or NEEDS_A_SERVER & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.server)
     turn = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: turn.get(item.path, len(turn)))
+
+
+@cache
+def _starts_processes(file: Path) -> bool:
+    place = file.relative_to(ROOT / "tests")
+    return any(place.match(pattern) for pattern in STARTS_PROCESSES)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from caudal.kernel import db
 from caudal.webhooks.rows import SQL
-from tests.app.test_queries import numbered
+from tests.app.statements import numbered
 
 PARAMETERS = {
     "finish": "'{}', '{}', '{}', '{}', '{}', '{}', 0, 0",

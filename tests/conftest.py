@@ -121,10 +121,16 @@ def database_url(server_url: str) -> str:
     Files are copied, which costs half of what a copy by way of the write-ahead log does.
     """
     number = next(NUMBERS)
+    return new_database(server_url, f"test_{number}", instead_of=f"test_{number - 1}")
+
+
+def new_database(server_url: str, name: str, *, instead_of: str | None = None) -> str:
+    """A migrated database of this name; its address."""
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"drop database if exists test_{number - 1} with (force)".encode())
-        connection.execute(f"create database test_{number} template template_caudal strategy file_copy".encode())
-    return make_conninfo(server_url, dbname=f"test_{number}")
+        if instead_of is not None:
+            connection.execute(f"drop database if exists {instead_of} with (force)".encode())
+        connection.execute(f"create database {name} template template_caudal strategy file_copy".encode())
+    return make_conninfo(server_url, dbname=name)
 
 
 def settings_of(database_url: str, **changed: object) -> Settings:

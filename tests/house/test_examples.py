@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -106,7 +107,7 @@ def _is_target(word: str) -> bool:
 def _unknown_to(program: str, words: list[str]) -> list[str]:
     """Sub-commands and options that the program's own help does not know."""
     path: list[str] = []
-    page = _help(program, path)
+    page = _help(program)
     for word in words:
         if word.startswith("-"):
             option = word.split("=")[0]
@@ -114,13 +115,14 @@ def _unknown_to(program: str, words: list[str]) -> list[str]:
                 return [f"{program} {' '.join(path)}: no option {option}"]
         elif re.fullmatch(r"[a-z][a-z-]*", word) and re.search(rf"^[\s│|]*{word}\s", page, re.M):
             path.append(word)
-            page = _help(program, path)
+            page = _help(program, *path)
         elif not path:
             return [f"{program}: no command {word}"]
     return []
 
 
-def _help(program: str, path: list[str]) -> str:
+@cache
+def _help(program: str, *path: str) -> str:
     """What `program path… --help` prints on a wide terminal. Fails when it does not exit 0."""
     command = [sys.executable, "-m", PROGRAMS[program], *path, "--help"]
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}

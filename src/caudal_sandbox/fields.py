@@ -4,7 +4,6 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from types import UnionType
 from typing import Any
 
 from caudal_sandbox.problems import FieldError, Problem
@@ -30,7 +29,7 @@ class Fields:
         escaped = name.replace("~", "~0").replace("/", "~1")
         self.errors.append(FieldError(field=self._pointer + escaped, code=code, detail=detail))
 
-    def take(self, name: str, kind: type | UnionType, what: str, default: Any = MISSING) -> Any:
+    def take(self, name: str, kind: type | tuple[type, ...], what: str, default: Any = MISSING) -> Any:
         """Return a field of the right type; its default if absent; None if it is wrong, which is then noted."""
         value = self._given.get(name, default)
         if value is MISSING:

@@ -6,6 +6,7 @@ Any number may run at once.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -257,4 +258,7 @@ async def _serve(settings: Settings) -> None:
 
 def serve(settings: Settings) -> None:
     """Runs the worker until SIGTERM or SIGINT."""
+    # What lives for long is not looked at again for cycles, of which a piece of work leaves none.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     uvloop.run(_serve(settings))

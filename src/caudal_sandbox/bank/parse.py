@@ -129,7 +129,7 @@ def _delivery(given: Mapping[str, Any] | None) -> tuple[Delivery, list[FieldErro
     fields = Fields(given or {}, ("copies", "delay_s", "fault"), pointer="/deliver/")
     copies = fields.whole("copies", 1, COPIES_MAX, f"an integer from 1 to {COPIES_MAX}", 1)
     what = f"a number of seconds from 0 to {DELAY_MAX_S}"
-    delay_s = fields.take("delay_s", int | float, what, 0)
+    delay_s = fields.take("delay_s", (int, float), what, 0)
     if delay_s is not None and not 0 <= delay_s <= DELAY_MAX_S:
         fields.wrong("delay_s", "out_of_range", f"This must be {what}.")
         delay_s = 0

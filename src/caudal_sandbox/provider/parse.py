@@ -18,6 +18,7 @@ from caudal_sandbox.provider import boleto, cards, magic
 from caudal_sandbox.provider.model import AMOUNT_MAX_MINOR, Card, Method, OperationAsk, PaymentAsk
 from caudal_sandbox.signature import digest
 
+_TEXT, _OBJECT = (str, NoneType), (dict, NoneType)
 KEY = re.compile(r"[0-9a-f]{32}")
 PAYMENT_KEY = re.compile(r"[0-9a-f]{32}(-[1-9][0-9]?)?")  # and the attempt, where it is not the first
 ACCOUNT = re.compile(r"[!-~]{1,40}")
@@ -170,7 +171,7 @@ def _choice(fields: Fields, name: str, choices: tuple[str, ...]) -> str:
 
 def _optional(fields: Fields, name: str, form: re.Pattern[str], what: str) -> str | None:
     """Return a string of a form, or None where it is null, absent or wrong."""
-    value = fields.take(name, str | NoneType, f"{what}, or null", None)
+    value = fields.take(name, _TEXT, f"{what}, or null", None)
     if value is not None and not form.fullmatch(value):
         fields.wrong(name, "malformed", f"This must be {what}.")
         return None
@@ -178,7 +179,7 @@ def _optional(fields: Fields, name: str, form: re.Pattern[str], what: str) -> st
 
 
 def _words(fields: Fields, name: str) -> str | None:
-    value = fields.take(name, str | NoneType, f"a text of at most {TEXT_MAX} characters, or null", None)
+    value = fields.take(name, _TEXT, f"a text of at most {TEXT_MAX} characters, or null", None)
     if value is not None and (len(value) > TEXT_MAX or not value.isprintable()):
         fields.wrong(name, "malformed", f"This must be at most {TEXT_MAX} printable characters.")
     return value if value is None else str(value)
@@ -197,7 +198,7 @@ def _payer(fields: Fields, method: Method) -> tuple[dict[str, str | None], list[
 
 def _card(fields: Fields, method: Method) -> tuple[Card | None, list[FieldError]]:
     """Judge the card and forget its number. No message says more of it than which field is wrong."""
-    given = fields.take("card", dict | NoneType, "an object, or null", None)
+    given = fields.take("card", _OBJECT, "an object, or null", None)
     if method is not Method.CARD:
         if given is not None:
             fields.wrong("card", "not_supported", f"{method} knows no card.")
@@ -219,7 +220,7 @@ def _card(fields: Fields, method: Method) -> tuple[Card | None, list[FieldError]
 
 
 def _return_url(fields: Fields) -> str | None:
-    value = fields.take("return_url", str | NoneType, "an address, or null", None)
+    value = fields.take("return_url", _TEXT, "an address, or null", None)
     if value is None:
         return None
     try:
@@ -254,7 +255,7 @@ def _truth(given: Mapping[str, Any], fields: Fields, name: str) -> bool:
 
 
 def _destination(fields: Fields) -> tuple[dict[str, Any] | None, list[FieldError]]:
-    given = fields.take("destination", dict | NoneType, "an object, or null", None)
+    given = fields.take("destination", _OBJECT, "an object, or null", None)
     if given is None:
         return None, []
     inside = Fields(given, DESTINATION, pointer="/destination/")

@@ -35,10 +35,13 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(told: Told, *, kept_s: float = 60.0, largest: int = 1000) -> AsyncIterator[tuple[Server, Lines]]:
+async def serving(
+    told: Told, *, kept_s: float = 60.0, largest: int = 1000, beginning: bool = False
+) -> AsyncIterator[tuple[Server, Lines]]:
     server = Server(told)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    lines = Lines(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", kept_s=kept_s, largest=largest)
+    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    lines = Lines(server.url, kept_s=kept_s, largest=largest, beginning=beginning)
     try:
         yield server, lines
     finally:
@@ -127,7 +130,7 @@ async def test_an_answer_that_ends_before_it_is_whole_is_broken(said: bytes) -> 
 
 async def test_what_is_not_http_is_broken() -> None:
     async with serving(saying(b"220 mail.example ESMTP\r\n")) as (_, lines):
-        with pytest.raises(ExchangeBroken, match="not HTTP"):
+        with pytest.raises(ExchangeBroken, match="the answer is not HTTP"):
             await ask(lines)
 
 
@@ -139,6 +142,65 @@ async def test_an_answer_that_is_too_long_is_not_read_to_its_end() -> None:
         server.told = saying(OK)
         assert await ask(lines) == (200, b"ok")
     assert server.connections == 2
+
+
+async def test_whoever_wants_the_beginning_gets_it_and_the_connection_goes() -> None:
+    long = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b"x" * 1500
+    async with serving(saying(long), beginning=True) as (server, lines):
+        assert await ask(lines) == (200, b"x" * 1000)
+        server.told = saying(OK)
+        assert await ask(lines) == await ask(lines) == (200, b"ok")
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "got"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", (200, b"until the end")),
+        (b"HTTP/1.0 500 No\r\n\r\n", (500, b"")),
+        (OK[:-1], "the answer broke off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno", "the answer broke off"),
+        (b"HTTP/1.1 200 OK\r\n", "the answer broke off"),
+        (b"", "the connection ended without an answer"),
+        (b"220 mail.example ESMTP\r\n", "the answer is not HTTP"),
+    ],
+)
+async def test_for_the_beginning_an_answer_without_a_length_ends_with_its_connection(
+    said: bytes, got: tuple[int, bytes] | str
+) -> None:
+    async def hangs_up(writer: asyncio.StreamWriter, number: int) -> None:
+        writer.write(said)
+        writer.close()
+
+    async with serving(hangs_up, beginning=True) as (_, lines):
+        if isinstance(got, str):
+            with pytest.raises(ExchangeBroken, match=got):
+                await ask(lines)
+        else:
+            assert await ask(lines) == got
+
+
+async def test_a_connection_comes_about_as_the_caller_wants() -> None:
+    async with serving(saying(OK)) as (server, _):
+        port = int(server.url.rpartition(":")[2])
+
+        async def connect(protocol: Callable[[], asyncio.Protocol]) -> object:
+            return await asyncio.get_running_loop().create_connection(protocol, "127.0.0.1", port)
+
+        lines = Lines("http://shop.example", kept_s=60.0, largest=10, connect=connect)
+        assert await ask(lines) == (200, b"ok") and lines.host == "shop.example"
+        await lines.close()
+
+
+async def test_what_was_idle_for_long_is_given_up_and_what_is_under_way_is_not() -> None:
+    async with serving(saying(b"", OK), kept_s=0.0) as (_, lines):
+        assert not lines.give_up_idle()
+        asking = asyncio.create_task(ask(lines))
+        await asyncio.sleep(0)
+        assert lines.give_up_idle()
+        await asking
+        await asyncio.sleep(0.001)
+        assert not lines.give_up_idle() and lines._idle == []
 
 
 async def test_silence_ends_in_time_and_so_does_its_connection() -> None:

@@ -193,10 +193,9 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]
     """Names lead to these addresses, at each look to the next ones; the names that were looked up."""
     left, asked = list(answers), list[str]()
 
-    def look_up(host: str, port: int) -> list[tuple[int, str]]:
+    def look_up(host: str, port: int) -> list[str]:
         asked.append(host)
-        now = left.pop(0) if len(left) > 1 else left[0]
-        return [(socket.AF_INET6 if ":" in address else socket.AF_INET, address) for address in now]
+        return left.pop(0) if len(left) > 1 else left[0]
 
     monkeypatch.setattr(sender, "_look_up", look_up)
     return asked
@@ -232,8 +231,8 @@ async def failed_attempt(context: Context, ana: Ana, endpoint: dict[str, Any]) -
 async def test_the_socket_itself_is_not_made_for_a_closed_address(
     context: Context, ana: Ana, server: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def careless(self: object, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
-        return [{"hostname": host, "host": "127.0.0.1", "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}]
+    async def careless(self: object, host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
 
     monkeypatch.setattr(sender.Resolver, "resolve", careless)
     endpoint = await ana.endpoint(f"http://shop.example.com:{server.url.rpartition(':')[2]}/")

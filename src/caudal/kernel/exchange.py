@@ -1,11 +1,15 @@
 """HTTP/1.1 from the caller's side: one request, one whole answer, over connections that are kept. Bytes in, bytes out.
 
-What calls to a provider need and no more: the caller writes its own head, redirects and cookies are not followed or
-kept, an answer has its length or is chunked. A general client spends four times the CPU on the same exchange.
+What calls to providers and webhooks need and no more: the caller writes its own head, redirects and cookies are not
+followed or kept, an answer has its length or is chunked. A general client spends four times the CPU on the same
+exchange.
 
-    NotConnected      nothing was sent
+    NotConnected      nothing was sent; its cause says why
     ExchangeBroken    something was, and no whole answer came back; so does TimeoutError
     AnswerTooLong     more came back than is wanted
+
+Who wants an answer's `beginning` alone gets as much of it as is wanted, and of one without a length what came before
+the connection ended.
 
 A connection that fails in any way, or whose caller was cancelled, is closed and never used again.
 """
@@ -14,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final, cast
 from urllib.parse import urlsplit
@@ -39,20 +44,26 @@ class AnswerTooLong(ExchangeError):
     """The answer's body has more bytes than are wanted."""
 
 
+Connect = Callable[[Callable[[], asyncio.Protocol]], Awaitable[object]]
+"""Makes a connection for the protocol that it is given the maker of. Raises OSError."""
+
+
 class _Line(asyncio.Protocol):
     """One connection: at most one exchange at a time."""
 
-    def __init__(self, idle: list[_Line], largest: int) -> None:
-        self._idle, self._largest = idle, largest
+    def __init__(self, idle: list[_Line], largest: int, *, beginning: bool) -> None:
+        self._idle, self._largest, self._beginning = idle, largest, beginning
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
         self._body = b""
+        self._came = self._headed = self._length = False
         self.idle_since = 0.0
 
     def send(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
         """Sends a request; the answer's status and body when it is whole. Fails with an ExchangeError."""
         assert self._answer is None and self._transport is not None, "one exchange at a time"
+        self._came = self._headed = False
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return self._answer
@@ -80,28 +91,54 @@ class _Line(asyncio.Protocol):
         if self._answer is None:
             self.close()
             return
+        self._came = True
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.fail(ExchangeBroken(f"not HTTP: {type(error).__name__}"))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.fail(ExchangeBroken("the answer is not HTTP"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side has gone, or we have."""
         self._transport = None
         if self in self._idle:
             self._idle.remove(self)
-        self.fail(ExchangeBroken("the connection ended without a whole answer"))
+        if self._beginning and self._headed and exc is None:
+            self._told(self._body)  # its end is that of the connection (RFC 9112, 6.3)
+        elif exc is not None:
+            self.fail(ExchangeBroken("the connection broke"))
+        else:
+            self.fail(
+                ExchangeBroken("the answer broke off" if self._came else "the connection ended without an answer")
+            )
+
+    def _told(self, body: bytes) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None and not answer.done():
+            answer.set_result((self._parser.get_status_code(), body))
 
     # httptools
 
     def on_message_begin(self) -> None:
         """A new answer."""
-        self._body = b""
+        self._body, self._headed, self._length = b"", False, False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Whether the answer says where it ends."""
+        self._length = self._length or name.lower() in (b"content-length", b"transfer-encoding")
+
+    def on_headers_complete(self) -> None:
+        """An answer without a length ends with its connection."""
+        self._headed = not self._length and self._parser.get_status_code() >= 200
 
     def on_body(self, part: bytes) -> None:
         """A part of its body."""
         self._body += part
-        if len(self._body) > self._largest:
+        if len(self._body) <= self._largest:
+            return
+        if self._beginning:
+            self._told(self._body[: self._largest])
+            self.close()  # rather than read the rest
+        else:
             self.fail(AnswerTooLong(f"more than {self._largest} bytes"))
 
     def on_message_complete(self) -> None:
@@ -123,39 +160,53 @@ class _Line(asyncio.Protocol):
 class Lines:
     """Kept connections to one address, http or https. An idle one is given up after `kept_s` seconds.
 
-    `host` and the path's beginning `folder` are what the address has for the request's head.
+    `host` and the path's beginning `folder` are what the address has for the request's head. `connect` makes a
+    connection where that is not to be the address's own way.
     """
 
-    def __init__(self, url: str, *, kept_s: float, largest: int) -> None:
+    def __init__(
+        self, url: str, *, kept_s: float, largest: int, connect: Connect | None = None, beginning: bool = False
+    ) -> None:
         parts = urlsplit(url)
         assert parts.scheme in _PORTS and parts.hostname, "settings are checked"
         self.host = parts.netloc.rpartition("@")[2]
         self.folder = parts.path.rstrip("/")
         self._name, self._port = parts.hostname, parts.port or _PORTS[parts.scheme]
         self._trust = ssl.create_default_context() if parts.scheme == "https" else None
-        self._kept_s, self._largest = kept_s, largest
+        self._kept_s, self._largest, self._beginning = kept_s, largest, beginning
+        self._connect = connect or self._connect_there
         self._idle: list[_Line] = []
+        self._busy = 0
 
     async def exchange(self, request: bytes, *, within_s: float, connect_s: float) -> tuple[int, bytes]:
         """One request and its answer. Raises NotConnected, ExchangeBroken, AnswerTooLong, TimeoutError."""
-        began = monotonic()
-        line = self._kept() or await self._connected(connect_s)
-        answer = line.send(request)
-        late = asyncio.get_running_loop().call_later(
-            max(0.0, within_s - (monotonic() - began)), line.fail, TimeoutError()
-        )
+        began, self._busy = monotonic(), self._busy + 1
         try:
-            return await answer
-        except asyncio.CancelledError:
-            line.close()
-            raise
+            line = self._kept() or await self._connected(connect_s)
+            left_s = max(0.0, within_s - (monotonic() - began))
+            late = asyncio.get_running_loop().call_later(left_s, line.fail, TimeoutError())
+            try:
+                return await line.send(request)
+            except asyncio.CancelledError:
+                line.close()
+                raise
+            finally:
+                late.cancel()
         finally:
-            late.cancel()
+            self._busy -= 1
 
     async def close(self) -> None:
         """Ends every connection that is idle; those in use end with their exchange."""
         while self._idle:
             self._idle.pop().close()
+
+    def give_up_idle(self) -> bool:
+        """Ends those that nobody has used for long; whether others are left."""
+        oldest = monotonic() - self._kept_s
+        for line in [line for line in self._idle if line.idle_since < oldest]:
+            self._idle.remove(line)
+            line.close()
+        return bool(self._idle) or self._busy > 0
 
     def _kept(self) -> _Line | None:
         """The connection that was used last, unless that was too long ago: then so it was with all others."""
@@ -170,12 +221,13 @@ class Lines:
         return None
 
     async def _connected(self, connect_s: float) -> _Line:
-        line = _Line(self._idle, self._largest)
+        line = _Line(self._idle, self._largest, beginning=self._beginning)
         try:
             async with asyncio.timeout(connect_s):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: line, self._name, self._port, ssl=self._trust
-                )
+                await self._connect(lambda: line)
         except (OSError, TimeoutError) as error:
             raise NotConnected(type(error).__name__) from error
         return line
+
+    async def _connect_there(self, protocol: Callable[[], asyncio.Protocol]) -> object:
+        return await asyncio.get_running_loop().create_connection(protocol, self._name, self._port, ssl=self._trust)

@@ -8,21 +8,21 @@ proxies and compressed answers are not for us.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from time import monotonic, time
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
 import msgspec
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
+from caudal.kernel.exchange import ExchangeBroken, Lines, NotConnected
 from caudal.webhooks import guard
 from caudal.webhooks.model import ANSWER_MAX_BYTES, Attempt, Endpoint, headers_of
 from caudal.webhooks.signing import key_of, signature
@@ -30,14 +30,16 @@ from caudal.webhooks.signing import key_of, signature
 # Looking a name up may take seconds where its servers are dead; the living do not stand behind it.
 _LOOKUPS_AT_ONCE: Final = 128
 _DNS_KEPT_S: Final = 10
+_NAMES_KEPT: Final = 10_000
 _IDLE_KEPT_S: Final = 30
 _ERROR_MAX: Final = 200
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An endpoint as it is sent to: its address, the keys that sign, whether it is on this machine."""
+    """An endpoint as it is sent to: its address, how a request to it starts, the keys that sign, whether it is here."""
 
     url: URL
+    start: str
     text: str
     keys: tuple[bytes, ...]
     here: bool
@@ -53,80 +55,109 @@ def target_of(context: Context, endpoint: Endpoint) -> Target:
     keys = [key_of(context.sealer.open(sealed, endpoint.id.bytes).decode()) for sealed in opened]
     url = URL(endpoint.url)
     here = context.settings.webhook_loopback and not endpoint.live and guard.names_loopback(url.host or "")
-    return Target(url=url, text=endpoint.url, keys=tuple(keys), here=here)
+    start = f"POST {url.raw_path_qs} HTTP/1.1\r\nhost: {url.host_port_subcomponent}\r\n"
+    return Target(url=url, start=start, text=endpoint.url, keys=tuple(keys), here=here)
 
 
-class Resolver(AbstractResolver):
+class Resolver:
     """Names to addresses that `guard` allows. Any other among them, and the name is not connected to at all."""
 
-    def __init__(self, lookups: ThreadPoolExecutor, *, loopback: bool) -> None:
-        self._lookups, self._loopback = lookups, loopback
+    def __init__(self, *, loopback: bool) -> None:
+        self._lookups = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="dns")
+        self._loopback = loopback
+        self._found: dict[tuple[str, int], tuple[float, list[str]]] = {}
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of a host. Raises Closed."""
+        if _is_address(host):
+            return [host]
+        until, kept = self._found.get((host, port), (0.0, []))
+        if monotonic() < until:
+            return kept
         loop = asyncio.get_running_loop()
         try:
             found = await loop.run_in_executor(self._lookups, _look_up, host, port)
         except (OSError, UnicodeError):
             raise guard.Closed("the name cannot be resolved") from None
-        for _, address in found:
+        for address in found:
             guard.public_address(address, loopback=self._loopback)
-        return [
-            ResolveResult(
-                hostname=host, host=address, port=port, family=kind, proto=0, flags=int(socket.AI_NUMERICHOST)
-            )
-            for kind, address in found
-        ]
+        if len(self._found) > _NAMES_KEPT:
+            self._found.clear()
+        self._found[host, port] = monotonic() + _DNS_KEPT_S, found
+        return found
 
-    async def close(self) -> None:
-        """Nothing is kept."""
+    def close(self) -> None:
+        """Waits for no name."""
+        self._lookups.shutdown(wait=False, cancel_futures=True)
 
 
-def _look_up(host: str, port: int) -> list[tuple[int, str]]:
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _look_up(host: str, port: int) -> list[str]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [(int(kind), str(address[0])) for kind, _, _, _, address in found]
+    return [str(address[0]) for *_, address in found]
 
 
 class Sender:
-    """What one process sends with: connections that are kept, one set for the internet and one for this machine."""
+    """What one process sends with: connections that are kept, each set of them to one endpoint's server."""
 
     def __init__(self, context: Context) -> None:
-        settings = context.settings
         context.closing.append(self.close)
-        self._lookups = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="dns")
-        self._timeout = aiohttp.ClientTimeout(total=settings.webhook_timeout_s)
-        trust = ssl.create_default_context()
-        self._sessions = {here: self._session(trust, loopback=here) for here in (False, True)}
+        self._timeout_s = context.settings.webhook_timeout_s
+        self._trust = ssl.create_default_context()
+        self._resolvers = {here: Resolver(loopback=here) for here in (False, True)}
+        self._lines: dict[tuple[str, bool], Lines] = {}
+        self._look_at = 0.0
 
-    def _session(self, trust: ssl.SSLContext, *, loopback: bool) -> aiohttp.ClientSession:
-        def made(info: Any) -> socket.socket:
-            family, kind, proto, _, address = info
-            guard.public_address(address[0], loopback=loopback)
-            return socket.socket(family=family, type=kind, proto=proto)
+    def _lines_to(self, url: URL, here: bool) -> Lines:
+        """The connections to an address. Now and then those are given up that were not used for long."""
+        now = monotonic()
+        if now > self._look_at:
+            self._look_at = now + _IDLE_KEPT_S
+            self._lines = {place: lines for place, lines in self._lines.items() if lines.give_up_idle()}
+        place = (str(url.origin()), here)
+        lines = self._lines.get(place)
+        if lines is None:
 
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            resolver=Resolver(self._lookups, loopback=loopback),
-            ttl_dns_cache=_DNS_KEPT_S,
-            keepalive_timeout=_IDLE_KEPT_S,
-            socket_factory=made,
-            ssl=trust,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
-            auto_decompress=False,
-            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
-            trust_env=False,
-        )
+            async def connect(protocol: Callable[[], asyncio.Protocol]) -> None:
+                await self._connect(url, protocol, here=here)
+
+            lines = self._lines[place] = Lines(
+                place[0], kept_s=_IDLE_KEPT_S, largest=ANSWER_MAX_BYTES, connect=connect, beginning=True
+            )
+        return lines
+
+    async def _connect(self, url: URL, protocol: Callable[[], asyncio.Protocol], *, here: bool) -> None:
+        """To the first address of its name that answers. Raises Closed, OSError."""
+        host, port = url.raw_host or "", url.port or 0
+        addresses = await self._resolvers[here].resolve(host, port)
+        trust, name = (self._trust, host) if url.scheme == "https" else (None, None)
+        while addresses:
+            address, *addresses = addresses
+            guard.public_address(address, loopback=here)
+            try:
+                # The others have their time too.
+                async with asyncio.timeout(self._timeout_s / 2 if addresses else None):
+                    await asyncio.get_running_loop().create_connection(
+                        protocol, address, port, ssl=trust, server_hostname=name
+                    )
+                return
+            except (OSError, TimeoutError):
+                if not addresses:
+                    raise
 
     async def close(self) -> None:
         """Gives every connection up."""
-        for session in self._sessions.values():
-            await session.close()
-        self._lookups.shutdown(wait=False, cancel_futures=True)
+        for lines in self._lines.values():
+            await lines.close()
+        for resolver in self._resolvers.values():
+            resolver.close()
 
     async def send(self, target: Target, event: str, body: bytes, number: int) -> Attempt:
         """One attempt, never an exception: what went wrong is in words that say nothing of our network."""
@@ -150,32 +181,25 @@ class Sender:
         )
 
     async def _post(self, target: Target, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        session = self._sessions[target.here]
-        async with session.post(target.url, data=body, headers=headers, allow_redirects=False) as response:
-            read = await _beginning(response.content)
-            if not response.content.at_eof():
-                response.close()  # more than anybody wants: the connection goes rather than the rest comes
-            return response.status, read
-
-
-async def _beginning(content: aiohttp.StreamReader) -> bytes:
-    read = b""
-    while len(read) < ANSWER_MAX_BYTES and (chunk := await content.read(ANSWER_MAX_BYTES - len(read))):
-        read += chunk
-    return read
+        lines = self._lines_to(target.url, target.here)
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        request = f"{target.start}{head}content-length: {len(body)}\r\n\r\n".encode() + body
+        return await lines.exchange(request, within_s=self._timeout_s, connect_s=self._timeout_s)
 
 
 def _words(failure: Exception) -> str:
     """What went wrong, for the merchant."""
-    causes: Sequence[tuple[type[BaseException], str]] = (
-        (guard.Closed, str(failure)),
-        (asyncio.TimeoutError, "no whole answer in time"),
-        (aiohttp.ClientConnectorCertificateError, "the certificate does not verify"),
-        (aiohttp.ClientSSLError, "TLS could not be agreed on"),
-        (aiohttp.ClientConnectorError, "the connection was refused or did not come about"),
-        (aiohttp.ServerDisconnectedError, "the connection ended without an answer"),
-        (aiohttp.ClientOSError, "the connection broke"),
-        (aiohttp.ClientPayloadError, "the answer broke off"),
-        (aiohttp.ClientResponseError, "the answer is not HTTP"),
-    )
-    return next((words for kind, words in causes if isinstance(failure, kind)), type(failure).__name__)
+    match failure:
+        case guard.Closed() | ExchangeBroken():
+            return str(failure)
+        case TimeoutError():
+            return "no whole answer in time"
+        case NotConnected(__cause__=ssl.SSLCertVerificationError()):
+            return "the certificate does not verify"
+        case NotConnected(__cause__=ssl.SSLError()):
+            return "TLS could not be agreed on"
+        case NotConnected(__cause__=TimeoutError()):
+            return "no whole answer in time"
+        case NotConnected():
+            return "the connection was refused or did not come about"
+    return type(failure).__name__

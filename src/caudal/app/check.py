@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
 import aiohttp
@@ -113,19 +113,40 @@ async def differences(
     Laws of one kind look at each range of at most `size` rows together, while it is at hand; each statement is a
     transaction of its own. `connection` is in autocommit; `progress(kind, number)` is called after each range.
     """
+    async for look in looks(connection, shard, only=only, size=size):
+        for row in look.wrong:
+            yield row
+        if progress is not None:
+            progress(look.kind, look.number)
+
+
+class Look(NamedTuple):
+    """One range that all laws of a kind were held against: its number, the laws' names, and the rows that break one."""
+
+    kind: str
+    number: int
+    laws: tuple[str, ...]
+    wrong: list[tuple[Any, ...]]
+
+
+async def looks(
+    connection: Connection, shard: int, *, only: Collection[str] | None = None, size: int = RANGE
+) -> AsyncIterator[Look]:
+    """Every law (that `only` names), range by range. Whoever pauses between two of them holds nothing up."""
     of_kind: dict[str, list[sqlfile.Query]] = {}
     for law in laws():
         if only is None or law.name in only:
             of_kind.setdefault(range_of(law), []).append(law)
     for kind, together in of_kind.items():
-        number = 0
+        number, names = 0, tuple(law.name for law in together)
         async for bounds in _ranges(connection, shard, kind, size):
-            for law in together:
-                for row in await _rows(connection, law.sql, {"shard": shard, **_FACTS, **bounds}):
-                    yield row
             number += 1
-            if progress is not None:
-                progress(kind, number)
+            wrong: list[tuple[Any, ...]] = []
+            for law in together:
+                wrong += await _rows(connection, law.sql, {"shard": shard, **_FACTS, **bounds})
+            yield Look(kind, number, names, wrong)
+        if not number:
+            yield Look(kind, 0, names, [])
 
 
 def _ranges(connection: Connection, shard: int, kind: str, size: int) -> AsyncIterator[dict[str, Any]]:

@@ -21,7 +21,7 @@ import psycopg
 import uvloop
 
 from caudal.app.partitions import PRUNED_MAX, prune_batches, tidy
-from caudal.app.telemetry import OperatorPort, inside
+from caudal.app.telemetry import OperatorPort, Watch, inside
 from caudal.kernel import sqlfile
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
@@ -106,6 +106,7 @@ class Worker:
     def _begin(self, shard: int) -> None:
         if not self._places:
             self._group.create_task(self._loop(self._tidy, 0))
+            self._group.create_task(Watch(self._context, tuple(JOBS)).run(self._stopping))
         self._places[shard] = Places()
         self._deliverers[shard] = Deliverer(self._context, shard)
         for step in (self._due, self._project, self._fan_out, self._prune, self._drop_files, self._watch):

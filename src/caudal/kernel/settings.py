@@ -172,6 +172,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_share: Annotated[
         float, Meta(gt=0, le=1, description="part of one core that projections may take while they catch up")
     ] = 0.15
+    check_share: Annotated[
+        float,
+        Meta(gt=0, le=1, description="part of the time that one worker holds the laws of the books against the rows"),
+    ] = 0.03
     key_days: Annotated[int, Meta(ge=1, description="how long idempotency keys are kept, days")] = 30
     event_days: Annotated[int, Meta(ge=31, description="how long events are kept, days")] = 365
 

@@ -4,5 +4,6 @@ from caudal.app.telemetry.health import Health, health_of
 from caudal.app.telemetry.inside import inside, target_of
 from caudal.app.telemetry.port import OperatorPort
 from caudal.app.telemetry.requests import Requests
+from caudal.app.telemetry.watch import Watch
 
-__all__ = ["Health", "OperatorPort", "Requests", "health_of", "inside", "target_of"]
+__all__ = ["Health", "OperatorPort", "Requests", "Watch", "health_of", "inside", "target_of"]

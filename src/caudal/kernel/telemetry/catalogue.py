@@ -208,7 +208,8 @@ WORK: Final = (
     _gauge(
         "caudal.due.oldest_age",
         "s",
-        "For how long the oldest piece of work of a kind has been due (sweeps, expiries, releases); 0: none is.",
+        "For how long the oldest piece of work of a kind has been due and nobody has taken it (sweeps, expiries, "
+        "releases; of the 1,000 that are due longest); 0: none is.",
         _SHARD,
         "caudal.job",
         by="one worker",
@@ -259,7 +260,7 @@ MONEY: Final = (
     _gauge(
         "caudal.ledger.check.violations",
         "{row}",
-        "Rows that break a law of the books, in its last full look and in the one under way.",
+        "Rows that break a law of the books, in its last full look or the one under way, whichever has more.",
         _SHARD,
         "caudal.check",
         by="one worker",
@@ -270,7 +271,8 @@ MONEY: Final = (
     _gauge(
         "caudal.money.in_flight",
         "{minor_unit}",
-        "Money that is on its way, in minor units: `capture`, `refund`, `void`, `return` under way at a provider.",
+        "Money that is on its way, in minor units: `capture`, `refund`, `void` under way at a provider (of the first "
+        "10,000).",
         _SHARD,
         "caudal.mode",
         "caudal.currency",
@@ -291,7 +293,7 @@ MONEY: Final = (
     _gauge(
         "caudal.unresolved.outcomes",
         "{outcome}",
-        "Outcomes that are unknown for longer than a minute: docs/unknown-outcomes.md.",
+        "Outcomes that are unknown for longer than five minutes: docs/unknown-outcomes.md.",
         by="one worker",
     ),
     _gauge("caudal.unresolved.oldest_age", "s", "For how long the oldest of them is unknown.", by="one worker"),

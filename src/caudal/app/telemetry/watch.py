@@ -1,0 +1,196 @@
+"""What one worker at a time gathers for all: figures that only the database knows, and whether the books are in order.
+
+Who watches holds a lock of its session (`watch_alone`); when that process or its connection ends, another one finds
+the lock free within `EVERY_S`. Nothing depends on it but who measures. Every figure is a few probes of indexes,
+bounded. The laws of db/checks are held against one range after the other, for a small share of the time, round after
+round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic, time
+from typing import Any, Final
+
+import psycopg
+
+from caudal.app.check import looks
+from caudal.kernel import sqlfile
+from caudal.kernel.context import Context
+from caudal.kernel.telemetry import Reading
+from caudal.ledger import account_name
+from caudal.payins import overdue
+
+log = logging.getLogger(__name__)
+
+SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
+EVERY_S: Final = 15.0
+RANGE: Final = 2_000
+_BETWEEN_ROUNDS_S: Final = 60.0
+_AFTER_ERROR_S: Final = 5.0
+_TOLD_MAX: Final = 20  # violations of one round that are logged one by one
+_MERCHANTS: Final = 2 << 16  # the ids of the house's accounts are below
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+class Watch:
+    """One process's part in it: all of it, or waiting."""
+
+    def __init__(self, context: Context, kinds: tuple[str, ...]) -> None:
+        """`kinds` are those of due work."""
+        self._context, self._kinds = context, kinds
+        self._figures = list[Reading]()
+        self._checked: dict[tuple[int, str], float] = {}  # when a law of a shard was last looked at in full
+        self._wrong: dict[tuple[int, str], int] = {}  # what it found then
+        self._finding = Counter[tuple[int, str]]()  # what the look under way has found
+        self._ranges = Counter[int]()
+        self._watches = False
+        context.meter.add(self._readings)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Waits for its turn, and watches from then on."""
+        while not stopping.is_set():
+            try:
+                connection = await self._context.primary.connect()
+                async with connection:
+                    await self._watch(connection, stopping)
+            except (psycopg.Error, OSError) as error:
+                log.warning("the figures of all are not gathered here: %s", error)
+            except Exception:
+                log.exception("gathering figures broke")
+            self._forget()
+            await _pause(stopping, EVERY_S)
+
+    async def _watch(self, connection: Connection, stopping: asyncio.Event) -> None:
+        connection.prepare_threshold = None  # a plan for any range might read a whole table for each
+        if not (await _rows(connection, SQL["watch_alone"]))[0][0]:
+            return
+        log.info("this worker gathers the figures of all")
+        checking = asyncio.create_task(self._check(stopping), name="laws of the books")
+        try:
+            while not stopping.is_set():
+                self._figures, self._watches = [one async for one in self._gathered(connection)], True
+                await _pause(stopping, EVERY_S)
+        finally:
+            checking.cancel()
+            with suppress(asyncio.CancelledError):
+                await checking
+
+    def _forget(self) -> None:
+        """Another worker may have them now."""
+        self._watches = False
+        self._figures, self._finding = [], Counter()
+        self._checked, self._wrong = {}, {}
+
+    # The figures
+
+    async def _gathered(self, connection: Connection) -> Any:
+        shards = await _rows(connection, SQL["heads"])
+        for shard, _, ahead_s in shards:
+            yield "caudal.shard.time_ahead", (str(shard),), ahead_s
+            async for reading in self._of_shard(connection, shard):
+                yield reading
+        for shard, name, lag in await _rows(connection, SQL["consumers"]):
+            yield "caudal.consumer.lag", (str(shard), name), lag
+        unknown = await overdue(self._context)
+        yield "caudal.unresolved.outcomes", (), unknown.count
+        yield "caudal.unresolved.oldest_age", (), unknown.oldest_s
+        yield "caudal.watch.last_run_timestamp", (), time()
+
+    async def _of_shard(self, connection: Connection, shard: int) -> Any:
+        of = (str(shard),)
+        ages = dict.fromkeys(self._kinds, 0.0) | dict(await _rows(connection, SQL["oldest_due"], shard))
+        for kind, age_s in ages.items():
+            yield "caudal.due.oldest_age", (*of, kind), age_s
+        late = dict(await _rows(connection, SQL["webhooks_late"], shard))
+        unmade = await _rows(connection, SQL["webhooks_unmade"], shard)
+        yield "caudal.webhook.lag", (*of, "unmade"), unmade[0][0] if unmade else 0.0
+        yield "caudal.webhook.lag", (*of, "first"), late.get(False, 0.0)
+        yield "caudal.webhook.lag", (*of, "again"), late.get(True, 0.0)
+        [(count, oldest_s)] = await _rows(connection, SQL["open_discrepancies"], shard)
+        yield "caudal.discrepancies.open", of, count
+        yield "caudal.discrepancies.oldest_age", of, oldest_s
+        for kind, live, currency, minor in await _rows(connection, SQL["operations_under_way"], shard):
+            yield "caudal.money.in_flight", (*of, _mode(live), currency, kind), minor
+        for id, minor in await _rows(connection, SQL["house_accounts"], shard, _MERCHANTS):
+            name = account_name(id)
+            yield "caudal.money.house", (*of, _mode(name.live), name.currency, name.purpose.name.lower()), minor
+
+    # The laws
+
+    async def _check(self, stopping: asyncio.Event) -> None:
+        """Round after round over all shards; what goes wrong with a look is no violation."""
+        while not stopping.is_set():
+            try:
+                connection = await self._context.primary.connect()
+                async with connection:
+                    connection.prepare_threshold = None
+                    await connection.execute(SQL["take_time"])
+                    for shard, *_ in await _rows(connection, SQL["heads"]):
+                        await self._check_shard(connection, shard, stopping)
+                await _pause(stopping, _BETWEEN_ROUNDS_S)
+            except (psycopg.Error, OSError) as error:
+                log.warning("the laws of the books are not looked at: %s", error)
+                await _pause(stopping, _AFTER_ERROR_S)
+            except Exception:
+                log.exception("looking at the laws of the books broke")
+                await _pause(stopping, _BETWEEN_ROUNDS_S)
+
+    async def _check_shard(self, connection: Connection, shard: int, stopping: asyncio.Event) -> None:
+        """One round of a shard, at no more than its share of the time."""
+        share, told, last = self._context.settings.check_share, 0, tuple[str, ...]()
+        self._finding.clear()
+        began = monotonic()
+        async for look in looks(connection, shard, size=RANGE):
+            if look.laws != last:
+                self._looked(shard, last)
+                last = look.laws
+            self._ranges[shard] += 1
+            for check, of, subject, detail in look.wrong:
+                self._finding[of, check] += 1
+                told += 1
+                if told <= _TOLD_MAX:
+                    what = {"check": check, "shard": of, "subject": str(subject), "detail": str(detail)}
+                    log.error("the books break the law %s", check, extra=what)
+            await _pause(stopping, (monotonic() - began) * (1 / share - 1))
+            if stopping.is_set():
+                return
+            began = monotonic()
+        self._looked(shard, last)
+
+    def _looked(self, shard: int, laws: tuple[str, ...]) -> None:
+        """These have been held against everything."""
+        for law in laws:
+            self._checked[shard, law] = time()
+            self._wrong[shard, law] = self._finding[shard, law]
+
+    def _readings(self) -> Iterator[Reading]:
+        if not self._watches:
+            return
+        yield from self._figures
+        for (shard, law), at in self._checked.items():
+            yield "caudal.ledger.check.last_run_timestamp", (str(shard), law), at
+        for shard, law in {**self._wrong, **self._finding}:
+            wrong = max(self._wrong.get((shard, law), 0), self._finding[shard, law])
+            yield "caudal.ledger.check.violations", (str(shard), law), wrong
+        for shard, ranges in self._ranges.items():
+            yield "caudal.ledger.check.ranges", (str(shard),), ranges
+
+
+async def _rows(connection: Connection, query: Any, *parameters: object) -> list[tuple[Any, ...]]:
+    return await (await connection.execute(query, parameters or None)).fetchall()
+
+
+async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), seconds)
+
+
+def _mode(live: bool) -> str:
+    return "live" if live else "test"

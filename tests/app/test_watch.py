@@ -1,0 +1,114 @@
+"""What one worker gathers for all: figures that are true, laws that are held, and one that watches at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from caudal.app.check import laws
+from caudal.app.telemetry import Watch, watch
+from caudal.app.worker import JOBS
+from caudal.kernel.commit import Due
+from caudal.kernel.context import Context
+from tests.api import Api
+from tests.app.test_worker import Work
+from tests.conftest import settings_of
+
+Figures = dict[tuple[str, ...], object]
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "EVERY_S", 0.02)
+    monkeypatch.setattr(watch, "_BETWEEN_ROUNDS_S", 0.02)
+
+
+@asynccontextmanager
+async def watching(database_url: str) -> AsyncIterator[Context]:
+    """A worker that does nothing else."""
+    stopping = asyncio.Event()
+    async with Context(settings_of(database_url, check_share=1.0), name="worker") as context:
+        task = asyncio.create_task(Watch(context, tuple(JOBS)).run(stopping))
+        yield context
+        stopping.set()
+        await task
+
+
+def figures(context: Context) -> Figures:
+    return {(one.name, *values): value for one, samples in context.meter.read() for values, value in samples}
+
+
+async def until(context: Context, seen: Callable[[Figures], object]) -> Figures:
+    async with asyncio.timeout(30):
+        while not seen(found := figures(context)):  # noqa: ASYNC110 (nobody says when something was gathered)
+            await asyncio.sleep(0.02)
+    return found
+
+
+def all_laws(found: Figures) -> bool:
+    """Whether a round has ended."""
+    return sum(name[0] == "caudal.ledger.check.last_run_timestamp" for name in found) == len(laws())
+
+
+async def test_the_figures_are_those_of_the_database(database_url: str, context: Context) -> None:
+    ana = Api(context)
+    await ana.ana()
+    payin = (await ana.create()).json
+    await ana.deposit(payin["next_action"]["clabe"], 10_000)
+    at = datetime.now(UTC) - timedelta(hours=1)
+    await context.commit(0, Work(text="", due=(Due(at=at, kind="payin.submit", subject=uuid4(), book=2),)))
+    async with watching(database_url) as worker:
+        found = await until(worker, all_laws)
+    assert 3_600 <= float(str(found["caudal.due.oldest_age", "0", "payin.submit"])) < 3_700
+    assert found["caudal.due.oldest_age", "0", "payin.expire"] == 0
+    assert found["caudal.money.house", "0", "test", "MXN", "bank"] == 10_000
+    assert found["caudal.shard.time_ahead", "0"] == 0
+    assert found["caudal.discrepancies.open", "0"] == 0
+    assert found["caudal.unresolved.outcomes",] == 0
+    assert {found["caudal.webhook.lag", "0", state] for state in ("unmade", "first", "again")} == {0.0}
+    assert sum(value for name, value in found.items() if name[0] == "caudal.ledger.check.violations") == 0  # type: ignore[misc]
+
+
+async def test_a_law_that_is_broken_is_counted_and_told(
+    database_url: str, context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    ana = Api(context)
+    await ana.ana()
+    await ana.deposit((await ana.create()).json["next_action"]["clabe"], 10_000)
+
+    def wrong(found: Figures) -> bool:
+        return found.get(("caudal.ledger.check.violations", "0", "account_balance"), 0) != 0
+
+    async with watching(database_url) as worker:
+        await until(worker, all_laws)
+        with caplog.at_level(logging.ERROR, "caudal.app.telemetry.watch"):
+            await context.rows("update account set credits_posted = credits_posted + 1 where id > 131072 returning 1")
+            await until(worker, wrong)
+            await context.rows("update account set credits_posted = credits_posted - 1 where id > 131072 returning 1")
+            await until(worker, lambda found: not wrong(found))
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert told and all("the books break the law" in record.message for record in told)
+
+
+async def test_one_watches_at_a_time_and_another_one_goes_on(database_url: str) -> None:
+    def watches(found: Figures) -> bool:
+        return ("caudal.watch.last_run_timestamp",) in found
+
+    async with watching(database_url) as first:
+        await until(first, watches)
+        async with watching(database_url) as second:
+            await asyncio.sleep(0.2)
+            assert not watches(figures(second))
+            for backend in await first.rows(
+                "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objid = 870088"
+            ):
+                assert backend == (True,)
+            await until(second, lambda found: watches(found) or watches(figures(first)))
+            assert not (watches(figures(first)) and watches(figures(second)))
+        await until(first, watches)

@@ -18,6 +18,7 @@ from caudal_load.commands import (
     WebProcesses,
     compare_command,
     known,
+    report_command,
     run_command,
     scenarios_command,
 )
@@ -55,6 +56,7 @@ def about() -> None:
 app.command("run")(run_command)
 app.command("scenarios")(scenarios_command)
 app.command("compare")(compare_command)
+app.command("report")(report_command)
 
 
 @app.command("overload")

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from caudal_load.carry import carried_out, say
 from caudal_load.compare import BadReport, compare, load, print_comparison
+from caudal_load.html import comparison_page, report_page
 from caudal_load.plan import Plan
 from caudal_load.progress import Shown
 from caudal_load.report import Report, print_table
@@ -62,6 +63,9 @@ Versus = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
 Save = Annotated[Path | None, typer.Option(metavar="FILE.json", help="write that object into a file, for `compare`")]
+Page = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE.html", help="write a page with plots, one file, no download")
+]
 
 
 def run_command(
@@ -85,6 +89,7 @@ def run_command(
     versus: Versus = None,
     as_json: AsJson = False,
     save: Save = None,
+    report: Page = None,
 ) -> None:
     """Load caudal with a scenario, then look for every payin that it acknowledged.
 
@@ -110,20 +115,23 @@ def run_command(
         database_url=database,
         sandbox_url=sandbox,
     )
-    _written(carried_out(run(plan, versus, say, Shown(Console(stderr=True), say))), as_json, save)
+    _written(carried_out(run(plan, versus, say, Shown(Console(stderr=True), say))), as_json, save, report)
 
 
-def _written(found: Report, as_json: bool, save: Path | None) -> None:
+def _written(found: Report, as_json: bool, save: Path | None, page: Path | None) -> None:
     """Print and keep what was found, and end as it deserves."""
     said = found.as_json()
     if save is not None:
         save.write_text(json.dumps(said), "utf-8")
+    if page is not None:
+        page.write_text(report_page(said), "utf-8")
     if as_json:
         print(json.dumps(said))
     else:
         print_table(found, Console())
-    if save is not None:
-        say(f"written: {save}")
+    for path in (save, page):
+        if path is not None:
+            say(f"written: {path}")
     if not found.passed:
         raise typer.Exit(1)
     if not found.kept:
@@ -164,6 +172,7 @@ def compare_command(
     first: Saved,
     second: Other,
     as_json: AsJson = False,
+    report: Page = None,
 ) -> None:
     """Say what differs between two runs, or two groups of runs, and whether it is more than chance at 95 %.
 
@@ -174,7 +183,22 @@ def compare_command(
         found = compare(sides[0], sides[1])
     except BadReport as error:
         raise typer.BadParameter(str(error)) from error
+    if report is not None:
+        report.write_text(comparison_page(found), "utf-8")
+        say(f"written: {report}")
     if as_json:
         print(json.dumps(found.as_json()))
     else:
         print_comparison(found, Console())
+
+
+def report_command(
+    saved: Annotated[Path, typer.Argument(metavar="A.json", help="what --save wrote")],
+    page: Annotated[Path, typer.Argument(metavar="FILE.html", help="where the page goes")],
+) -> None:
+    """Write the page with plots of a run that was saved. Exit 2: the file is no report."""
+    try:
+        page.write_text(report_page(load(saved).said), "utf-8")
+    except BadReport as error:
+        raise typer.BadParameter(str(error)) from error
+    say(f"written: {page}")

@@ -122,6 +122,7 @@ class Figures:
     warnings: tuple[str, ...]
     seconds: tuple[Second, ...]
     intervals: tuple[Interval, ...]
+    sent_buckets: tuple[tuple[int, int], ...]
 
     @property
     def passed(self) -> bool:
@@ -171,6 +172,7 @@ async def figures(side: Side, verdict: Verdict) -> Figures:
         warnings=tuple(_warnings(late, cores, plan.processes, tally)),
         seconds=tuple(tally.seconds),
         intervals=tuple(side.intervals),
+        sent_buckets=tuple(tally.service.pairs()),
     )
 
 

@@ -30,11 +30,17 @@ class Reading:
 
 
 class Meter:
-    """Reads at once, every second until it is stopped, and then once more."""
+    """Reads at once, every second until it is stopped, and then once more.
 
-    def __init__(self, processes: Mapping[str, int], database_url: str | None) -> None:
+    `processes` are taken with their descendants, those of `alone` without.
+    """
+
+    def __init__(
+        self, processes: Mapping[str, int], database_url: str | None, alone: Mapping[str, int] | None = None
+    ) -> None:
         self.readings: list[Reading] = []
         self._processes, self._database_url = dict(processes), database_url
+        self._alone = dict(alone or {})
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name="meter", daemon=True)
 
@@ -53,7 +59,11 @@ class Meter:
             began_s = monotonic()
             while True:
                 self.readings.append(
-                    Reading(at_ns=perf_counter_ns(), uses=trees_use(self._processes), wal_bytes=_wal(connection))
+                    Reading(
+                        at_ns=perf_counter_ns(),
+                        uses=trees_use(self._processes, self._alone),
+                        wal_bytes=_wal(connection),
+                    )
                 )
                 if self._stopped.is_set():
                     return

@@ -48,10 +48,14 @@ class Use:
     """Written to a disk; what goes to a file system in memory is none. 0 where the kernel does not say."""
 
 
-def trees_use(roots: Mapping[str, int]) -> dict[str, Use]:
-    """What every named process with all its descendants has used. A process that is gone is left out."""
+def trees_use(roots: Mapping[str, int], alone: Mapping[str, int]) -> dict[str, Use]:
+    """What every named process with all its descendants has used, and what those of `alone` have without theirs.
+
+    A process that is gone is left out.
+    """
     fields_of = _all_stats()
-    return {name: _use(tree, fields_of) for name, tree in _trees(roots, fields_of).items()}
+    trees = _trees(roots, fields_of) | {name: [pid] for name, pid in alone.items() if pid in fields_of}
+    return {name: _use(tree, fields_of) for name, tree in trees.items()}
 
 
 def _use(tree: list[int], fields_of: dict[int, list[str]]) -> Use:

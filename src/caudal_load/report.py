@@ -55,6 +55,7 @@ class Report:
             "versus": self.versus,
             "ratio": self.ratio,
             "other": None if self.other is None else _flat(self.other),
+            "passed": self.passed,
             "slo": [asdict(each) for each in self.slo],
             "began": self.began,
             "commit": self.commit,

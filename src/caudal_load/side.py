@@ -87,7 +87,8 @@ class Side:
         meter = None
         if isinstance(self.loop, Crew):
             self.loop.open_window(open_ns)  # said before, so that all know of it when it comes
-            meter = Meter(self._all_processes(), self.running.database_url)
+            everybody = {**self.running.processes, **self.loop.pids}
+            meter = Meter(everybody, self.running.database_url, alone={CONDUCTOR: os.getpid()})
         await asyncio.sleep((open_ns - perf_counter_ns()) / 1e9)
         self._note_memory()
         before = self._used_s()
@@ -183,10 +184,6 @@ class Side:
             if seat.port is not None and seat.port in self._holders:
                 held[self._holders[seat.port]].append(seat)
         return dict(sorted(held.items()))
-
-    def _all_processes(self) -> dict[str, int]:
-        own = {CONDUCTOR: os.getpid(), **self.loop.pids} if isinstance(self.loop, Crew) else {GENERATOR: os.getpid()}
-        return {**self.running.processes, **own}
 
     def _used_s(self) -> dict[str, float]:
         """CPU seconds of every process; those of the generator together."""

@@ -68,14 +68,21 @@ class FakeCaudal:
     asked: list[Asked] = field(default_factory=list)
     payins: list[tuple[UUID, str]] = field(default_factory=list)
     connections: int = 0
+    keys: dict[str, UUID] = field(default_factory=dict)
+    forgets_keys: bool = False
     loses: int = 0
     """How many of the latest payins it forgets."""
     url: str = ""
 
     def book(self, asked: Asked) -> UUID:
-        """Keep a payin for ever."""
+        """Keep a payin for ever, one for each key."""
+        key = asked.headers.get("idempotency-key", "")
+        if key in self.keys:
+            return self.keys[key]
         id = UUID(int=(1_800_000_000_000 << 80) + len(self.payins))
         self.payins.append((id, asked.json["reference"]))
+        if key and not self.forgets_keys:
+            self.keys[key] = id
         return id
 
     def page(self, asked: Asked) -> bytes:
@@ -124,7 +131,9 @@ async def up() -> None:
     """Behave like `caudal up`: say where it is in up.json, serve until SIGINT."""
     over = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, over.set)
-    fake = FakeCaudal(loses=int(os.environ.get("FAKE_CAUDAL_LOSES", "0")))
+    fake = FakeCaudal(
+        loses=int(os.environ.get("FAKE_CAUDAL_LOSES", "0")), forgets_keys="FAKE_CAUDAL_FORGETS_KEYS" in os.environ
+    )
     print("the fake is starting")
     if os.environ.get("CAUDAL_MAX_BATCH") == "0":
         raise SystemExit("max_batch has to be above 0")

@@ -21,7 +21,7 @@ from tests.caudal_load import fake_caudal
 FAKE = (sys.executable, fake_caudal.__file__)
 FIGURES = {field.name for field in fields(Figures)} - {"seconds"} | {"timeline"}
 RUN = {"scenario", "seconds", "warm_up_s", "versus", "ratio", "other", "machine"}
-RUN |= {"slo", "began", "commit", "scenario_text"}
+RUN |= {"passed", "slo", "began", "commit", "scenario_text"}
 
 
 @pytest.fixture(autouse=True)
@@ -156,6 +156,19 @@ def test_a_lost_payin_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 1
     assert json.loads(result.stdout)["lost"] == 1
     assert "lost: load-" in result.stderr
+
+
+def test_a_server_that_forgets_keys_is_found_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FAKE_CAUDAL_FORGETS_KEYS", "1")
+    path = tmp_path / "repeats.toml"
+    creates = '[[requests]]\nask = "create"\nshare = 1\nmethod = "spei"\n'
+    path.write_text('about = "repeats"\n' + creates + '[[requests]]\nask = "replay"\nshare = 1\n')
+    result = CliRunner().invoke(
+        app, ["run", str(path), "--up", "--warm-up", "0", "--rate", "100", "--seconds", "0.2", "--json"]
+    )
+    answer = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert answer["differing"] > 0 and answer["doubled"] > 0
 
 
 def test_ctrl_c_ends_the_caudal_that_it_started(tmp_path: Path) -> None:

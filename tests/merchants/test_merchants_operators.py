@@ -7,9 +7,10 @@ import re
 from uuid import UUID
 
 import msgspec
+import pytest
 
 from caudal.kernel.context import Context
-from caudal.merchants import CLI, Operator, create_merchant, create_operator, first_operator
+from caudal.merchants import CLI, Operator, create_merchant, create_operator, first_operator, store
 from caudal.merchants.commands import Asking
 from caudal.merchants.model import digest_of
 from tests.merchants.cast import Cast, Desk
@@ -149,6 +150,31 @@ async def test_the_trail_is_filtered(olga: Desk, ana: Cast) -> None:
     since = (await olga.get(f"/v1/operator/audit?since={changed[0]['at']}")).json["data"]
     assert since == changed
     assert (await olga.get("/v1/operator/audit?since=yesterday")).wrong == {"?since": "invalid_value"}
+
+
+async def test_a_page_of_the_trail_looks_at_so_many(olga: Desk, ana: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter that leaves few does not read the whole trail; both ways nothing is lost."""
+    monkeypatch.setattr(store, "LOOKED_AT", 3)
+    for way in ("unapplied", "accept") * 4:
+        await olga.post(ana.path + "/settings", {"late_payments": way})
+    entries = (await olga.get("/v1/operator/audit")).json["data"]
+    trail = [entry["id"] for entry in entries]
+    assert len(trail) > 8, "without a filter nothing is rare"
+    first = (await olga.get("/v1/operator/audit?action=merchant.created")).json
+    assert (first["data"], first["has_more"]) == ([], True), "three were looked at, and none is it"
+    found, page = list[str](), first
+    while page["has_more"]:
+        page = (await olga.get(f"/v1/operator/audit?action=merchant.created&after={page['next']}")).json
+        found += [entry["id"] for entry in page["data"]]
+    assert found and found == [id for id in trail if id in found]
+    oldest = (await olga.get(f"/v1/operator/audit?limit={len(trail) - 1}")).json["next"]
+    path, back = "/v1/operator/audit?action=merchant.changed&limit=2", list[str]()
+    page = (await olga.get(f"{path}&before={oldest}")).json
+    while page["previous"] is not None:
+        back = [entry["id"] for entry in page["data"]] + back
+        page = (await olga.get(f"{path}&before={page['previous']}")).json
+    back = [entry["id"] for entry in page["data"]] + back
+    assert back == [entry["id"] for entry in entries if entry["action"] == "merchant.changed"] and len(back) == 8
 
 
 async def test_an_operators_key_is_looked_at_in_the_batch(context: Context, olga: Desk, olga_key: str) -> None:

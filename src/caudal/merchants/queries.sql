@@ -86,18 +86,47 @@ select digest, book from api_key where shard = %s and book in (%s, %s) and id = 
 -- Every operator.
 select digest, id, version, name, hint, created_at, revoked_at, shard from operator order by id
 
--- name: audit_entries
--- Parameters: actor, action, subject, since, after, before, limit.
+-- name: audit_older
+-- A page of every shard's audit trail, newest first: older than a place, as far as an end. Filters that are null do not
+-- filter; with one that does, the page looks at a bounded number of rows.
 select a.id, a.at, a.actor, a.action, a.subject, a.detail
-from audit a
-where (%(actor)s::text is null or a.actor = %(actor)s::text)
-    and (%(action)s::text is null or a.action = %(action)s::text)
-    and (%(subject)s::text is null or a.subject = %(subject)s::text)
-    and (%(since)s::timestamptz is null or a.at >= %(since)s::timestamptz)
-    and (%(after)s::uuid is null or a.id < %(after)s::uuid)
-    and (%(before)s::uuid is null or a.id > %(before)s::uuid)
-order by case when %(before)s::uuid is not null then a.id end, a.id desc
+from shard s cross join lateral (
+    select id, at, actor, action, subject, detail from audit
+    where shard = s.id and id < %(place)s::uuid and id >= %(end)s::uuid
+        and (%(actor)s::text is null or actor = %(actor)s::text)
+        and (%(action)s::text is null or action = %(action)s::text)
+        and (%(subject)s::text is null or subject = %(subject)s::text)
+        and (%(since)s::timestamptz is null or at >= %(since)s::timestamptz)
+    order by id desc limit %(limit)s) a
+order by a.id desc
 limit %(limit)s
+
+-- name: audit_looked_older
+-- Where a page ends that looks at so many.
+select a.at, a.id
+from shard s cross join lateral (
+    select at, id from audit where shard = s.id and id < %(place)s::uuid order by id desc limit %(looked_at)s) a
+order by a.id desc offset %(looked_at)s - 1 limit 1
+
+-- name: audit_newer
+-- The page towards the newest, the nearest first.
+select a.id, a.at, a.actor, a.action, a.subject, a.detail
+from shard s cross join lateral (
+    select id, at, actor, action, subject, detail from audit
+    where shard = s.id and id > %(place)s::uuid and id <= %(end)s::uuid
+        and (%(actor)s::text is null or actor = %(actor)s::text)
+        and (%(action)s::text is null or action = %(action)s::text)
+        and (%(subject)s::text is null or subject = %(subject)s::text)
+        and (%(since)s::timestamptz is null or at >= %(since)s::timestamptz)
+    order by id limit %(limit)s) a
+order by a.id
+limit %(limit)s
+
+-- name: audit_looked_newer
+select a.at, a.id
+from shard s cross join lateral (
+    select at, id from audit where shard = s.id and id > %(place)s::uuid order by id limit %(looked_at)s) a
+order by a.id offset %(looked_at)s - 1 limit 1
 
 -- ── Rows of a batch ─────────────────────────────────────────────────────────────────────────────────────────────
 

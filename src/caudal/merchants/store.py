@@ -16,6 +16,7 @@ import msgspec
 import psycopg
 
 from caudal.contracts.merchants import LatePayments, RefundsBeyondBalance
+from caudal.contracts.pages import LOOKED_AT, Looked
 from caudal.kernel.commit import Row
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
@@ -33,6 +34,8 @@ from caudal.merchants.rows import SQL, api_key_of, fees_in, merchant_of, operato
 T = TypeVar("T")
 
 _PLACE_ATTEMPTS: Final = 100
+_FIRST: Final = UUID(int=0)
+_LAST: Final = UUID(int=2**128 - 1)
 
 
 class Place(NamedTuple):
@@ -66,6 +69,11 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
     action: str | None = None
     subject: str | None = None
     since: datetime | None = None
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it may leave few of many."""
+        return self != AuditFilter()
 
 
 async def answered(asked: Awaitable[T], deadline: float | None) -> T:
@@ -189,13 +197,22 @@ async def list_keys(context: Context, place: Place, window: Window) -> list[ApiK
     return [api_key_of(row) for row in rows]
 
 
-async def list_audit(context: Context, chosen: AuditFilter, window: Window) -> list[AuditRecord]:
-    """Entries of the audit trail."""
-    rows = await _window_of(context, SQL["audit_entries"], window, msgspec.structs.asdict(chosen))
-    return [
+async def list_audit(context: Context, chosen: AuditFilter, window: Window) -> Looked[AuditRecord]:
+    """Entries of the audit trail; with a filter, those among the next LOOKED_AT."""
+    back = window.before is not None
+    way, place, end = ("newer", window.before, _LAST) if back else ("older", window.after or _LAST, _FIRST)
+    asked = {**msgspec.structs.asdict(chosen), "place": place, "end": end, "limit": window.limit + 1}
+    looked: tuple[datetime, UUID] | None = None
+    if chosen.narrows:
+        found = await context.named_rows(SQL[f"audit_looked_{way}"], {"place": place, "looked_at": LOOKED_AT})
+        looked = next(((at, id) for at, id in found), None)
+        asked["end"] = end if looked is None else looked[1]
+    rows = await context.named_rows(SQL[f"audit_{way}"], asked)
+    entries = [
         AuditRecord(id=id, at=at, actor=actor, action=action, subject=subject, detail=bytes(detail))
         for id, at, actor, action, subject, detail in rows
     ]
+    return Looked(entries[::-1] if back else entries, looked)
 
 
 async def list_operators(context: Context) -> list[tuple[OperatorRecord, int]]:

@@ -194,8 +194,8 @@ async def list_audit(context: Context, request: Request) -> Response:
     await authenticate_operator(context, request)
     asked = query_of(request, AuditQuery)
     chosen = store.AuditFilter(actor=asked.actor, action=asked.action, subject=asked.subject, since=asked.since)
-    rows = await store.answered(store.list_audit(context, chosen, _window(asked)), request.deadline)
-    page = _page(rows, asked, lambda row: (row.at, row.id))
+    rows, looked = await store.answered(store.list_audit(context, chosen, _window(asked)), request.deadline)
+    page = _page(rows, asked, lambda row: (row.at, row.id), looked)
     data = [audit_body(row) for row in page.rows]
     return ok(AuditList(data=data, has_more=page.has_more, next=page.next, previous=page.previous))
 
@@ -245,9 +245,9 @@ def _window(asked: ListQuery) -> store.Window:
     )
 
 
-def _page(rows: Sequence[T], asked: ListQuery, place: Callable[[T], Place]) -> Page[T]:
+def _page(rows: Sequence[T], asked: ListQuery, place: Callable[[T], Place], looked: Place | None = None) -> Page[T]:
     first = asked.after is None and asked.before is None
-    return page_of(rows, asked.limit, place, first=first, backwards=asked.before is not None)
+    return page_of(rows, asked.limit, place, first=first, backwards=asked.before is not None, looked=looked)
 
 
 _MERCHANT: Final = "/v1/operator/merchants/{id}"

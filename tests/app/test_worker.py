@@ -10,7 +10,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+import psycopg
 import pytest
+from psycopg import errors
 
 from caudal.app import worker
 from caudal.app.worker import Worker
@@ -177,6 +179,59 @@ async def test_a_job_that_breaks_stops_nobody_else(context: Context, monkeypatch
     await ran(context, over, monkeypatch, {"toy": job, "broken": broken})
     assert sorted(done) == sorted(subjects)
     assert await context.rows("select attempt, count(*) from due group by 1") == [(1, 3)]
+
+
+async def test_a_database_that_is_away_is_one_line_and_no_defect(
+    context: Context, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "caudal.app.worker")
+    broken: list[Exception] = [
+        errors.AdminShutdown("terminating connection\nby order"),
+        psycopg.OperationalError("server closed the connection unexpectedly\n\tThis probably means"),
+        Retry("database_unavailable", "the database does not answer"),
+    ]
+
+    async def fan_out(*_: object) -> int:
+        if broken:
+            raise broken.pop(0)
+        over.set()
+        return 0
+
+    over = asyncio.Event()
+    monkeypatch.setattr(worker, "fan_out", fan_out)
+    monkeypatch.setattr(worker, "_PAUSE_AFTER_ERROR_S", 0.01)
+    # The others do not look at the database, so that it is this one's success that says that it answers again.
+    for step in ("_due", "_project", "_prune", "_drop_files", "_watch", "_tidy"):
+        monkeypatch.setattr(Worker, step, idle)
+
+    async def is_over() -> bool:
+        return over.is_set()
+
+    await ran(context, is_over, monkeypatch, {})
+    said = [(record.levelname, record.getMessage().partition(",")[0]) for record in caplog.records]
+    assert said.count(("WARNING", "the database is away")) == 1 and said[-1][0] != "ERROR", said
+    assert ("INFO", "the database answers again") in said and not [one for one in said if one[0] == "ERROR"]
+    [away] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert away.endswith("fan_out: terminating connection by order") and "\n" not in away
+
+
+async def idle(running: Worker, _: int) -> float:
+    await running._stopping.wait()
+    return 0.0
+
+
+async def test_a_job_that_loses_its_connection_is_due_again_and_no_defect(
+    context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    await made(context, 1)
+
+    async def lost(*_: object) -> None:
+        raise psycopg.OperationalError("consuming input failed")
+
+    [due] = await claimed(context)
+    assert not await run_job(context, 0, due, {"toy": lost})
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert await context.rows("select attempt, said from due") == [(1, None)]
 
 
 async def test_a_slow_kind_holds_nobody_else_up(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

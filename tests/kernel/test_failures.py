@@ -6,9 +6,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from caudal.kernel.commit.failures import Failure, classify
+from caudal.kernel.commit.failures import Failure, classify, is_away
 from caudal.kernel.commit.port import NotCommitted
 from caudal.kernel.commit.wire import Unsendable
+from caudal.kernel.errors import Retry
 from caudal.kernel.postgres import NotDurable
 
 # A state, or all of a class (two letters); what it means before the write segment, and behind it.
@@ -101,3 +102,25 @@ OTHERS = [
 @pytest.mark.parametrize(("error", "before", "behind"), OTHERS, ids=[type(row[0]).__name__ for row in OTHERS])
 def test_what_has_no_state_is_classified_by_its_kind(error: Exception, before: Failure, behind: Failure) -> None:
     assert (classify(error, writing=False), classify(error, writing=True)) == (before, behind)
+
+
+# What a worker waits out, and what it calls broken
+AWAY = [
+    (psycopg.OperationalError("the server closed the connection"), True),
+    (errors.AdminShutdown("the server stops"), True),
+    (errors.TooManyConnections("no room"), True),
+    (errors.LockNotAvailable("somebody has it"), True),
+    (NotDurable("fsync is off"), True),
+    (Retry("database_unavailable", "it does not answer"), True),
+    (Retry("provider_unavailable", "nobody answers"), False),
+    (errors.UndefinedTable("no such table"), False),
+    (errors.UniqueViolation("twice"), False),
+    (TimeoutError(), False),
+    (ConnectionResetError(), False),
+    (ValueError(), False),
+]
+
+
+@pytest.mark.parametrize(("error", "away"), AWAY, ids=[type(row[0]).__name__ for row in AWAY])
+def test_a_database_that_is_away_is_no_defect(error: Exception, away: bool) -> None:
+    assert is_away(error) is away

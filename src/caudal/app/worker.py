@@ -23,7 +23,7 @@ import uvloop
 from caudal.app.partitions import PRUNED_MAX, prune_batches, tidy
 from caudal.app.telemetry import OperatorPort, Watch, inside
 from caudal.kernel import sqlfile
-from caudal.kernel.commit import Due
+from caudal.kernel.commit import Due, is_away
 from caudal.kernel.context import Context
 from caudal.kernel.due import ClaimDue, GiveBack, Job, run_job
 from caudal.kernel.errors import CaudalError
@@ -49,6 +49,7 @@ _TIDY_EVERY_S: Final = 3600.0
 _TIDY_AGAIN_S: Final = 300.0
 _LOOK_EVERY_S: Final = 60.0
 _PAUSE_AFTER_ERROR_S: Final = 1.0
+_PAUSE_AFTER_ERRORS_S: Final = 4.0  # the longest: a database that was restarted is looked for so often
 LAST_JOBS_S: Final = 5.0  # how long work that has begun may go on when the process stops, before it is given back
 
 
@@ -86,6 +87,7 @@ class Worker:
         self._places: dict[int, Places] = {}
         self._deliverers: dict[int, Deliverer] = {}
         self._running: dict[asyncio.Task[None], tuple[int, Due]] = {}
+        self._away_since_s: float | None = None  # monotonic
 
     def stop(self) -> None:
         """Lets every loop end after its present step, and work that has begun, if that does not take long."""
@@ -121,16 +123,33 @@ class Worker:
             return []
 
     async def _loop(self, step: Callable[[int], Awaitable[float]], shard: int) -> None:
+        failed = 0
         while not self._stopping.is_set():
             try:
                 pause_s = await step(shard)
-            except CaudalError as error:
-                log.warning("%s: %s", step.__name__, error)
-                pause_s = _PAUSE_AFTER_ERROR_S
-            except Exception:
-                log.exception("%s broke", step.__name__)
-                pause_s = _PAUSE_AFTER_ERROR_S
+                failed = 0
+                self._answers()
+            except Exception as error:
+                self._failed(step.__name__.removeprefix("_"), error)
+                pause_s = min(_PAUSE_AFTER_ERROR_S * 2**failed, _PAUSE_AFTER_ERRORS_S)
+                failed += 1
             await self._pause(pause_s)
+
+    def _failed(self, step: str, error: Exception) -> None:
+        """One line for a database that is away, whatever waits for it meanwhile; all else is said as often as it is."""
+        if is_away(error):
+            if self._away_since_s is None:
+                self._away_since_s = monotonic()
+                log.warning("the database is away, everything waits for it: %s: %s", step, " ".join(str(error).split()))
+        elif isinstance(error, CaudalError):
+            log.warning("%s: %s", step, error)
+        else:
+            log.error("%s broke", step, exc_info=error)
+
+    def _answers(self) -> None:
+        if self._away_since_s is not None:
+            log.info("the database answers again, after %.1f s", monotonic() - self._away_since_s)
+            self._away_since_s = None
 
     async def _pause(self, pause_s: float) -> None:
         if pause_s > 0:

@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from caudal.kernel.commit import DUE_NOW, DUE_WORK, Answer, Decision, Due, Lane, Table, View
+from caudal.kernel.commit import DUE_NOW, DUE_WORK, Answer, Decision, Due, Lane, Table, View, is_away
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError
 from caudal.kernel.telemetry import Histogram, Reading, histogram
@@ -162,6 +162,9 @@ async def _run_job(
         log.warning("%s of %s did not end: %s", due.kind, due.subject, error)
         said = str(error)
     except Exception as error:
+        if is_away(error):  # it is due again after its lease, and nothing of ours is broken
+            log.warning("%s of %s did not end: the database is away: %s", due.kind, due.subject, error)
+            return "again"
         log.exception("%s of %s broke", due.kind, due.subject)
         said, outcome = type(error).__name__, "broken"
     else:

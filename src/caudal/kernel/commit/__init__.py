@@ -1,5 +1,6 @@
 """The write path: one queue per shard, chained batches, two round trips each (ARCHITECTURE.md §4)."""
 
+from caudal.kernel.commit.failures import is_away
 from caudal.kernel.commit.lanes import Limits
 from caudal.kernel.commit.model import (
     Answer,
@@ -44,4 +45,5 @@ __all__ = [
     "Statement",
     "Table",
     "View",
+    "is_away",
 ]

@@ -17,6 +17,7 @@ import psycopg
 
 from caudal.kernel.commit.port import NotCommitted
 from caudal.kernel.commit.wire import Unsendable
+from caudal.kernel.errors import CaudalError
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.seal import WrongKek
 
@@ -41,6 +42,14 @@ def classify(error: BaseException, *, writing: bool) -> Failure:
     if writing and (failure is Failure.LOST or _state_of(error) is None):
         return Failure.UNKNOWN
     return failure
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database is away, or busy with itself, so that the same may be tried again: no defect of ours."""
+    if isinstance(error, CaudalError):
+        return error.code == "database_unavailable"
+    is_its = isinstance(error, psycopg.Error | NotCommitted | NotDurable)  # a time-out may be anybody's
+    return is_its and _failure(error) in (Failure.LOST, Failure.AGAIN)
 
 
 def _state_of(error: BaseException) -> str | None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from caudal.connectors import Mode, Override, links
+from caudal.kernel.commit import is_away
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError
 from caudal.kernel.ids import uuid7
@@ -55,10 +56,11 @@ async def _watching(context: Context) -> None:
 async def _looked(context: Context) -> None:
     try:
         await refresh(context)
-    except CaudalError:
-        log.debug("the database does not say what operators have decided")
-    except Exception:
-        log.exception("what operators have decided cannot be read")
+    except Exception as error:
+        if isinstance(error, CaudalError) or is_away(error):
+            log.debug("the database does not say what operators have decided: %s", error)
+        else:
+            log.exception("what operators have decided cannot be read")
 
 
 async def override_provider(

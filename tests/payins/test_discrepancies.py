@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from caudal.kernel.context import Context
+from caudal.payins.model import CorrectionKind, DiscrepancyKind
 from tests.payins.books import assert_in_order, rows
 from tests.payins.cast import Merchant, key_of
 from tests.payins.desk import Desk
@@ -99,3 +102,19 @@ async def test_one_that_is_not_there(ana: Merchant, found: list[dict[str, Any]])
     for id in ("disc_" + "0" * 32, "payin_" + "0" * 32, "x"):
         answered = await ana.post(path({"id": id}), {"resolution": "done"}, key=ana.olga)
         assert answered.status == 404
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "unknown-outcomes.md"
+
+
+def test_the_page_names_every_kind_and_every_correction_and_no_other() -> None:
+    _, told = PAGE.read_text("utf-8").split("| what is said | kind |", 1)
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in told.splitlines() if line[:1] == "|"][1:]
+    assert all(len(row) == 4 for row in cells), "four cells a row"
+    kinds = {kind for _, kind, _, _ in cells} - {"by what differs"}
+    assert kinds == {f"`{kind}`" for kind in get_args(DiscrepancyKind)}
+    meant = re.findall(r"^- ((?:`\w+`(?:, )?)+):", told, re.MULTILINE)
+    explained = {word for line in meant for word in re.findall(r"`(\w+)`", line)}
+    assert explained == set(get_args(CorrectionKind))
+    named = {word for *_, before, after in cells for word in re.findall(r"`(\w+)`", f"{before} {after}")}
+    assert named <= explained | set(get_args(DiscrepancyKind)), "a row proposes what nobody explains"

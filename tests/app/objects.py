@@ -50,6 +50,7 @@ class Objects:
         endpoint = self.endpoint()
         return {
             "payins": self.pending(),
+            "traces": self.refund(),
             "captures": self.capture(),
             "refunds": self.refund(),
             "disputes": self.dispute(),

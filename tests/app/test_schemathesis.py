@@ -77,6 +77,7 @@ FLOORS = {
     "GET /v1/operator/merchants/{id}": 20,
     "GET /v1/operator/merchants/{id}/keys": 20,
     "GET /v1/operator/providers": 20,
+    "GET /v1/operator/traces/{id}": 10,
     "GET /v1/operator/unresolved": 20,
     "GET /v1/operator/unresolved/{id}": 0,  # nothing waits for an outcome where every provider answers
     "GET /v1/payins": 20,

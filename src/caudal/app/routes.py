@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from caudal.app import http as own
+from caudal.app import trace
 from caudal.kernel.errors import MethodNotAllowed, Refused
 from caudal.kernel.http import Route
 from caudal.merchants import http as merchants
@@ -22,6 +23,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *webhooks.ROUTES,
     *settlement.ROUTES,
     *own.ROUTES,
+    *trace.ROUTES,
     *merchants.ROUTES,
 )
 

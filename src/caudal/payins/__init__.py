@@ -1,7 +1,7 @@
 """Payins: a merchant asks for a payment, the payer pays, the money is in the ledger, the merchant is told."""
 
 from caudal.payins.calls import override_provider, overrides, watch
-from caudal.payins.decide import Draining, Forcing
+from caudal.payins.decide import Draining, Forcing, deposits_beside
 from caudal.payins.http.waiting import overdue
 from caudal.payins.jobs import JOBS
 from caudal.payins.model import OverrideBody
@@ -15,6 +15,7 @@ __all__ = [
     "Forcing",
     "OverrideBody",
     "Status",
+    "deposits_beside",
     "drop_unused_files",
     "overdue",
     "override_provider",

@@ -155,7 +155,49 @@ _UNRESOLVED: Final = {
     "next_ask_at": "2026-11-23T10:03:30.000000Z",
 }
 
+_TRACE: Final = {
+    "payin": PAYIN_ID,
+    "merchant": MERCHANT_ID,
+    "mode": "test",
+    "method": "card",
+    "country": "BR",
+    "currency": "BRL",
+    "amount": 12_050,
+    "received": 0,
+    "authorized": 0,
+    "captured": 0,
+    "refunded": 0,
+    "disputed": 0,
+    "fee": 0,
+    "status": "submitting",
+    "status_reason": None,
+    "reference": "order-1001",
+    "provider_reference": None,
+    "created_at": "2026-11-23T10:00:00.000000Z",
+    "expires_at": "2026-11-23T11:00:00.000000Z",
+    "paid_at": None,
+    "available_on": None,
+    "complete": True,
+    "steps": [
+        {
+            "at": "2026-11-23T10:00:00.000000Z",
+            "kind": "state",
+            "subject": PAYIN_ID,
+            "what": "created",
+            "detail": {"amount": 12_050, "method": "card"},
+        },
+        {
+            "at": "2026-11-23T10:00:00.004000Z",
+            "kind": "attempt",
+            "subject": PAYIN_ID.removeprefix("payin_"),
+            "what": "asks sandbox",
+            "detail": {"number": 1, "rule": "default", "why": "in the order of configuration"},
+        },
+    ],
+}
+
 ANSWERS: Final[dict[str, Any]] = {
+    "Trace": _TRACE,
     "Unresolved": _UNRESOLVED,
     "UnresolvedList": {"data": [_UNRESOLVED], "has_more": False, "next": None},
     "UnresolvedDetail": {

@@ -178,6 +178,7 @@ _PREFIXES: Final = {
     "discrepancies": "disc",
     "profiles": "rprof",
     "unresolved": "(payin|capture|void|refund|dep|evidence|disc)",
+    "traces": "(payin|capture|void|refund|dep|dispute|disc|evt)",
     "merchants": "mer",
     "keys": "key",
     "instruments": "instr",

@@ -21,6 +21,7 @@ _PLACEHOLDERS: Final = {
     "disputes": "$DISPUTE",
     "discrepancies": "$DISCREPANCY",
     "unresolved": "$UNRESOLVED",
+    "traces": "$PAYIN",
     "instruments": "$INSTRUMENT",
     "profiles": "$PROFILE",
     "webhook_endpoints": "$ENDPOINT",

@@ -17,7 +17,7 @@ from caudal.payins.decide.disputes import (
     note_dispute,
     settle_evidence,
 )
-from caudal.payins.decide.known import known_of, late_deposit, more_needs_of, needs_of, said_of
+from caudal.payins.decide.known import deposits_beside, known_of, late_deposit, more_needs_of, needs_of, said_of
 from caudal.payins.decide.operations import Begun, Intent, RefundAsked, begin_capture, begin_refund, begin_void
 from caudal.payins.decide.outcomes import leave as leave_operation
 from caudal.payins.decide.outcomes import send as send_operation
@@ -67,6 +67,7 @@ __all__ = [
     "counts_from",
     "create",
     "deposit",
+    "deposits_beside",
     "dispute_id",
     "evidence_id",
     "expire",

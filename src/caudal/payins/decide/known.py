@@ -16,7 +16,7 @@ from caudal.ledger import transfer_id
 from caudal.merchants import BOOKS, FEE_PLANS
 from caudal.payins.decide.changing import offset_of
 from caudal.payins.decide.discrepancies import derived
-from caudal.payins.model import Deposit, Discrepancy, DiscrepancyKind, Operation, Payin, attempt_of
+from caudal.payins.model import Deposit, Discrepancy, DiscrepancyKind, Operation, Payin, attempt_of, key_of
 from caudal.payins.rows import DEPOSITS, OPERATIONS, PAYINS
 from caudal.payins.states import Status
 
@@ -71,6 +71,12 @@ def late_deposit(method: str, key: str) -> UUID:
 def surplus_deposit(method: str, key: str) -> UUID:
     """The id of the deposit that holds what a provider has taken beyond what its payin takes."""
     return derived(f"surplus\n{method}\n{key}")
+
+
+def deposits_beside(id: UUID, method: str, attempts: int) -> list[UUID]:
+    """The ids of every deposit that may hold what providers took with a payin's attempts and it does not take."""
+    keys = [key_of(id, number) for number in range(1, attempts + 1)]
+    return [made(method, key) for key in keys for made in (late_deposit, surplus_deposit)]
 
 
 def said_of(json: bytes) -> Said:

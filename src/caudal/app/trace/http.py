@@ -1,0 +1,46 @@
+"""`GET /v1/operator/traces/{id}`: one payment's whole story."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from caudal.app.trace.gather import payin_of, story_of
+from caudal.app.trace.model import Trace
+from caudal.app.trace.tell import told
+from caudal.kernel.context import Context
+from caudal.kernel.errors import Refused
+from caudal.kernel.http import Request, Response, Route, ok
+from caudal.merchants import authenticate_operator
+
+
+async def trace_of(context: Context, text: str) -> Trace:
+    """The story of the payin that an id is about. Raises Refused("not_found")."""
+    shard = context.settings.shard
+    id = await payin_of(context, shard, text)
+    story = None if id is None else await story_of(context, shard, id)
+    if story is None:
+        raise Refused("not_found", "there is no payin with this id, nor anything about one")
+    return told(story)
+
+
+async def trace(context: Context, request: Request) -> Response:
+    """Everything that happened to a payment: states, attempts, operations, money, batches, postings, events, webhooks.
+
+    By the id of a payin, or of a capture, void, refund, deposit, dispute, discrepancy or event of one. Who pays is not
+    in it.
+    """
+    await authenticate_operator(context, request)
+    return ok(await trace_of(context, request.parameters[0]))
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/v1/operator/traces/{id}",
+        handler=trace,
+        summary="Get the trace of a payment",
+        who="operator",
+        answer=Trace,
+        codes=("not_found",),
+    ),
+)

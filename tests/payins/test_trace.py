@@ -1,0 +1,110 @@
+"""`GET /v1/operator/traces/{id}` and `caudal trace`: one payment's whole story, and nobody's name in it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from caudal.app.trace import Trace
+from caudal.app.trace.command import show
+from caudal.kernel.context import Context
+from tests.payins.cast import CARD, Merchant, key_of
+from tests.payins.desk import Desk
+from tests.payins.test_late_success import ended
+
+
+async def traced(ana: Merchant, id: str) -> dict[str, Any]:
+    answered = await ana.get(f"/v1/operator/traces/{id}", key=ana.olga)
+    assert answered.status == 200, answered.body
+    found: dict[str, Any] = answered.json
+    return found
+
+
+def kinds(story: dict[str, Any], *wanted: str) -> Sequence[str]:
+    return [step["what"] for step in story["steps"] if step["kind"] in wanted]
+
+
+async def test_a_card_payin_with_captures_refund_and_dispute_is_told_whole(
+    ana: Merchant, desk: Desk, context: Context
+) -> None:
+    payin = await ana.card(capture="manual")
+    capture = (await ana.capture(payin, 6_000)).json
+    refund = (await ana.refund(payin, 1_000)).json
+    story = await traced(ana, payin["id"])
+    assert (story["payin"], story["status"], story["mode"], story["amount"]) == (payin["id"], "paid", "test", 10_000)
+    assert (story["captured"], story["refunded"], story["complete"]) == (6_000, 1_000, True)
+    assert kinds(story, "attempt")[0] == "asks sandbox"
+    assert kinds(story, "state")[:2] == ["created", "authorized"]
+    assert "capture asked for" in kinds(story, "operation") and "refund succeeded" in kinds(story, "operation")
+    told = [
+        event["type"] for event in await ana.events() if event["subject"] in (payin["id"], capture["id"], refund["id"])
+    ]
+    assert sorted(kinds(story, "event")) == sorted(told) and len(told) > 4
+    [[booked]] = await context.rows("select count(*) from transfer")
+    assert len(kinds(story, "posting")) == booked > 0, "all of this ledger is about this payin"
+    assert len(kinds(story, "batch")) >= 4
+    assert [step["at"] for step in story["steps"]] == sorted(step["at"] for step in story["steps"])
+    for id in (capture["id"], refund["id"], (await ana.events())[-1]["id"]):
+        assert (await traced(ana, id)) == story
+
+
+async def test_a_late_success_and_its_way_back_are_in_it(ana: Merchant, desk: Desk) -> None:
+    late = await ended(ana, desk, "declined")
+    desk.pay(key_of(late))
+    await ana.told("mpesa", "payment", desk.told(key_of(late)))
+    story = await traced(ana, late["id"])
+    assert kinds(story, "deposit") and kinds(story, "discrepancy"), story["steps"]
+    [case] = await ana.odd()
+    assert (await traced(ana, case["id"]))["payin"] == late["id"]
+
+
+async def test_a_payin_of_a_moved_test_clock_keeps_its_events(ana: Merchant) -> None:
+    await ana.advance(86_400)
+    payin = await ana.payin()
+    deposit = await ana.paid(payin)
+    story = await traced(ana, payin["id"])
+    assert story["complete"] and "payin.paid" in kinds(story, "event") and kinds(story, "posting")
+    assert (await traced(ana, deposit))["payin"] == payin["id"]
+
+
+async def test_who_pays_is_not_in_it(ana: Merchant, desk: Desk) -> None:
+    payer = {"name": "Zacarías Quintana", "email": "zac@quintana.example", "document": "11144477735"}
+    payin = await ana.asked("boleto", payer=payer)
+    text = (await ana.get(f"/v1/operator/traces/{payin['id']}", key=ana.olga)).body.decode()
+    card = await ana.card()
+    text += (await ana.get(f"/v1/operator/traces/{card['id']}", key=ana.olga)).body.decode()
+    for secret in (*payer.values(), CARD["number"], CARD["holder_name"], "Quintana"):
+        assert str(secret) not in text
+
+
+async def test_merchants_do_not_see_it_and_what_is_not_there_is_not_found(ana: Merchant) -> None:
+    payin = await ana.payin()
+    assert (await ana.get(f"/v1/operator/traces/{payin['id']}")).status == 401
+    none = "0" * 32
+    for id in (
+        "payin_" + none,
+        "capture_" + none,
+        "dep_" + none,
+        "evt_" + none,
+        "mer_" + none,
+        "x",
+        "payin_zz",
+        "evt_",
+        "_",
+    ):
+        answered = await ana.get(f"/v1/operator/traces/{id}", key=ana.olga)
+        assert (answered.status, answered.code) == (404, "not_found"), id
+
+
+async def test_a_terminal_of_eighty_columns_shows_every_step(ana: Merchant, desk: Desk) -> None:
+    payin = await ana.card()
+    story = msgspec.convert(await traced(ana, payin["id"]), Trace)
+    console = Console(width=80, record=True, file=io.StringIO())
+    show(story, console)
+    text = console.export_text()
+    assert payin["id"] in text and "100.00 BRL" in text and "payin.paid" in text and "asks sandbox" in text
+    assert max(len(line) for line in text.splitlines()[3:]) <= 80

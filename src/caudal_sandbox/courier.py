@@ -14,13 +14,13 @@ import time
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
-import aiohttp
-
 from caudal_sandbox import clock
+from caudal_sandbox.carrier import Carrier, NoAnswer
 from caudal_sandbox.delivery import ANSWER_MAX, Letter, Outcome, backoff_ms, judge
 from caudal_sandbox.journal import Journal
 
 DEADLINE_S = 5.0
+KEPT_S = 3.0
 IDLE_S = 1.0
 FAREWELL_S = 2.0
 GATHER_S = 0.003
@@ -50,7 +50,8 @@ class Courier(Generic[L]):
     def __init__(self, journal: Journal, outbox: Outbox[L], caudal_url: str, concurrency: int) -> None:
         self._journal = journal
         self._outbox = outbox
-        self._url = caudal_url.rstrip("/")
+        # Shorter than the keep-alive of any server, or a callback now and then would meet a closing connection.
+        self._carrier = Carrier(caudal_url, kept_s=KEPT_S)
         self._concurrency = concurrency
         self._new = asyncio.Event()
         self._travelling: dict[int, asyncio.Task[None]] = {}
@@ -59,10 +60,6 @@ class Courier(Generic[L]):
 
     async def start(self) -> None:
         """Begin to deliver, with what the last run left."""
-        # Shorter than the keep-alive of any server, or a callback now and then would meet a closing connection.
-        connector = aiohttp.TCPConnector(limit=self._concurrency, keepalive_timeout=3)
-        timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
-        self._http = aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
         self._running = asyncio.create_task(self._run())
 
     def wake(self) -> None:
@@ -79,7 +76,7 @@ class Courier(Generic[L]):
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await self._http.close()
+        self._carrier.close()
 
     async def _run(self) -> None:
         while True:
@@ -137,13 +134,12 @@ class Courier(Generic[L]):
     async def _call(self, letter: L) -> tuple[int | None, str]:
         path, body, headers = self._outbox.request(letter, int(time.time()))
         try:
-            async with self._http.post(self._url + path, data=body, headers=headers, allow_redirects=False) as answer:
-                said = await answer.content.read(ANSWER_MAX)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            status, said = await self._carrier.post(path, body, headers, DEADLINE_S)
+        except (NoAnswer, TimeoutError, OSError) as error:
             self._nobody_answered()
             return None, str(error) or type(error).__name__
         self._unreached = 0
-        return answer.status, said.decode(errors="replace")
+        return status, said[:ANSWER_MAX].decode(errors="replace")
 
     def _nobody_answered(self) -> None:
         now_s = time.monotonic()

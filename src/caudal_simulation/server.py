@@ -118,12 +118,25 @@ class SimulatedPort:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._session: Session | None = None
+        self._head: Head | None = None
 
     async def open(self) -> None:
         if self._session is None or not self._session.alive:
             self._session = await self._server.connect()
 
+    async def lock(self, shard: int) -> None:
+        self._head = await self._begun(shard)
+
     async def read(self, shard: int, reads: Sequence[Statement]) -> tuple[Head, list[list[Row]]]:
+        head, self._head = self._head, None
+        if head is None:
+            head = await self._begun(shard)
+        else:
+            await self._server.faults.hop()
+        assert self._session is not None, "open() comes first"
+        return head, [(await self._server.ask(self._session, text, parameters))[0] for text, parameters in reads]
+
+    async def _begun(self, shard: int) -> Head:
         session, server = self._session, self._server
         assert session is not None, "open() comes first"
         await server.faults.hop()
@@ -135,9 +148,10 @@ class SimulatedPort:
         if not found:
             session.rollback()
             raise LookupError(f"there is no shard {shard} in this database")
-        event_seq, posting_seq, chain, clock, at = found[0]
-        head = Head(shard=shard, event_seq=event_seq, posting_seq=posting_seq, chain=chain, at=at, clock=clock)
-        return head, [(await server.ask(session, text, parameters))[0] for text, parameters in reads]
+        event_seq, posting_seq, chain, clock, at, waited = found[0]
+        return Head(
+            shard=shard, event_seq=event_seq, posting_seq=posting_seq, chain=chain, at=at, clock=clock, waited=waited
+        )
 
     async def write(self, statements: Sequence[Statement]) -> None:
         session, faults = self._session, self._server.faults
@@ -201,7 +215,7 @@ class SimulatedPort:
 
     async def close(self) -> None:
         """The socket goes. The server ends what it has begun to commit, and forgets everything else."""
-        session, self._session = self._session, None
+        session, self._session, self._head = self._session, None, None
         if session is not None and not session.busy:
             self._server.faults.later(self._server.faults.hop_s(), session.end)
 

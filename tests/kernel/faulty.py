@@ -20,7 +20,7 @@ class Moments:
 
     def begin(self, moments: dict[str, Moment]) -> None:
         """What is going to happen."""
-        self.moments, self.finds = moments, 0
+        self.moments, self.finds, self.locks = moments, 0, 0
         self.happened: list[str] = []
         self.backends: list[int] = []
 
@@ -33,6 +33,10 @@ class Moments:
             self.happened.append(name)
             moment = self.moments[name] if self.always else self.moments.pop(name)
             await moment(cast(Any, self))
+
+    async def lock(self, shard: int) -> None:
+        self.locks += 1
+        await super().lock(shard)  # type: ignore[misc]
 
     async def read(self, shard: int, reads: Sequence[Statement]) -> tuple[Head, list[list[Row]]]:
         self.backends.append(self.backend)

@@ -180,6 +180,14 @@ class Lanes:
             self._take_bulk(bulk, batch, room, now)
         return batch
 
+    def more(self, batch: list[Waiting]) -> list[Waiting]:
+        """Adds what has come since a batch was taken and has room in it, but for bulk work; what was added."""
+        before, now, room = len(batch), monotonic(), self.room
+        if not self._looks(batch[0]):
+            for lane in self._lanes[: Lane.BULK]:
+                self._move(lane, batch, room, now)
+        return batch[before:]
+
     def _take_bulk(self, bulk: deque[Waiting], batch: list[Waiting], room: int, now: float) -> None:
         """As much bulk work as keeps others waiting for a moment, and all that there is room for when somebody waits
         for it and nobody for anything else.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any, Generic, LiteralString, Protocol, TypeVar
 from uuid import UUID
@@ -31,7 +31,8 @@ class Head(msgspec.Struct, kw_only=True):
     """Where a shard stands: read with its lock, advanced by the batch, written with the commit.
 
     `at` is the batch's time, which decides an expiry or an `at` and never goes back; `clock` is the server's, which
-    decides what is due now and how long a lease is. They differ only where the server's clock was set back.
+    decides what is due now and how long a lease is. They differ only where the server's clock was set back. `waited`
+    says how long others held the lock.
     """
 
     shard: int
@@ -40,6 +41,7 @@ class Head(msgspec.Struct, kw_only=True):
     chain: bytes
     at: datetime
     clock: datetime
+    waited: timedelta = timedelta(0)
 
 
 class Table(Generic[K, R]):

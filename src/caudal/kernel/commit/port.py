@@ -1,7 +1,8 @@
-"""The batch's way to the database: four calls, which a simulation can replace.
+"""The batch's way to the database: five calls, which a simulation can replace.
 
-`open` makes the connection ready, `read` begins the transaction, locks the shard and reads; `write` sends every
-statement with the COMMIT behind it in one go; `find` asks whether a batch whose answer was lost did commit.
+`open` makes the connection ready, `read` begins the transaction, locks the shard and reads; where the lock is going to
+be waited for, `lock` goes before it and does the first half alone. `write` sends every statement with the COMMIT behind
+it in one go; `find` asks whether a batch whose answer was lost did commit.
 
 A batch enters and leaves a pipeline block of its own (`wire.py`) on an autocommit connection. After any exception the
 connection is closed and replaced, never reused: a ROLLBACK inside a long pipeline breaks the cache of prepared
@@ -42,6 +43,8 @@ class BatchPort(Protocol):
 
     async def open(self) -> None: ...
 
+    async def lock(self, shard: int) -> None: ...
+
     async def read(self, shard: int, reads: Sequence[Statement]) -> tuple[Head, list[list[Row]]]: ...
 
     async def write(self, statements: Sequence[Statement]) -> None: ...
@@ -59,6 +62,7 @@ class PostgresPort:
         self._sealer = sealer
         self._connection: psycopg.AsyncConnection[Row] | None = None
         self._wire: Wire | None = None
+        self._head: Head | None = None  # of the shard that is locked, until it is read
         self._warned = False
         self._batches, self._plans_end = 0, _FIRST_PLANS
 
@@ -83,8 +87,22 @@ class PostgresPort:
     def _notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         self._warned = self._warned or diagnostic.severity_nonlocalized == "WARNING"
 
+    async def lock(self, shard: int) -> None:
+        """BEGIN and the lock alone: returns when the shard is this batch's."""
+        self._head, _ = await self._begun(shard, ())
+
     async def read(self, shard: int, reads: Sequence[Statement]) -> tuple[Head, list[list[Row]]]:
         """Round trip one: BEGIN, the lock, then what it protects, in statements of their own."""
+        wire, head = self._wire, self._head
+        assert wire is not None, "open() comes first"
+        self._head = None
+        if head is None:
+            head, answers = await self._begun(shard, reads)
+        else:
+            answers = await wire.ask(reads) if reads else []
+        return head, [wire.rows(answer) for answer in answers]
+
+    async def _begun(self, shard: int, reads: Sequence[Statement]) -> tuple[Head, list[pq.abc.PGresult]]:
         wire = self._wire
         assert wire is not None, "open() comes first"
         self._warned = False
@@ -97,9 +115,17 @@ class PostgresPort:
         row = next(iter(wire.rows(lock)), None)
         if row is None:
             raise LookupError(f"there is no shard {shard} in this database")
-        event_seq, posting_seq, chain, clock, at = row
-        head = Head(shard=shard, event_seq=event_seq, posting_seq=posting_seq, chain=bytes(chain), at=at, clock=clock)
-        return head, [wire.rows(answer) for answer in answers]
+        event_seq, posting_seq, chain, clock, at, waited = row
+        head = Head(
+            shard=shard,
+            event_seq=event_seq,
+            posting_seq=posting_seq,
+            chain=bytes(chain),
+            at=at,
+            clock=clock,
+            waited=waited,
+        )
+        return head, answers
 
     async def write(self, statements: Sequence[Statement]) -> None:
         """Round trip two: every write with its guard, the COMMIT behind them. Returns when it is durable."""
@@ -137,7 +163,7 @@ class PostgresPort:
 
     async def close(self) -> None:
         """Gives the connection up, whatever state it is in."""
-        wire, self._wire, self._connection = self._wire, None, None
+        wire, self._wire, self._connection, self._head = self._wire, None, None, None
         if wire is not None:
             with suppress(Exception):
                 # Not a ROLLBACK in the middle of things: the socket goes, and the server notices.

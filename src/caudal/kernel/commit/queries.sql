@@ -11,7 +11,9 @@ discard plans
 commit
 
 -- name: lock_shard
-select event_seq, posting_seq, chain, clock_timestamp(), greatest(clock_timestamp(), last_at)
+-- Whoever held it has changed the row, which is looked at anew then: the times are those of the moment behind the wait.
+select event_seq, posting_seq, chain, clock_timestamp(), greatest(clock_timestamp(), last_at),
+    clock_timestamp() - now()
 from shard where id = %s for update
 
 -- name: find_batch

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from caudal.kernel import ids
@@ -21,7 +21,7 @@ from caudal.kernel.commit.batch import Batch, reads_of
 from caudal.kernel.commit.counts import Counts
 from caudal.kernel.commit.failures import Failure, classify
 from caudal.kernel.commit.lanes import Lanes, Limits, Waiting
-from caudal.kernel.commit.model import Command, Head, Missing, Result
+from caudal.kernel.commit.model import Command, Head, Missing, Result, Row, Table
 from caudal.kernel.commit.port import BatchPort
 from caudal.kernel.errors import CaudalError, Fault, Overloaded, Retry, Unknown
 from caudal.kernel.telemetry import Reading
@@ -34,9 +34,13 @@ _PAUSE_S: Final = 0.05
 _PAUSE_MAX_S: Final = 1.0
 _LOOK_S: Final = 0.1  # how exactly deadlines are kept
 _AHEAD: Final = timedelta(minutes=1)
+_CONTENDED: Final = timedelta(milliseconds=1)
 _AGAIN_S: Final = 60.0  # between two alarms of the same
 _SLICE: Final = 64  # callers that are answered at once: between two slices others have their turn, refusals too
 _HANGS_S: Final = 1.0  # an answer that takes so long is the database's trouble, no matter of a busy shard
+
+
+Reads = dict[Table[Any, Any], list[Any]]
 
 
 class Stuck(Exception):
@@ -60,6 +64,9 @@ class Shard:
         self._warned_at = -_AGAIN_S
         self.heard: tuple[datetime, float] | None = None  # the server's clock, and our monotonic one then
         self._stopping = self._giving_up = False
+        self._contended = False  # whether another process held the lock last time
+        self._seq: int | None = None  # of the last event when a batch of ours had committed
+        self._fresh = False  # whether a batch has not been tried yet: only then it may grow
         self.counts = Counts()
 
     def readings(self) -> Iterable[Reading]:
@@ -140,9 +147,11 @@ class Shard:
     async def _settle(self, batch: list[Waiting]) -> None:
         """Commits a batch, or the parts of it that can be."""
         self._parts, again, pause_s = [batch], 0, _PAUSE_S
+        self._fresh = True
         while self._parts:
             self._part = self._parts.pop()
             self._trouble = await self._once(self._part)
+            self._fresh = False
             part, self._part, self._began = self._part, [], None
             if self._trouble is None:
                 continue
@@ -178,9 +187,7 @@ class Shard:
         self._began = started
         try:
             async with asyncio.timeout(self._limits.batch_deadline_s):
-                await self._port.open()
-                reads = reads_of(batch)
-                head, found = await self._port.read(self.id, [t.reading(self.id, k) for t, k in reads.items()])
+                head, reads, found = await self._read(batch)
                 self.heard = head.clock, started
                 if head.at - head.clock > _AHEAD:
                     self._warn_of_time(head)
@@ -200,13 +207,28 @@ class Shard:
             if not await self._find(batch, batch_id):
                 self.counts.failed(Failure.LOST.value)
                 return Failure.LOST
-        ended = monotonic()
+        ended, self._seq = monotonic(), judged.before.event_seq + judged.events
         self.counts.committed(len(results), judged.events, ended - started)
         self.lanes.drained(len(results), started, ended)
         _answer_all(results)
         for waiting in postponed:
             self.lanes.push_first(waiting)
         return None
+
+    async def _read(self, batch: list[Waiting]) -> tuple[Head, Reads, list[list[Row]]]:
+        """Round trip one. Where another process held the lock last time it is taken first, and the batch grows by what
+        has come meanwhile: taken as they are, the batches of two processes would be half as large, and twice as many.
+        """
+        await self._port.open()
+        if self._contended:
+            await self._port.lock(self.id)
+            if self._fresh:
+                self.counts.waited(self.lanes.more(batch), monotonic())
+        reads = reads_of(batch)
+        head, found = await self._port.read(self.id, [table.reading(self.id, keys) for table, keys in reads.items()])
+        others = self._seq is not None and self._seq != head.event_seq
+        self._contended = others and head.waited > _CONTENDED
+        return head, reads, found
 
     def _warn_of_time(self, head: Head) -> None:
         """The server's clock was set back, or had run ahead: work goes on, with times that stand still until then."""

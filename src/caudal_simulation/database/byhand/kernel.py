@@ -40,7 +40,7 @@ def lock_shard(session: Session, given: Sequence[Any]) -> Rows:
     assert row is not None
     now, last_at = session.database.now(), row[_SHARD["last_at"]]
     head = (row[_SHARD["event_seq"]], row[_SHARD["posting_seq"]], row[_SHARD["chain"]])
-    return [(*head, now, max(now, last_at))], 1
+    return [(*head, now, max(now, last_at), now - session.now)], 1
 
 
 def read_keys(session: Session, given: Sequence[Any]) -> Rows:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from caudal_load.compare import Comparison, Saved
 from caudal_load.figures import of_caudal
@@ -36,7 +35,7 @@ def _environment() -> Environment:
 
 
 def _filled(template: str, **values: Any) -> str:
-    styles = Markup((_FOLDER / "report.css").read_text("utf-8"))
+    styles = (_FOLDER / "report.css").read_text("utf-8")
     return _environment().from_string((_FOLDER / template).read_text("utf-8")).render(styles=styles, **values)
 
 
@@ -51,10 +50,7 @@ def _figure(value: object) -> str:
 def report_page(said: Mapping[str, Any]) -> str:
     """The page of one run, from what `as_json` said."""
     sides = [said] if said["other"] is None else [said, said["other"]]
-    plots = [
-        *(Markup(plot.svg()) for plot in _load_plots(said)),
-        *(Markup(plot.svg()) for plot in _process_plots(said["intervals"])),
-    ]
+    plots = [plot.svg() for plot in (*_load_plots(said), *_process_plots(said["intervals"]))]
     return _filled(
         "report.html",
         said=said,
@@ -224,7 +220,7 @@ def comparison_page(found: Comparison) -> str:
             )
         ),
     ]
-    return _filled("comparison.html", found=found, sides=sides, plots=[Markup(plot.svg()) for plot in plots])
+    return _filled("comparison.html", found=found, sides=sides, plots=[plot.svg() for plot in plots])
 
 
 def _all(runs: Sequence[Saved]) -> list[tuple[int, int]]:

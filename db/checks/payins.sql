@@ -13,7 +13,8 @@ where e.shard = %(shard)s and e.seq > %(low)s and e.seq <= %(high)s and e.type l
     or position(convert_to('{"id":"payin_' || replace(p.id::text, '-', '') || '","object":"payin","mode":"'
         || case when p.book %% 2 = 1 then 'live' else 'test' end || '","status":"'
         || case when e.type in ('payin.created', 'payin.received') then ''
-            else case e.type when 'payin.captured' then 'paid' else substr(e.type, 7) end || '"' end,
+            else case when e.type in ('payin.captured', 'payin.rest_released') then 'paid' else substr(e.type, 7) end
+                || '"' end,
         'UTF8') in e.data) <> 1
     or position(convert_to(',"amount":' || p.amount_minor || ',"currency":"' || p.currency || '","country":"'
         || p.country || '","method":"' || p.method || '",', 'UTF8') in e.data) = 0
@@ -120,7 +121,7 @@ where e.shard = %(shard)s and e.seq > %(low)s and e.seq <= %(high)s
         select from payin_change c where c.shard = e.shard and c.payin = e.subject and c.at = e.at
             and c.event = any(case e.type when 'payin.received' then '{part_received}'::text[]
                 when 'payin.paid' then '{all_received,captured}' when 'payin.expired' then '{time_passed}'
-                when 'payin.pending' then '{accepted}' else array[substr(e.type, 7)] end))
+                when 'payin.pending' then '{accepted}' when 'payin.rest_released' then '{rest_released,captured}' else array[substr(e.type, 7)] end))
 
 -- name: payin_place
 -- range: payins

@@ -73,6 +73,8 @@ async def test_a_final_part_gives_the_rest_back(ana: Merchant, held: dict[str, A
     assert (await ana.capture(held, 1)).code == "forbidden_transition"
     seen = await ana.seen(held)
     assert (seen["amount_authorized"], seen["amount_captured"], seen["fees"]) == (10_000, 2_500, 40 + 88)
+    *_, last = await ana.events()
+    assert (last["type"], last["data"]["amount_captured"]) == ("payin.rest_released", 2_500)
     await assert_in_order(context)
 
 

@@ -38,6 +38,8 @@ async def test_it_is_given_back_when_its_time_is_over(
     await assert_in_order(context)
     assert await ana.work("payin.operate") == 1
     assert desk.held(key_of(part)) == 0 and desk.payments[key_of(part)].captured_minor == 4_000
+    told = [event for event in await ana.events() if event["type"] == "payin.rest_released"]
+    assert [(one["data"]["status"], one["data"]["amount_captured"]) for one in told] == [("paid", 4_000)]
     seen = await ana.seen(part)
     assert (seen["status"], seen["amount_captured"], seen["amount_received"]) == ("paid", 4_000, 4_000)
     assert (await ana.capture(part, 1)).code == "forbidden_transition"

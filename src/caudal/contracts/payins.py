@@ -197,6 +197,10 @@ class PayinCaptured(PayinData, frozen=True, kw_only=True):
     """A further part of what was authorized was captured; the first part made the payin `paid`."""
 
 
+class PayinRestReleased(PayinData, frozen=True, kw_only=True):
+    """What was authorized beyond `amount_captured` is the payer's again: nothing more of the payin can be captured."""
+
+
 class PayinDeclined(PayinData, frozen=True, kw_only=True):
     """The payer, or the payer's bank, will not pay; `status_reason` is one of a closed list."""
 
@@ -337,6 +341,7 @@ EVENTS: Final[dict[str, type[msgspec.Struct]]] = {
     "payin.pending": PayinPending,
     "payin.authorized": PayinAuthorized,
     "payin.captured": PayinCaptured,
+    "payin.rest_released": PayinRestReleased,
     "payin.declined": PayinDeclined,
     "payin.failed": PayinFailed,
     "capture.succeeded": CaptureSucceeded,

@@ -279,6 +279,21 @@ EVENTS: Final[tuple[tuple[str, str, msgspec.Struct], ...]] = (
         ),
     ),
     (
+        "payin.rest_released",
+        "2026-11-30T10:00:01.002713Z",
+        _payin(
+            payins.PayinRestReleased,
+            "paid",
+            **_CARD,
+            amount_authorized=AMOUNT_MINOR,
+            amount_captured=4_000,
+            amount_received=4_000,
+            fees=FEE_MINOR,
+            paid_at="2026-11-23T18:00:00.114093Z",
+            available_on="2026-11-25",
+        ),
+    ),
+    (
         "payin.declined",
         "2026-11-23T10:00:00.310448Z",
         _payin(payins.PayinDeclined, "declined", **_CARD, status_reason="insufficient_funds"),

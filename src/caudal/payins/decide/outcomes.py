@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -20,6 +20,8 @@ from caudal.payins.decide.operations import Begun, body_of_begun
 from caudal.payins.model import DiscrepancyKind, Operation, Payin, RefusedOperation, capture_body, refund_body
 from caudal.payins.rows import OPERATIONS, PAYINS
 from caudal.payins.states import Happening, Status, after
+
+_RELEASED: Final = "payin.rest_released"
 
 
 def settle(view: View, *, id: UUID, said: OperationState | Declined, due: Due | None = None) -> Decision:
@@ -176,6 +178,8 @@ def _capture_settled(view: View, operation: Operation, payin: Payin, succeeded: 
     )
     done, due = _rest_expiry(view, payin, new.payin)
     events = (event, *new.events, *money.events)
+    if operation.details().final and payin.authorized_minor - total > detail.capturing_minor:
+        events += (Event(type=_RELEASED, subject=payin.id, book=payin.book, data=new.body),)
     return _Settled(new.payin, (*new.puts, *money.puts), events, (*money.due, *due), done)
 
 
@@ -214,8 +218,8 @@ def _rest_released(view: View, payin: Payin) -> _Settled:
     if not payin.holds_rest(detail):
         return _Settled(payin, contradicts=True)
     detail = msgspec.structs.replace(detail, closed=True, voiding=False)
-    new = changed(view, payin, Happening.REST_RELEASED, detail=detail)
-    return _Settled(new.payin, new.puts, done=(expiry_of(payin, offset_of(view, payin.book)),))
+    new = changed(view, payin, Happening.REST_RELEASED, _RELEASED, detail=detail)
+    return _Settled(new.payin, new.puts, new.events, done=(expiry_of(payin, offset_of(view, payin.book)),))
 
 
 def _refund_settled(view: View, operation: Operation, payin: Payin, succeeded: bool) -> _Settled:

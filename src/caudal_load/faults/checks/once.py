@@ -13,7 +13,7 @@ NAME = "3"
 ONCE = frozenset(
     {
         *("payin.created", "payin.paid", "payin.authorized", "payin.declined", "payin.failed"),
-        *("payin.expired", "payin.cancelled", "capture.succeeded", "capture.failed"),
+        *("payin.expired", "payin.cancelled", "payin.rest_released", "capture.succeeded", "capture.failed"),
         *("refund.created", "refund.succeeded", "refund.failed", "dispute.opened"),
     }
 )

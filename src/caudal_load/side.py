@@ -83,12 +83,12 @@ class Side:
         """Load for `lead_s` unmeasured and `seconds` measured seconds, and come to rest."""
         start_ns = perf_counter_ns()
         open_ns = start_ns + int(lead_s * 1e9)
-        self.loop.start(start_ns, lead_s)
         meter = None
         if isinstance(self.loop, Crew):
             self.loop.open_window(open_ns)  # said before, so that all know of it when it comes
             everybody = {**self.running.processes, **self.loop.pids}
             meter = Meter(everybody, self.running.database_url, alone={CONDUCTOR: os.getpid()})
+        self.loop.start(start_ns, lead_s)
         await asyncio.sleep((open_ns - perf_counter_ns()) / 1e9)
         self._note_memory()
         before = self._used_s()

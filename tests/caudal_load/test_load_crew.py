@@ -39,8 +39,8 @@ def crew(fake: FakeCaudal, processes: int, *phases: Phase) -> Crew:
 async def drive(loaded: Crew, connections: int, seconds: float) -> None:
     await loaded.connect(connections)
     at_ns = perf_counter_ns()
-    loaded.start(at_ns)
     loaded.open_window(at_ns)
+    loaded.start(at_ns)
     await asyncio.sleep(seconds)
     loaded.close_window()
     await loaded.rest()
@@ -49,9 +49,9 @@ async def drive(loaded: Crew, connections: int, seconds: float) -> None:
 
 async def test_two_processes_are_one_load_with_all_its_latencies_and_promises() -> None:
     async with running(FakeCaudal()) as fake:
-        loaded = crew(fake, 2, constant("", 1.2, 100.0))
-        await drive(loaded, 3, 1.2)
-    assert len(fake.asked) == loaded.tally.acknowledged == 120, "one schedule, each arrival once"
+        loaded = crew(fake, 2, constant("", 1.5, 100.0))
+        await drive(loaded, 3, 1.5)
+    assert len(fake.asked) == loaded.tally.acknowledged == 150, "one schedule, each arrival once"
     requests = loaded._jobs[0].requests()
     assert not judge(requests, loaded.tally, fake.payins).lost
     latencies = Histogram()
@@ -60,8 +60,8 @@ async def test_two_processes_are_one_load_with_all_its_latencies_and_promises() 
     of_seconds = Histogram()
     for second in loaded.tally.seconds:
         of_seconds.merge(second.latencies)
-    assert latencies.counts == of_seconds.counts and latencies.total == 120
-    assert loaded.tally.seconds[0].offered == 100
+    assert latencies.counts == of_seconds.counts and latencies.total == 150
+    assert [second.offered for second in loaded.tally.seconds][:2] == [100, 50]
     assert sum(second.lasts_s for second in loaded.tally.seconds) == pytest.approx(loaded.tally.window_ns / 1e9)
 
 

@@ -47,14 +47,16 @@ def main() -> NoReturn:
 def whole() -> typer.Typer:
     """Every command, those of administration.py too."""
     from caudal.app import administration, overrides, vault
-    from caudal.app.trace import command
+    from caudal.app.top import command as top
+    from caudal.app.trace import command as trace
 
     if not app.registered_groups:
         administration.operator.add_typer(overrides.provider, name="provider")
         app.add_typer(administration.operator, name="operator")
         app.add_typer(administration.merchant, name="merchant")
         app.add_typer(vault.vault, name="vault")
-        app.command("trace", epilog=command.EPILOG)(command.trace)
+        app.command("top", epilog=top.EPILOG)(top.top)
+        app.command("trace", epilog=trace.EPILOG)(trace.trace)
     return app
 
 

@@ -1,0 +1,277 @@
+"""Two looks at every process → what happened in between. Pure.
+
+Percentiles are interpolated in the buckets of histograms, whose bounds docs/metrics.md has: they are as fine as those.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from caudal.app.top.reading import Labels, Page, Samples
+
+_ROUTES: Final = 6
+_HTTP: Final = "http_server_request_duration_seconds"
+_CALLS: Final = "caudal_provider_call_duration_seconds"
+_BATCH: Final = "caudal_commit_batch_duration_seconds"
+_WEBHOOK: Final = "caudal_webhook_attempt_duration_seconds"
+_REFUSED: Final = ("429", "503")
+
+Row = dict[str, str | float | None]
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What `caudal top` shows: rates a second, times in seconds, money in minor units. None: nothing was measured."""
+
+    seconds: float
+    requests: Row
+    routes: list[Row]
+    commits: Row
+    queue: dict[str, float]
+    providers: list[Row]
+    webhooks: Row
+    behind: dict[str, float]
+    money: list[Row]
+    processes: list[Row]
+
+
+def figures(before: Mapping[str, Page], now: Mapping[str, Page]) -> Figures:
+    """Of all processes that answered both times; one that began anew in between counts from its beginning."""
+    pairs = {name: (before[name], page) for name, page in now.items() if name in before}
+    answered = [pair for pair in pairs.values() if pair[0].samples and pair[1].samples]
+    seconds = max([late.at - early.at for early, late in answered], default=0.0)
+    grown, level = _grown(answered), _level([page.samples for page in now.values()])
+    return Figures(
+        seconds=seconds,
+        requests=_requests(grown, level, seconds),
+        routes=_routes(grown, seconds),
+        commits=_commits(grown, seconds),
+        queue=_by(level, "caudal_commit_queue_length", "caudal_lane"),
+        providers=_providers(grown, level, seconds),
+        webhooks=_webhooks(grown, level, seconds),
+        behind=_behind(level),
+        money=_money(level),
+        processes=[_process(name, *pair) for name, pair in pairs.items()],
+    )
+
+
+def _grown(answered: list[tuple[Page, Page]]) -> Samples:
+    """By how much everything that counts has grown, in all processes together."""
+    found: Samples = {}
+    for early, late in answered:
+        for name, samples in late.samples.items():
+            if not name.endswith(("_total", "_bucket", "_count", "_sum")):
+                continue
+            known, into = early.samples.get(name, {}), found.setdefault(name, {})
+            for labels, value in samples.items():
+                was = known.get(labels, 0.0)
+                into[labels] = into.get(labels, 0.0) + (value - was if value >= was else value)
+    return found
+
+
+def _level(pages: list[Samples]) -> Samples:
+    """What stands now. One worker at a time tells what only the database knows; levels of processes add up."""
+    found: Samples = {}
+    for page in pages:
+        for name, samples in page.items():
+            into = found.setdefault(name, {})
+            for labels, value in samples.items():
+                into[labels] = into.get(labels, 0.0) + value
+    return found
+
+
+def _sum(samples: Samples, name: str, wanted: Callable[[dict[str, str]], bool] = lambda _: True) -> float:
+    return sum(value for labels, value in samples.get(name, {}).items() if wanted(dict(labels)))
+
+
+def _by(samples: Samples, name: str, label: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for labels, value in samples.get(name, {}).items():
+        of = dict(labels).get(label, "")
+        found[of] = found.get(of, 0.0) + value
+    return found
+
+
+def percentile(
+    grown: Samples, name: str, share: float, wanted: Callable[[dict[str, str]], bool] = lambda _: True
+) -> float | None:
+    """The value below which this share of what a histogram counted lies; None where it counted nothing.
+
+    What lies above its last bound is told as that bound.
+    """
+    bounds: dict[float, float] = {}
+    for labels, value in grown.get(f"{name}_bucket", {}).items():
+        of = dict(labels)
+        if wanted(of):
+            bound = math.inf if of["le"] == "+Inf" else float(of["le"])
+            bounds[bound] = bounds.get(bound, 0.0) + value
+    total = bounds.get(math.inf, 0.0)
+    low, below = 0.0, 0.0
+    for bound in sorted(bounds):
+        if total and bounds[bound] >= share * total:
+            if bound == math.inf:
+                return low
+            inside = bounds[bound] - below
+            return low + (bound - low) * ((share * total - below) / inside if inside else 1.0)
+        low, below = bound, bounds[bound]
+    return None
+
+
+def _rate(amount: float, seconds: float) -> float:
+    return amount / seconds if seconds else 0.0
+
+
+def _requests(grown: Samples, level: Samples, seconds: float) -> Row:
+    def of(*begins: str) -> float:
+        return _rate(
+            _sum(grown, f"{_HTTP}_count", lambda labels: labels["http_response_status_code"].startswith(begins)),
+            seconds,
+        )
+
+    refused = of(*_REFUSED)
+    return {
+        "rate": of(""),
+        "2xx": of("2"),
+        "4xx": of("4") - of("429"),
+        "5xx": of("5") - of("503"),
+        "refused": refused,
+        "active": _sum(level, "http_server_active_requests"),
+        **{name: percentile(grown, _HTTP, share) for name, share in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))},
+    }
+
+
+def _routes(grown: Samples, seconds: float) -> list[Row]:
+    """The busiest."""
+    busiest: dict[tuple[str, str], float] = {}
+    for labels, value in grown.get(f"{_HTTP}_count", {}).items():
+        of = dict(labels)
+        name = of["http_request_method"], of["http_route"]
+        busiest[name] = busiest.get(name, 0.0) + value
+    chosen = sorted(busiest, key=lambda name: (-busiest[name], name))[:_ROUTES]
+    return [_route(grown, method, route, seconds) for method, route in chosen if busiest[method, route]]
+
+
+def _route(grown: Samples, method: str, route: str, seconds: float) -> Row:
+    def same(labels: dict[str, str]) -> bool:
+        return (labels["http_request_method"], labels["http_route"]) == (method, route)
+
+    def broken(labels: dict[str, str]) -> bool:
+        return same(labels) and labels["http_response_status_code"][0] not in "23"
+
+    return {
+        "route": f"{method} {route}",
+        "rate": _rate(_sum(grown, f"{_HTTP}_count", same), seconds),
+        "not_2xx": _rate(_sum(grown, f"{_HTTP}_count", broken), seconds),
+        "p50": percentile(grown, _HTTP, 0.5, same),
+        "p99": percentile(grown, _HTTP, 0.99, same),
+    }
+
+
+def _commits(grown: Samples, seconds: float) -> Row:
+    batches = _sum(grown, f"{_BATCH}_count")
+    commands = _sum(grown, "caudal_commit_commands_total")
+    return {
+        "commands": _rate(commands, seconds),
+        "batches": _rate(batches, seconds),
+        "events": _rate(_sum(grown, "caudal_commit_events_total"), seconds),
+        "size": commands / batches if batches else None,
+        "p50": percentile(grown, _BATCH, 0.5),
+        "p99": percentile(grown, _BATCH, 0.99),
+        "wait_p99": percentile(grown, "caudal_commit_queue_wait_seconds", 0.99),
+    }
+
+
+def _providers(grown: Samples, level: Samples, seconds: float) -> list[Row]:
+    found = sorted({_provider_of(labels) for labels in level.get("caudal_provider_breaker_state", {})})
+    return [_provider(grown, level, seconds, *of) for of in found]
+
+
+def _provider_of(labels: Labels) -> tuple[str, str]:
+    of = dict(labels)
+    return of["caudal_provider"], of["caudal_mode"]
+
+
+def _provider(grown: Samples, level: Samples, seconds: float, name: str, mode: str) -> Row:
+    def same(labels: dict[str, str]) -> bool:
+        return (labels["caudal_provider"], labels["caudal_mode"]) == (name, mode)
+
+    def state(wanted: str) -> float:
+        return _sum(level, "caudal_provider_breaker_state", lambda of: same(of) and of["caudal_state"] == wanted)
+
+    states = [wanted for wanted in ("open", "half_open", "closed") if state(wanted)]
+    calls = _sum(grown, "caudal_provider_calls_total", same)
+    return {
+        "provider": f"{name} ({mode})",
+        "breaker": "/".join(states),  # where processes differ, all that there are
+        "drained": "drained" if _sum(level, "caudal_provider_drained", same) else None,
+        "calls": _rate(calls, seconds),
+        "failed": _sum(grown, "caudal_provider_failed_total", same) / calls if calls else None,
+        "p95": percentile(grown, _CALLS, 0.95, same),
+        "in_flight": _sum(level, "caudal_provider_in_flight", same),
+        "limit": _sum(level, "caudal_provider_concurrency_limit", same),
+    }
+
+
+def _webhooks(grown: Samples, level: Samples, seconds: float) -> Row:
+    ended = _by(grown, "caudal_webhook_deliveries_total", "caudal_outcome")
+    lag = _by(level, "caudal_webhook_lag_seconds", "caudal_state")
+    return {
+        "delivered": _rate(ended.get("delivered", 0.0), seconds),
+        "again": _rate(ended.get("again", 0.0), seconds),
+        "failed": _rate(ended.get("failed", 0.0), seconds),
+        "p95": percentile(grown, _WEBHOOK, 0.95),
+        **{f"lag_{state}": value for state, value in sorted(lag.items())},
+    }
+
+
+def _behind(level: Samples) -> dict[str, float]:
+    """What somebody should see to: nothing of it is there when all is well, but small ages."""
+    return {
+        **{
+            f"{job} due for": age
+            for job, age in _by(level, "caudal_due_oldest_age_seconds", "caudal_job").items()
+            if age
+        },
+        **{
+            f"events behind, {of}": lag
+            for of, lag in _by(level, "caudal_consumer_lag", "caudal_consumer").items()
+            if lag
+        },
+        **{
+            meaning: value
+            for meaning, name in (
+                ("unknown outcomes", "caudal_unresolved_outcomes"),
+                ("open discrepancies", "caudal_discrepancies_open"),
+                ("rows that break a law of the books", "caudal_ledger_check_violations"),
+            )
+            if (value := _sum(level, name))
+        },
+    }
+
+
+def _money(level: Samples) -> list[Row]:
+    rows: list[Row] = []
+    for labels, value in sorted(level.get("caudal_money_in_flight", {}).items()):
+        of = dict(labels)
+        if value:
+            names = ("mode", "currency", "state")
+            rows.append({**{name: of[f"caudal_{name}"] for name in names}, "minor": value})
+    return rows
+
+
+def _process(name: str, early: Page, late: Page) -> Row:
+    if not late.samples:
+        return {"process": name, "trouble": late.trouble}
+    both = _grown([(early, late)]) if early.samples else {}
+    return {
+        "process": name,
+        "cpu": _rate(_sum(both, "process_cpu_time_seconds_total"), late.at - early.at),
+        "memory": _sum(late.samples, "process_memory_usage_bytes"),
+        "files": _sum(late.samples, "process_unix_file_descriptor_count"),
+        "loop_p99": percentile(both, "caudal_loop_delay_seconds", 0.99),
+        "uptime": _sum(late.samples, "process_uptime_seconds"),
+        "alarms": _sum(both, "caudal_commit_alarms_total"),
+    }

@@ -70,6 +70,7 @@ MORE_FILES: dict[str, str] = {
     "webhooks/signing.py": "the signature of a published standard",
     "payins/asked.py": "what may be asked for, field by field: neither HTTP nor a decision on what is",
     "connectors/sandbox_protocol/payer.py": "plays a test payer: no part of what a provider offers us",
+    "payins/gathered.py": "single payins that many ask for at once are one look: the process's memory of who waits",
     "payins/evidence.py": "what a file is, by its bytes: three formats of the field, pure, and no judgement on money",
     "payins/simulation.py": "what rules would have done with payins that there are: it reads alone, and judges none",
     "payins/clock.py": "the sandbox's clock: a verb of several commands, too long to stand inside commands.py",

@@ -1,6 +1,6 @@
 """Reads `queries.sql`: the SQL of a service as named blocks.
 
-    -- name: payin_by_id
+    -- name: payins_by_id
     -- One payin of one book. Parameters: shard, payin.
     select … from payin where shard = %(shard)s and payin = %(payin)s
 

@@ -13,6 +13,7 @@ from caudal.contracts.pages import LOOKED_AT, Looked, Place
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
+from caudal.payins.gathered import PayinsRead
 from caudal.payins.model import Deposit, Discrepancy, Dispute, Evidence, Kind, Operation, OverrideRecord, Payer, Payin
 from caudal.payins.rows import (
     SQL,
@@ -71,7 +72,7 @@ async def payin_of_number(context: Context, shard: int, number: int, family: str
 
 async def payin(context: Context, shard: int, id: UUID, book: int) -> tuple[Payin, Payer | None] | None:
     """A payin of this book with its payer."""
-    row = await context.row(SQL["payin_by_id"], (shard, id, book))
+    row = await context.once(PayinsRead).of(shard).get((id, book))
     if row is None:
         return None
     *columns, sealed = row

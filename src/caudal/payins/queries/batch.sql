@@ -113,12 +113,14 @@ left join fee_plan f on f.shard = p.shard and f.book = p.book and f.version = p.
     and f.currency = p.currency
 where a.shard = %s and a.number = %s
 
--- name: payin_by_id
+-- name: payins_by_id
+-- Probes of two keys a payin by construction (`lateral … limit 1`), whatever the planner believes of the tables.
 select p.id, p.book, p.version, p.status, p.reason, p.method, p.country, p.currency, p.amount_minor, p.received_minor,
     p.fee_minor, p.fee_plan, p.deposit_number, p.reference, p.detail, p.created_at, p.expires_at, p.paid_at,
     p.authorized_minor, p.captured_minor, p.refunded_minor, p.disputed_minor, p.available_on, s.sealed
-from payin p left join payer s on s.shard = p.shard and s.payin = p.id
-where p.shard = %s and p.id = %s and p.book = %s
+from unnest(%s::uuid[], %s::bigint[]) asked(id, book)
+cross join lateral (select * from payin where shard = %s and id = asked.id and book = asked.book limit 1) p
+left join lateral (select sealed from payer where shard = %s and payin = p.id limit 1) s on true
 
 -- name: payins_to_expire
 -- Payins of one test book that a moved clock may have passed, oldest first: open ones, and those of which a part is

@@ -49,13 +49,14 @@ def payin_of_number(session: Session, given: Sequence[Any]) -> Rows:
     return [(id, number, plan, days, book[_AT["book"]["clock_offset_s"]])], 1
 
 
-def payin_by_id(session: Session, given: Sequence[Any]) -> Rows:
-    shard, id, book = given
-    payin = session.get("payin", (shard, id))
-    if payin is None or payin[_AT["payin"]["book"]] != book:
-        return [], 0
-    payer = session.get("payer", (shard, id))
-    return [(*payin[1:], None if payer is None else payer[_AT["payer"]["sealed"]])], 1
+def payins_by_id(session: Session, given: Sequence[Any]) -> Rows:
+    ids, books, shard, _ = given
+    found = list[Row]()
+    for id, book in zip(ids, books, strict=True):
+        payin, payer = session.get("payin", (shard, id)), session.get("payer", (shard, id))
+        if payin is not None and payin[_AT["payin"]["book"]] == book:
+            found.append((*payin[1:], None if payer is None else payer[_AT["payer"]["sealed"]]))
+    return found, len(found)
 
 
 def payins_to_expire(session: Session, given: Sequence[Any]) -> Rows:
@@ -75,6 +76,6 @@ def payins_to_expire(session: Session, given: Sequence[Any]) -> Rows:
 STATEMENTS: Final[Mapping[str, Statement]] = {
     "insert_deposit_accounts": insert_deposit_accounts,
     "payin_of_number": payin_of_number,
-    "payin_by_id": payin_by_id,
+    "payins_by_id": payins_by_id,
     "payins_to_expire": payins_to_expire,
 }

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import Context
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from caudal_simulation.loop import Loop
 from caudal_simulation.nature import Clock
 
 T = TypeVar("T")
 
+_MOMENT_S: Final = 0.002  # a message takes no longer, unless it is slow
 FATES: Final = ("lost", "unheard", "late", "silent", "refused")
+
+
+class There:
+    """Nothing to wait for."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return cast(Any, iter(()))  # type: ignore[no-any-return]
+
+
+THERE: Final = There()
 
 
 class Faults:
@@ -50,12 +61,14 @@ class Faults:
         if self.on and self.random.random() < 0.01 * self.rate:
             self.happened["slow message"] += 1
             return self.spread(0.1, 0.6)
-        return self.random.random() * 0.002
+        return self.random.random() * _MOMENT_S
 
-    async def hop(self) -> None:
+    def hop(self) -> Awaitable[None]:
         """Waits for a message; every other one is there before anything else happens."""
         if self.random.random() < 0.5:
-            await asyncio.sleep(self.hop_s())
+            return THERE
+        seconds = self.hop_s()
+        return asyncio.sleep(seconds) if seconds > _MOMENT_S else self.loop.moment(seconds)
 
     def spread(self, low: float, high: float) -> float:
         """Somewhere between."""

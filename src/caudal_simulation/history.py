@@ -89,7 +89,7 @@ def play(
         world.restless = True
     history = History(seed)
     history.commands = sum(client.commands for client in clients)
-    history.faults, history.told = world.faults.happened, world.told
+    history.faults, history.told = world.faults.happened, world.story
     history.journal, history.rows = world.database.journal or [], world.database.rows
     world.database.kept = {}
     for name, check in CHECKS.items():
@@ -103,7 +103,6 @@ def play(
 
 async def _story(world: World, clients: list[Client]) -> None:
     loop = asyncio.get_running_loop()
-    courier = loop.create_task(world.courier())
     misfortune = loop.create_task(_misfortune(world))
     commands = -(-_COMMANDS // len(clients)) + int(world.random.random() * 2)
     await asyncio.gather(*(client.work(commands) for client in clients))
@@ -114,7 +113,6 @@ async def _story(world: World, clients: list[Client]) -> None:
         world.note("every payin's time passes")
         world.jump(4 * 86_400)
         await _quiet(world)
-    courier.cancel()
 
 
 async def _misfortune(world: World) -> None:
@@ -142,7 +140,7 @@ async def _quiet(world: World) -> None:
     """Until nothing waits that could go on: time goes to whatever is due next."""
     for _ in range(_ROUNDS):
         await asyncio.sleep(1.1)
-        if world.owed or world.outside.telling or world.network.wandering:
+        if world.owed or world.network.wandering:
             continue
         next_s = _next_s(world)
         if next_s is None:

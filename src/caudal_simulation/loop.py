@@ -1,7 +1,7 @@
 """An event loop on virtual time: no sockets, no threads, no waiting. With nothing ready, time goes to the next timer.
 
-Callbacks run in the order in which they became ready. Each belongs to the process in whose context it was made; those
-of a process that has been killed are dropped, as its memory was.
+Callbacks run in the order in which they became ready. Each belongs to the process in whose context it runs; those of a
+process that has been killed are dropped, as its memory was. A history has a thousand steps and more: they are short.
 """
 
 from __future__ import annotations
@@ -9,10 +9,15 @@ from __future__ import annotations
 import asyncio
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from heapq import heappop, heappush
+from itertools import count
+from types import coroutine
 from typing import Any, Final, TypeVar, cast
+
+import msgspec
 
 from caudal_simulation.nature import Clock
 
@@ -37,15 +42,14 @@ class Process:
 OF: Final[ContextVar[Process | None]] = ContextVar("process", default=None)
 
 
-class Timer:
+class Timer(msgspec.Struct, eq=False):
     """A callback that waits; what asyncio calls a handle."""
 
-    __slots__ = ("arguments", "callback", "context", "gone", "process", "when_s")
-
-    def __init__(self, callback: Callable[..., object], arguments: tuple[Any, ...], context: Context) -> None:
-        self.callback, self.arguments, self.context = callback, arguments, context
-        self.process = context.get(OF)
-        self.gone, self.when_s = False, 0.0
+    callback: Callable[..., object]
+    arguments: tuple[Any, ...]
+    context: Context
+    when_s: float = 0.0
+    gone: bool = False
 
     def cancel(self) -> None:
         """It is not called any more."""
@@ -63,40 +67,51 @@ class Timer:
 class Loop:
     """One history's loop: what of asyncio's own is used here."""
 
+    get_debug = bool  # asked for each future and task: the shortest way to say no
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._ready: deque[Timer] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
-        self._made = 0
-        self.ran = 0
+        self._number = count().__next__
+        self._moment_s: float | None = None
+        self.create_future: Callable[[], asyncio.Future[Any]] = partial(asyncio.Future, loop=cast(Any, self))
         self.broken: list[dict[str, Any]] = []
         self.connecting: Callable[[Callable[[], asyncio.Protocol], str, int], Coroutine[Any, Any, Any]] | None = None
 
     # What asyncio needs
 
     def time(self) -> float:
-        return self._clock.monotonic()
+        return self._clock.at_s
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
         timer = Timer(callback, args, context if context is not None else copy_context())
-        self._ready.append(timer)
+        if self._moment_s is None:
+            self._ready.append(timer)
+        else:
+            when_s, self._moment_s = self._clock.at_s + self._moment_s, None
+            heappush(self._timers, (when_s, self._number(), timer))
         return timer
 
     def call_soon_threadsafe(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
         return self.call_soon(callback, *args, context=context)
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
-        return self.call_at(self._clock.monotonic() + delay, callback, *args, context=context)
+        return self.call_at(self._clock.at_s + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
-        timer = Timer(callback, args, context if context is not None else copy_context())
-        timer.when_s = when
-        self._made += 1
-        heappush(self._timers, (when, self._made, timer))
+        timer = Timer(callback, args, context if context is not None else copy_context(), when)
+        heappush(self._timers, (when, self._number(), timer))
         return timer
 
-    def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.Future(loop=cast(Any, self))
+    @coroutine
+    def moment(self, seconds: float) -> Generator[None, None, None]:
+        """A short sleep of the task that awaits it, which is not woken before its end, whoever cancels it.
+
+        It takes no future, no callback and no second step: the task gives way, and its next step is put off.
+        """
+        self._moment_s = seconds
+        yield
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=cast(Any, self), name=name, context=context)
@@ -108,9 +123,6 @@ class Loop:
     async def create_connection(self, protocol_factory: Any, host: Any = None, port: Any = None, **_: Any) -> Any:
         assert self.connecting is not None, "this world has no network"
         return await self.connecting(protocol_factory, host, port)
-
-    def get_debug(self) -> bool:
-        return False
 
     def is_running(self) -> bool:
         return True
@@ -128,29 +140,35 @@ class Loop:
 
     def run_until_complete(self, future: Any) -> Any:
         task = future if isinstance(future, asyncio.Future) else self.create_task(future)
-        before = events._get_running_loop()
-        events._set_running_loop(cast(Any, self))
+        asked, before = events.get_running_loop, events._get_running_loop()
+        running = cast(Any, self)
+        events._set_running_loop(running)
+        events.get_running_loop = asyncio.get_running_loop = lambda: (
+            running
+        )  # asyncio's asks the system each time whose process it is
         try:
-            while not task.done():
-                self._step()
+            self._go_on(task)
         finally:
+            events.get_running_loop = asyncio.get_running_loop = asked
             events._set_running_loop(before)
         return task.result()
 
-    def _step(self) -> None:
-        ready, timers = self._ready, self._timers
-        if not ready:
-            if not timers:
+    def _go_on(self, until: asyncio.Future[Any]) -> None:
+        ready, timers, clock, done = self._ready, self._timers, self._clock, until.done
+        steps = STEPS_MAX
+        while not done():
+            if ready:
+                timer = ready.popleft()
+            elif timers:
+                when_s, _, timer = heappop(timers)
+                if when_s > clock.at_s:
+                    clock.at_s = when_s
+            else:
                 raise RuntimeError("nothing is left to do, and something still waits")
-            self._clock.now_s = max(self._clock.now_s, timers[0][0] - self._clock.monotonic() + self._clock.now_s)
-        now = self._clock.monotonic()
-        while timers and timers[0][0] <= now:
-            ready.append(heappop(timers)[2])
-        for _ in range(len(ready)):
-            timer = ready.popleft()
-            if timer.gone or (timer.process is not None and not timer.process.alive):
+            process = timer.context.get(OF)
+            if timer.gone or (process is not None and not process.alive):
                 continue
-            self.ran += 1
-            if self.ran > STEPS_MAX:
+            steps -= 1
+            if not steps:
                 raise Endless
             timer.context.run(timer.callback, *timer.arguments)

@@ -16,18 +16,24 @@ from typing import Any, Final, cast
 
 _DAWN: Final = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)  # a Monday's noon
 _DAWN_S: Final = _DAWN.timestamp()
+_BEGINNING_S: Final = 1_000.0  # never 0, which some take for never
 
 
 class Clock:
     """Virtual time: seconds since the world began. It moves only when nothing is left to do at its present moment."""
 
     def __init__(self) -> None:
-        self.now_s = 0.0
+        self.at_s = _BEGINNING_S  # what programs measure by
         self.rules = False  # whether this process has been taken over
 
+    @property
+    def now_s(self) -> float:
+        """Seconds since the world began."""
+        return self.at_s - _BEGINNING_S
+
     def monotonic(self) -> float:
-        """What programs measure by; never 0, which some take for never."""
-        return 1_000.0 + self.now_s
+        """What programs measure by."""
+        return self.at_s
 
     def time(self) -> float:
         """Seconds since 1970."""
@@ -66,12 +72,15 @@ def take_over() -> None:
 def _put_in_place() -> None:
     """Columns are not packed for a wire that is not there, and nobody looks about ten times a second."""
     from caudal.kernel import db
-    from caudal.kernel.commit import shard
-    from caudal.webhooks import deliverer
     from caudal_simulation.database.arrays import unpacked
 
+    for pack in (db.bigints, db.integers, db.booleans, db.uuids, db.byteas, db.texts, db.timestamps, db.dates):
+        setattr(db, pack.__name__, unpacked)
     db.abandon = lambda connection: cast(Any, connection).session.end()
-    db._column = unpacked
+
+    from caudal.kernel.commit import shard  # behind what it takes from there
+    from caudal.webhooks import deliverer
+
     shard._LOOK_S = 0.5  # type: ignore[misc]
     deliverer._BETWEEN_ROUNDS_S = 0.25  # type: ignore[misc]
 
@@ -80,6 +89,6 @@ def begin(seed: int) -> None:
     """The beginning of a history: time is where it always begins, and chance is the seed's."""
     from caudal.kernel import ids
 
-    CLOCK.now_s = 0.0
+    CLOCK.at_s = _BEGINNING_S
     CHANCE.seed(seed)
     ids._pool.forget()

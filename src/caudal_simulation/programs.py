@@ -7,11 +7,11 @@ sender of webhooks and the one cipher that would cost more than everything else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import Context as Variables
 from contextvars import copy_context
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import msgspec
@@ -28,6 +28,7 @@ from caudal.kernel.http import Response
 from caudal.kernel.seal import Sealer
 from caudal.kernel.settings import Settings
 from caudal.kernel.telemetry import Meter
+from caudal.vault.envelope import Envelopes
 from caudal.webhooks import Deliverer
 from caudal.webhooks.model import Attempt
 from caudal.webhooks.sender import Sender, Target
@@ -55,6 +56,9 @@ SETTINGS: Final = Settings(
 SEALER: Final = Sealer(SETTINGS.kek_bytes())
 
 
+ENVELOPES: Final = Envelopes(cast(Any, SimpleNamespace(settings=SETTINGS)))
+
+
 def promise(*, deduplicates: bool) -> None:
     """What the card provider says of itself: whether it knows a payment by its key when it is ordered again."""
     abilities = msgspec.structs.replace(registry.CAPABILITIES["card"], deduplicates=deduplicates)
@@ -69,7 +73,7 @@ class SimulatedContext(Context):
         self.settings, self.name, self.sealer = SETTINGS, name, SEALER
         self._server = server
         self._shards: dict[int, Shard] = {}
-        self._once: dict[object, Any] = {}
+        self._once: dict[object, Any] = {Envelopes: ENVELOPES}
         self.meter = Meter()
         self.stopping = False
         self.closing: list[Callable[[], Awaitable[None]]] = []
@@ -84,10 +88,8 @@ class SimulatedContext(Context):
             found.start()
         return found
 
-    @asynccontextmanager
-    async def connection(self, within_s: float | None = None) -> AsyncIterator[Any]:
-        async with self.pool.connection() as connection:
-            yield connection
+    def connection(self, within_s: float | None = None) -> Any:
+        return self.pool.connection()
 
     async def _read(self, query: Any, parameters: Any, pool: Any = None) -> list[Row]:
         try:
@@ -143,7 +145,7 @@ class WebProgram(Program):
     def __init__(self, server: Server, faults: Faults, name: str) -> None:
         super().__init__(server, faults, name)
         self.web = Web(self.context)
-        self._open: set[asyncio.Future[Response]] = set()
+        self._open: dict[asyncio.Future[Response], None] = {}  # in order: a set's depends on addresses
 
     async def request(self, method: str, path: str, body: bytes, headers: dict[bytes, bytes]) -> Response:
         """A request and its answer, as a client sees it. Raises Lost."""
@@ -153,7 +155,7 @@ class WebProgram(Program):
             raise Lost("no connection")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Response] = loop.create_future()
-        self._open.add(answer)
+        self._open[answer] = None
 
         def answered(task: asyncio.Task[Response]) -> None:
             if task.cancelled() or not self.alive:
@@ -168,7 +170,7 @@ class WebProgram(Program):
         try:
             return await answer
         finally:
-            self._open.discard(answer)
+            self._open.pop(answer, None)
 
     async def _serve(self, method: str, path: str, body: bytes, headers: dict[bytes, bytes]) -> Response:
         return await self.web.answer(self.web.opened(method, path, b"", headers), body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -23,15 +24,14 @@ _CODES: Final = ("05", "51", "54", "91")
 class Outside:
     """Both, at one address."""
 
-    def __init__(self, faults: Faults) -> None:
-        self._faults, self.up = faults, True
+    def __init__(self, faults: Faults, calls: Callable[[str, dict[str, Any]], None]) -> None:
+        self._faults, self._calls, self.up = faults, calls, True
         self.forgets = False  # whether a payment that is ordered again is charged again
         self.payments: dict[str, dict[str, Any]] = {}
         self.operations: dict[str, dict[str, Any]] = {}
         self.manual: dict[str, bool] = {}
         self.charges: Counter[str] = Counter()  # by key: how often money really moved
         self.sent: dict[str, tuple[str, int]] = {}  # what the bank has paid out or returned, by key
-        self.telling: list[tuple[str, dict[str, Any]]] = []  # callbacks that are owed: type, object
 
     def handle(self, verb: str, path: str, body: bytes) -> Answer:
         """Carries a request out."""
@@ -140,7 +140,7 @@ class Outside:
 
     def _tell(self, about: str, told: dict[str, Any]) -> None:
         """A callback is owed; a snapshot of now, so that late ones are old news."""
-        self.telling.append((about, dict(told)))
+        self._calls(about, dict(told))
 
     # The bank
 

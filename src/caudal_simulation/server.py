@@ -14,8 +14,7 @@ commit are those that a network and a server can give it:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -133,8 +132,15 @@ class SimulatedPort:
             head = await self._begun(shard)
         else:
             await self._server.faults.hop()
-        assert self._session is not None, "open() comes first"
-        return head, [(await self._server.ask(self._session, text, parameters))[0] for text, parameters in reads]
+        session = self._session
+        assert session is not None, "open() comes first"
+        if not session.alive:
+            raise psycopg.OperationalError(_GONE)
+        try:  # nothing of it waits
+            return head, [session.run(text, parameters)[0] for text, parameters in reads]
+        except psycopg.Error:
+            session.end()
+            raise
 
     async def _begun(self, shard: int) -> Head:
         session, server = self._session, self._server
@@ -238,7 +244,7 @@ class Cursor:
         self._rows: list[Row] = []
         self.rowcount = -1
 
-    async def execute(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Cursor:
+    async def execute(self, query: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Cursor:
         connection = self._connection
         if connection.server.faults.random.random() < 0.3:
             await connection.server.faults.hop()
@@ -270,21 +276,10 @@ class Connection:
     async def execute(self, query: str, parameters: Any = ()) -> Cursor:
         return await Cursor(self).execute(query, parameters)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        self.session.begin()
-        self.inside = True
-        try:
-            yield
-        except BaseException:
-            self.session.rollback()
-            raise
-        else:
-            await self._commit()
-        finally:
-            self.inside = False
+    def transaction(self) -> Block:
+        return Block(self)
 
-    async def _commit(self) -> None:
+    async def commit(self) -> None:
         faults = self.server.faults
         await faults.hop()
         if not self.session.alive or faults.happens("a transaction is lost", 0.01):
@@ -299,19 +294,48 @@ class Connection:
         self.session.end()
 
 
+class Block:
+    """A transaction on a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def __aenter__(self) -> None:
+        self._connection.session.begin()
+        self._connection.inside = True
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                await self._connection.commit()
+            else:
+                self._connection.session.rollback()
+        finally:
+            self._connection.inside = False
+
+
+class Lent:
+    """A connection for one use."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def __aenter__(self) -> Connection:
+        self._connection = Connection(self._server, await self._server.connect())
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connection.close()
+
+
 class Pool:
     """Connections, one for each use."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        session = await self._server.connect()
-        try:
-            yield Connection(self._server, session)
-        finally:
-            session.end()
+    def connection(self) -> Lent:
+        return Lent(self._server)
 
     async def open(self, wait: bool = False) -> None:
         """There is nothing to open."""

@@ -34,9 +34,9 @@ class World:
         self.seed, self.random = seed, Random(seed)
         self.loop = Loop(CLOCK)
         self.faults = Faults(self.random, self.loop, CLOCK, rate)
-        self.database = Database(statement_of, CLOCK.wall).restored(rows)
+        self.database = Database(statement_of, CLOCK.wall, packed=False).restored(rows)
         self.server = Server(self.database, self.faults)
-        self.outside, self.receiver = Outside(self.faults), Receiver()
+        self.outside, self.receiver = Outside(self.faults, self.told), Receiver()
         self.network = Network(self.faults, self.outside)
         self.loop.connecting = self.network.connect
         self.outside.forgets = seed % 3 == 0
@@ -45,10 +45,11 @@ class World:
         self.worker: WorkerProgram | None = None
         self.dead: list[Program] = []
         self.shown = shown
-        self.told: list[str] = []  # what happened, for whoever replays a seed
+        self.story: list[str] = []  # what happened, for whoever replays a seed
         self.deposits: dict[str, tuple[str, int]] = {}  # what the bank has taken: tracking key → CLABE, amount
         self.restless = False  # it never became quiet
         self.owed = 0  # callbacks that are on their way
+        self.callbacks = 0
 
     def run(self, story: Coroutine[Any, Any, None]) -> None:
         """Plays a story to its end."""
@@ -62,7 +63,7 @@ class World:
     def note(self, text: str) -> None:
         """One line of what happened."""
         if self.shown:
-            self.told.append(f"{CLOCK.now_s:10.4f}  {text}")
+            self.story.append(f"{CLOCK.now_s:10.4f}  {text}")
 
     # Programs die and begin again
 
@@ -125,17 +126,12 @@ class World:
         await self._tell("/v1/callbacks/spei", body, f"deposit {tracking} of {amount}", bank=True)
         self.owed -= 1
 
-    async def courier(self) -> None:
-        """The provider's callbacks: late, twice, out of order, and again until they are taken."""
-        number = 0
-        while True:
-            while self.outside.telling:
-                about, told = self.outside.telling.pop(int(self.random.random() * len(self.outside.telling)))
-                number += 1
-                body = msgspec.json.encode({"id": f"cb_{number}", "type": about, about: told})
-                self.owed += 1
-                asyncio.get_running_loop().create_task(self._callback(body, f"{about} {told['status']}"))
-            await asyncio.sleep(0.05)
+    def told(self, about: str, told: dict[str, Any]) -> None:
+        """The provider calls back: late, twice, out of order, and again until it is heard."""
+        self.callbacks += 1
+        body = msgspec.json.encode({"id": f"cb_{self.callbacks}", "type": about, about: told})
+        self.owed += 1
+        self.loop.create_task(self._callback(body, f"{about} {told['status']}"))
 
     async def _callback(self, body: bytes, what: str) -> None:
         if self.faults.happens("late callback", 0.2):
@@ -179,7 +175,7 @@ class World:
 
     def jump(self, seconds: float) -> None:
         """Time passes in which nobody does anything."""
-        CLOCK.now_s += seconds
+        CLOCK.at_s += seconds
 
     def close(self) -> None:
         """Everything ends; what was still waiting is dropped without a word."""

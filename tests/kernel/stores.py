@@ -32,6 +32,9 @@ class Now:
     def call_later(self, *arguments: Any, **more: Any) -> None:
         asyncio.get_running_loop().call_later(*arguments, **more)
 
+    async def moment(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
 
 class SimulatedFaulty(Moments, SimulatedPort):
     """The simulated port, in which something happens."""

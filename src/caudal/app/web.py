@@ -37,6 +37,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_ROUTER: Final = Router(ROUTES)
 VERSION: Final = b"2026-11-01"
 _TIMEOUT_MAX_MS: Final = 60_000
 _DIGITS_MAX: Final = 18
@@ -74,7 +75,7 @@ class Web:
     """The API in this process."""
 
     def __init__(self, context: Context) -> None:
-        self._context, self._router = context, Router(ROUTES)
+        self._context, self._router = context, _ROUTER
         self._body_limit = context.settings.body_limit_bytes
         self._timeout_s = context.settings.request_timeout_ms / 1000
         self._requests, self._seen = Requests(), AsyncExitStack()

@@ -153,10 +153,9 @@ class Worker:
 
     async def _pause(self, pause_s: float) -> None:
         if pause_s > 0:
-            try:
-                await asyncio.wait_for(self._stopping.wait(), pause_s)
-            except TimeoutError:
-                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._stopping.wait()
 
     async def _due(self, shard: int) -> float:
         """Claims what is due and lets it run. Looks without a lock first: an idle shard costs one probe of an index."""
@@ -167,7 +166,8 @@ class Worker:
             if not busy:
                 return self._settings.worker_poll_s
             with suppress(TimeoutError):
-                await asyncio.wait_for(places.left.wait(), self._settings.worker_poll_s)
+                async with asyncio.timeout(self._settings.worker_poll_s):
+                    await places.left.wait()
             return 0.0
         claim = ClaimDue(lease_s=self._settings.lease_s, limit=_CLAIMED, without=busy)
         claimed: tuple[Due, ...] = (await self._context.commit(shard, claim)).outcome

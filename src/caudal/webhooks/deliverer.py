@@ -97,12 +97,16 @@ class Deliverer:
         await self.end()
 
     async def _pause(self, pause_s: float, stopping: asyncio.Event) -> None:
+        """Until the next round: at least so long, then until there is something to do or it is time to look."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), pause_s)
-            return
+            async with asyncio.timeout(pause_s):
+                await stopping.wait()
+                return
         if not self._back and not self._dry:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), max(0.0, self._settings.worker_poll_s - pause_s))
+            looks_s = max(0.0, self._settings.worker_poll_s - pause_s)
+            looks = asyncio.get_running_loop().call_later(looks_s, self._woken.set)
+            await self._woken.wait()
+            looks.cancel()
 
     async def end(self) -> None:
         """Waits for what is in the air, not for long, writes it down and lets go of everything."""

@@ -30,16 +30,14 @@ _READ: Final[dict[int, Callable[[bytes], Any]]] = {
 }
 
 
-def unpacked(kind: type[Array], values: Sequence[Any], cells: object) -> Any:
-    """In place of `caudal.kernel.db._column`: the column as it is."""
+def unpacked(values: Any) -> Any:
+    """In place of the functions of `caudal.kernel.db` that pack a column: the column as it is."""
     return values
 
 
 def values_of(array: Array) -> Sequence[Any]:
     """A column's values."""
-    data: Any = array.data
-    if not isinstance(data, bytes):
-        return data  # type: ignore[no-any-return]
+    data = array.data
     _, _, oid, length, _ = _HEADER.unpack_from(data)
     read, place, values = _READ[oid], _HEADER.size, []
     for _ in range(length):

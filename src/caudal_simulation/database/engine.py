@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from caudal.kernel.db import Array
@@ -21,6 +22,12 @@ Lock = tuple[str, Row]
 # Written without the shard's lock too, by workers: who changes a row of these holds it until his transaction ends.
 BESIDE_BATCHES: Final = frozenset({"consumer", "webhook_delivery", "webhook_queue", "webhook_range"})
 _NAMED: Final = re.compile(r"%\((\w+)\)s")
+
+
+@cache
+def _names(text: str) -> list[str]:
+    """The named parameters of a statement, by place."""
+    return _NAMED.findall(text)
 
 
 class Said(NamedTuple):
@@ -49,15 +56,20 @@ class Wait(Exception):
 
 
 class Database:
-    """The server and its disk. `statements` makes the function of a statement's text; `now` is its clock."""
+    """The server and its disk. `statement` makes the function of a statement's text; `now` is its clock.
 
-    def __init__(self, statements: Callable[[str], Statement], now: Callable[[], datetime]) -> None:
-        self.now, self._statements = now, statements
+    Columns come `packed`, as they do over a wire, or as they are.
+    """
+
+    def __init__(
+        self, statements: Callable[[str], Statement], now: Callable[[], datetime], *, packed: bool = True
+    ) -> None:
+        self.now, self.statement, self.packed = now, statements, packed
         self.relations: Mapping[str, Relation] = relations()
         self.rows: dict[str, dict[Row, Row]] = {name: {} for name in self.relations}
         self.locks: dict[Lock, Session] = {}
         self.waiting: list[Callable[[], None]] = []
-        self.sessions: set[Session] = set()
+        self.sessions: dict[Session, None] = {}  # in order: a set's depends on addresses
         self.journal: list[Transaction] | None = None  # what committed, in that order, while asked for
         self.reader = Session(self)
         self._made = 0
@@ -73,7 +85,7 @@ class Database:
     def session(self) -> Session:
         """A connection to it."""
         session = Session(self)
-        self.sessions.add(session)
+        self.sessions[session] = None
         self._made += 1
         session.number = self._made
         return session
@@ -96,10 +108,6 @@ class Database:
         if self.kept is not None:
             self.kept[name] = found
         return found
-
-    def statement(self, text: str) -> Statement:
-        """What a statement does."""
-        return self._statements(text)
 
     def released(self) -> None:
         """A session has ended its transaction: whoever waits looks again."""
@@ -144,14 +152,15 @@ class Session:
             return rows.values()
         return [row for row in {**rows, **written}.values() if row is not None]
 
-    def insert(self, name: str, row: Row) -> None:
-        """A new row. Raises what PostgreSQL raises for one that is there, or that breaks the law."""
+    def insert(self, name: str, *rows: Row) -> None:
+        """New rows. Raises what PostgreSQL raises for one that is there, or that breaks the law."""
         relation = self.database.relations[name]
-        key = relation.key_of(row)
-        if self.get(name, key) is not None:
-            raise refused("23505", f"{name} {key}")
-        relation.check(row)
-        self._write(name, key, row)
+        for row in rows:
+            key = relation.key_of(row)
+            if self.get(name, key) is not None:
+                raise refused("23505", f"{name} {key}")
+            relation.check(row)
+            self._write(name, key, row)
 
     def replace(self, name: str, before: Row, row: Row) -> None:
         """A changed row."""
@@ -171,8 +180,11 @@ class Session:
         self._write(name, key, None)
 
     def _write(self, name: str, key: Row, row: Row | None) -> None:
-        written = self._written.setdefault(name, {})
-        self._before.append((name, key, written.get(key), key in written))
+        written = self._written.get(name)
+        if written is None:
+            written = self._written[name] = {}
+        if name in BESIDE_BATCHES:  # of others no statement waits
+            self._before.append((name, key, written.get(key), key in written))
         written[key] = row
 
     def changed(self, name: str, row: Row, **values: Any) -> Row:
@@ -204,19 +216,22 @@ class Session:
 
     # Transactions
 
-    def run(self, text: str, parameters: Sequence[Any] | Mapping[str, Any]) -> tuple[list[Row], int]:
+    def run(self, text: str, given: Sequence[Any] | dict[str, Any]) -> tuple[list[Row], int]:
         """One statement: its rows, and how many it touched. Raises Wait, psycopg.Error."""
-        if isinstance(parameters, Mapping):
-            parameters = [parameters[name] for name in _NAMED.findall(text)]
-        given = [values_of(value) if isinstance(value, Array) else value for value in parameters]
-        self._before.clear()
+        database = self.database
+        if isinstance(given, dict):
+            given = [given[name] for name in _names(text)]
+        if database.packed:
+            given = [values_of(value) if isinstance(value, Array) else value for value in given]
+        if self._before:
+            self._before.clear()
         try:
-            rows, count = self.database.statement(text)(self, given)
+            rows, count = database.statement(text)(self, given)
         except Wait:
             self._undo()
             raise
-        if self.database.journal is not None:
-            self._said.append(Said(text, given, rows, self.now, self.database.now()))
+        if database.journal is not None:
+            self._said.append(Said(text, given, rows, self.now, database.now()))
         return rows, count
 
     def _undo(self) -> None:
@@ -266,5 +281,5 @@ class Session:
         """The connection is gone."""
         if self.alive:
             self.alive = False
-            self.database.sessions.discard(self)
+            self.database.sessions.pop(self, None)
             self._over()

@@ -11,12 +11,12 @@ written by hand, by its name (`byhand/`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any, Final
 
 from caudal_simulation.database.engine import Session, Statement
-from caudal_simulation.database.schema import Relation, Row, refused, relations
+from caudal_simulation.database.schema import Relation, Row, refused, relations, taking
 
 _GUARD: Final = r" returning 1\) select 1 / \(count\(\*\) = %s\)::int from w$"
 _INSERT: Final = re.compile(
@@ -29,6 +29,7 @@ _UPDATE: Final = re.compile(
     r" from \(select \* from unnest\((?P<arrays>.*?)\) n\((?P<names>[\w, ]+)\),"
     r" \(select %s::integer as shard\) here offset 0\) n where (?P<where>.*?)" + _GUARD
 )
+_SIGNS: Final = {"=": "==", "<>": "!="}
 _SELECT: Final = re.compile(
     r"^select (?P<columns>[\w, .]+?) from (?P<table>\w+)(?: (?!where)\w+)? where (?P<where>.*?)"
     r"(?: order by (?P<order>[\w, .]+?))?(?: limit (?P<limit>%s|\d+))?$"
@@ -71,9 +72,15 @@ def split(text: str) -> list[str]:
     return [*parts, text[begun:].strip()]
 
 
-# insert
+# Each form becomes an expression of Python, made once: of the session s, what was given g, a row r, its new values v.
 
-Cells = Callable[[Session, Sequence[Any], int], Sequence[Any]]
+
+def _function(arguments: str, expression: str, constants: Sequence[Any] = ()) -> Callable[..., Any]:
+    names = {f"c{number}": value for number, value in enumerate(constants)}
+    return eval(f"lambda {arguments}: {expression}", names)  # type: ignore[no-any-return]
+
+
+# insert
 
 
 def _insert(match: re.Match[str]) -> Statement | None:
@@ -82,31 +89,38 @@ def _insert(match: re.Match[str]) -> Statement | None:
     arrays, items = match["arrays"].count("%s"), split(match["select"])
     scalars = match["select"].count("%s")
     names = [name.strip() for name in match["names"].split(",")] if match["names"] else []
-    cells: list[Cells] = []
+    cells: list[str] = []
     taken = 0
     for item in items:
         if item == "*":
-            cells += [_array(scalars + number) for number in range(arrays)]
+            cells += [f"g[{scalars + number}]" for number in range(arrays)]
         else:
             cells.append(_item(item, taken, {name: scalars + number for number, name in enumerate(names)}))
             taken += item.count("%s")
     if len(cells) != len(columns):
         return None
     by_column = dict(zip(columns, cells, strict=True))
-    ordered = [by_column.get(column) or _always(default) for column, default in _defaults(relation)]
-    return _inserting(relation, ordered, scalars, bool(match["conflict"]), bool(match["guard"]))
+    ordered = [by_column.get(column) or f"c0(c{number}, n)" for number, column in enumerate(relation.columns, 1)]
+    rows = _function("s, g, n", f"zip({', '.join(ordered)}, strict=True)", (repeat, *relation.defaults))
+    return _inserting(relation, rows, scalars, bool(match["conflict"]), bool(match["guard"]))
 
 
-def _inserting(relation: Relation, cells: list[Cells], first: int, quiet: bool, guard: bool) -> Statement:
+def _inserting(
+    relation: Relation, rows: Callable[..., Iterable[Row]], first: int, quiet: bool, guard: bool
+) -> Statement:
     name = relation.name
 
     def insert(session: Session, given: Sequence[Any]) -> tuple[list[Row], int]:
-        size, count = len(given[first]), 0
-        for row in zip(*[cell(session, given, size) for cell in cells], strict=True):
-            if quiet and session.get(name, relation.key_of(row)) is not None:
-                continue
-            session.insert(name, row)
-            count += 1
+        count = len(given[first])
+        new = rows(session, given, count)
+        if quiet:
+            count = 0
+            for row in new:
+                if session.get(name, relation.key_of(row)) is None:
+                    session.insert(name, row)
+                    count += 1
+        else:
+            session.insert(name, *new)
         if guard:
             guarded(count, given[-1])
         return [], count
@@ -114,34 +128,21 @@ def _inserting(relation: Relation, cells: list[Cells], first: int, quiet: bool, 
     return insert
 
 
-def _defaults(relation: Relation) -> list[tuple[str, Any]]:
-    return list(zip(relation.columns, relation.defaults, strict=True))
-
-
-def _array(place: int) -> Cells:
-    return lambda session, given, size: given[place]
-
-
-def _always(value: Any) -> Cells:
-    return lambda session, given, size: (value,) * size
-
-
-def _item(item: str, place: int, names: dict[str, int]) -> Cells:
-    """One expression of a select list."""
+def _item(item: str, place: int, names: dict[str, int]) -> str:
+    """One expression of a select list, for all of the n rows."""
     name = item.removeprefix("n.")
     listed = re.fullmatch(r"string_to_array\((?:n\.)?(\w+), ' '\)", item)
     if listed:
-        of = names[listed[1]]
-        return lambda session, given, size: [value.split(" ") if value else [] for value in given[of]]
+        return f"[value.split(' ') if value else [] for value in g[{names[listed[1]]}]]"
     if name in names:
-        return _array(names[name])
+        return f"g[{names[name]}]"
     if item == "%s":
-        return lambda session, given, size: (given[place],) * size
+        return f"c0(g[{place}], n)"
     if item == "coalesce(%s, now())":
-        return lambda session, given, size: (session.now if given[place] is None else given[place],) * size
+        return f"c0(s.now if g[{place}] is None else g[{place}], n)"
     if item == "now()":
-        return lambda session, given, size: (session.now,) * size
-    return _always(item[1:-1] if item.startswith("'") else int(item))
+        return "c0(s.now, n)"
+    return f"c0({item}, n)"
 
 
 # update
@@ -149,54 +150,52 @@ def _item(item: str, place: int, names: dict[str, int]) -> Cells:
 
 def _update(match: re.Match[str]) -> Statement | None:
     relation, alias = relations()[match["table"]], match["alias"]
-    names = {name.strip(): number for number, name in enumerate(match["names"].split(","))}
-    names["shard"] = len(names)  # behind the arrays; the same for every row
-    sets: list[tuple[int, int, bool]] = []
+    names = {name.strip(): f"v[{number}]" for number, name in enumerate(match["names"].split(","))}
+    arrays = len(names)
+    names["shard"] = "shard"
+    new = [f"r[{number}]" for number in range(len(relation.columns))]
     for part in split(match["set"]):
         column, _, value = part.partition(" = ")
         listed = re.fullmatch(r"string_to_array\(n\.(\w+), ' '\)", value)
-        sets.append((relation.at[column], names[listed[1] if listed else value.removeprefix("n.")], bool(listed)))
-    equal: dict[str, int] = {}
-    fixed: list[tuple[int, Any]] = []
+        taken = names[listed[1] if listed else value.removeprefix("n.")]
+        new[relation.at[column]] = f"({taken}.split(' ') if {taken} else [])" if listed else taken
+    equal: dict[str, str] = {}
+    fixed: list[str] = []
     for part in match["where"].split(" and "):
         left, _, right = part.partition(" = ")
         column = left.removeprefix(f"{alias}.")
         if right.startswith("n."):
             equal[column] = names[right.removeprefix("n.")]
         else:
-            fixed.append((relation.at[column], int(right)))
+            fixed.append(f"r[{relation.at[column]}] == {int(right)}")
     if not set(relation.key) <= set(equal):
         return None
-    key = [equal[column] for column in relation.key]
-    others = [(relation.at[column], place) for column, place in equal.items() if column not in relation.key]
-    return _updating(relation, len(names) - 1, key, others, fixed, sets)
+    fixed += [f"r[{relation.at[name]}] == {value}" for name, value in equal.items() if name not in relation.key]
+    return _updating(
+        relation,
+        arrays,
+        _function("v, shard", f"({', '.join(equal[column] for column in relation.key)},)"),
+        _function("r, v, shard", " and ".join(fixed) or "True"),
+        _function("r, v, shard", f"({', '.join(new)},)"),
+    )
 
 
 def _updating(
     relation: Relation,
     arrays: int,
-    key: list[int],
-    others: list[tuple[int, int]],
-    fixed: list[tuple[int, Any]],
-    sets: list[tuple[int, int, bool]],
+    key: Callable[..., Row],
+    meant: Callable[..., bool],
+    changed: Callable[..., Row],
 ) -> Statement:
     name = relation.name
 
     def update(session: Session, given: Sequence[Any]) -> tuple[list[Row], int]:
-        count = 0
+        count, shard = 0, given[arrays]
         for values in zip(*given[:arrays], strict=True):
-            asked = (*values, given[arrays])
-            row = session.get(name, tuple([asked[place] for place in key]))
-            if row is None or any(row[at] != asked[place] for at, place in others):
-                continue
-            if any(row[at] != value for at, value in fixed):
-                continue
-            new = list(row)
-            for at, place, listed in sets:
-                value = asked[place]
-                new[at] = (value.split(" ") if value else []) if listed else value
-            session.replace(name, row, tuple(new))
-            count += 1
+            row = session.get(name, key(values, shard))
+            if row is not None and meant(row, values, shard):
+                session.replace(name, row, changed(row, values, shard))
+                count += 1
         guarded(count, given[-1])
         return [], count
 
@@ -205,15 +204,13 @@ def _updating(
 
 # select
 
-Test = Callable[[Row, Sequence[Any]], bool]
-
 
 def _select(match: re.Match[str]) -> Statement | None:
     relation = relations()[match["table"]]
     shown = [column.strip().rpartition(".")[2] for column in match["columns"].split(",")]
     if any(column not in relation.at and not column.isdigit() for column in shown):
         return None
-    tests: list[Test] = []
+    tests: dict[str, str] = {}
     many: tuple[str, int] | None = None
     exact: dict[str, int] = {}
     place = 0
@@ -221,7 +218,7 @@ def _select(match: re.Match[str]) -> Statement | None:
         found = re.fullmatch(r"(?:\w+\.)?(\w+) (=|<>|>|<|>=|<=) (any\(%s(?:::[a-z]+\[\])?\)|%s|'\w+'|\d+)", part)
         null = re.fullmatch(r"(?:\w+\.)?(\w+) is (not )?null", part)
         if null:
-            tests.append(_null(relation.at[null[1]], bool(null[2])))
+            tests[part] = f"r[{relation.at[null[1]]}] is {'not ' if null[2] else ''}None"
             continue
         if found is None or found[1] not in relation.at:
             return None
@@ -230,15 +227,14 @@ def _select(match: re.Match[str]) -> Statement | None:
             exact[column] = place
         if right.startswith("any"):
             many = (column, place)
-        tests.append(_test(relation.at[column], sign, right, place))
+        tests[part] = _test(relation.at[column], sign, right, place)
         place += "%s" in right
     order, backwards = _order_of(match["order"])
     if any(column not in relation.at for column in order):
         return None
-    columns = itemgetter(*[relation.at.get(column, 0) for column in shown])
-    take = columns if len(shown) > 1 else lambda row: (columns(row),)
-    source = _source(relation, exact, many)
-    return _selecting(source, tests, take, _order(relation, order, backwards), match["limit"])
+    kept = _function("rows, g", f"[r for r in rows if r is not None and {' and '.join(tests.values())}]")
+    take = _function("rows", f"[({', '.join(f'r[{relation.at.get(column, 0)}]' for column in shown)},) for r in rows]")
+    return _selecting(_source(relation, exact, many), kept, take, _order(relation, order, backwards), match["limit"])
 
 
 def _source(
@@ -250,32 +246,28 @@ def _source(
     if set(key) != wanted & set(key):
         return lambda session, given: session.all(name)
     if many is None or many[0] not in key:
-        return lambda session, given: [session.get(name, tuple([given[exact[column]] for column in key]))]
+        one = _function("g", f"({', '.join(f'g[{exact[column]}]' for column in key)},)")
+        return lambda session, given: (session.get(name, one(given)),)
     of, place = many
-
-    def source(session: Session, given: Sequence[Any]) -> list[Row | None]:
-        return [
-            session.get(name, tuple([value if column == of else given[exact[column]] for column in key]))
-            for value in dict.fromkeys(given[place])
-        ]
-
-    return source
+    parts = ["value" if column == of else f"g[{exact[column]}]" for column in key]
+    keys = _function("g", f"[({', '.join(parts)},) for value in dict.fromkeys(g[{place}])]")
+    return lambda session, given: [session.get(name, asked) for asked in keys(given)]
 
 
 def _selecting(
     source: Callable[[Session, Sequence[Any]], Any],
-    tests: list[Test],
-    take: Callable[[Row], Row],
+    kept: Callable[..., list[Row]],
+    take: Callable[[list[Row]], list[Row]],
     order: Callable[[list[Row]], list[Row]] | None,
     limit: str | None,
 ) -> Statement:
     def select(session: Session, given: Sequence[Any]) -> tuple[list[Row], int]:
-        found = [row for row in source(session, given) if row is not None and all(test(row, given) for test in tests)]
+        found = kept(source(session, given), given)
         if order is not None:
             found = order(found)
         if limit is not None:
             found = found[: given[-1] if limit == "%s" else int(limit)]
-        return [take(row) for row in found], len(found)
+        return take(found), len(found)
 
     return select
 
@@ -288,33 +280,13 @@ def _order_of(text: str | None) -> tuple[list[str], bool]:
 def _order(relation: Relation, names: list[str], backwards: bool) -> Callable[[list[Row]], list[Row]] | None:
     if not names:
         return None
-    places = [relation.at[name] for name in names]
-    return lambda rows: sorted(rows, key=lambda row: [row[at] for at in places], reverse=backwards)
+    places = taking([relation.at[name] for name in names])
+    return lambda rows: sorted(rows, key=places, reverse=backwards)
 
 
-def _null(at: int, absent: bool) -> Test:
-    return lambda row, given: (row[at] is not None) is absent
-
-
-def _test(at: int, sign: str, right: str, place: int) -> Test:
+def _test(at: int, sign: str, right: str, place: int) -> str:
+    """A condition; a null fulfils none."""
     if right.startswith("any"):
-        return lambda row, given: row[at] in given[place]
-    if right == "%s":
-        return _compared(at, sign, lambda given: given[place])
-    value: Any = right[1:-1] if right.startswith("'") else int(right)
-    return _compared(at, sign, lambda given: value)
-
-
-def _compared(at: int, sign: str, of: Callable[[Sequence[Any]], Any]) -> Test:
-    match sign:
-        case "=":
-            return lambda row, given: row[at] is not None and row[at] == of(given)
-        case "<>":
-            return lambda row, given: row[at] is not None and row[at] != of(given)
-        case ">":
-            return lambda row, given: row[at] is not None and row[at] > of(given)
-        case "<":
-            return lambda row, given: row[at] is not None and row[at] < of(given)
-        case ">=":
-            return lambda row, given: row[at] is not None and row[at] >= of(given)
-    return lambda row, given: row[at] is not None and row[at] <= of(given)
+        return f"r[{at}] in g[{place}]"
+    value = f"g[{place}]" if right == "%s" else right
+    return f"r[{at}] is not None and r[{at}] {_SIGNS.get(sign, sign)} {value}"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,12 @@ def refused(sqlstate: str, what: str) -> psycopg.Error:
     return psycopg.errors.lookup(sqlstate)(what)
 
 
+def taking(places: Sequence[int]) -> Callable[[Row], Row]:
+    """A function that takes these of a row's values."""
+    get = itemgetter(*places)
+    return get if len(places) > 1 else lambda row: (get(row),)
+
+
 class Relation:
     """A table's definition."""
 
@@ -59,7 +65,7 @@ class Relation:
             elif not part.startswith("constraint"):
                 self._column(part)
         self.at = {column: number for number, column in enumerate(self.columns)}
-        self.key_at = tuple(self.at[column] for column in self.key)
+        self.key_of = taking([self.at[column] for column in self.key])  # the row's primary key
         self.checks = [(check, _function(_python(expression, self.columns))) for check, expression in checks]
         laws = [f"r[{number}] is not None" for number in self.needed]
         laws += [f"({_python(expression, self.columns)})" for _, expression in checks]
@@ -75,15 +81,13 @@ class Relation:
         self.columns.append(name)
         self.defaults.append(_default(rest.split()[0], default[1] if default else None))
 
-    def key_of(self, row: Row) -> Row:
-        """The row's primary key."""
-        return tuple([row[number] for number in self.key_at])
-
     def check(self, row: Row) -> None:
         """Raises what PostgreSQL raises for a row that breaks the table's law."""
-        with suppress(TypeError):  # a null in a comparison: looked at one by one
+        try:
             if self._passes(row):
                 return
+        except TypeError:  # a null in a comparison: looked at one by one
+            pass
         for number in self.needed:
             if row[number] is None:
                 raise refused("23502", f"{self.name}.{self.columns[number]}")

@@ -79,7 +79,8 @@ class Lanes:
         self._ended = 0.0  # when the last batch had committed
 
     def __len__(self) -> int:
-        return sum(len(lane) for lane in self._lanes) + len(self._first)
+        urgent, normal, bulk = self._lanes
+        return len(urgent) + len(normal) + len(bulk) + len(self._first)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -219,7 +220,7 @@ class Lanes:
         """Takes out whose deadline has passed: first commands, and `recorded` ones too while nothing is written."""
         out: list[Waiting] = []
         for lane in (self._first, *self._lanes):
-            if all(waiting.deadline > now for waiting in lane):
+            if not lane or all(waiting.deadline > now for waiting in lane):
                 continue
             waiting_here = [*lane]
             lane.clear()

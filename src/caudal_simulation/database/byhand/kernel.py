@@ -8,26 +8,29 @@ from typing import Any, Final
 
 from caudal_simulation.database.engine import Session, Statement
 from caudal_simulation.database.forms import guarded
-from caudal_simulation.database.schema import Row, relations
+from caudal_simulation.database.schema import Row, relations, taking
 
 Rows = tuple[list[Row], int]
 
 _SHARD, _KEY, _DUE = (relations()[name].at for name in ("shard", "key", "due"))
-_OF_KEY: Final = [
-    _KEY[column]
-    for column in (
-        "book",
-        "digest",
-        "fingerprint",
-        "subject",
-        "status",
-        "answer",
-        "deadline",
-        "version",
-        "created_at",
-    )
-]
-_OF_DUE: Final = [_DUE[column] for column in ("at", "kind", "subject", "book", "attempt", "said")]
+_OF_KEY: Final = taking(
+    [
+        _KEY[column]
+        for column in (
+            "book",
+            "digest",
+            "fingerprint",
+            "subject",
+            "status",
+            "answer",
+            "deadline",
+            "version",
+            "created_at",
+        )
+    ]
+)
+_OF_DUE: Final = taking([_DUE[column] for column in ("at", "kind", "subject", "book", "attempt", "said")])
+_DIGEST, _BOOK, _CREATED, _KIND, _DUE_AT = _KEY["digest"], _KEY["book"], _KEY["created_at"], _DUE["kind"], _DUE["at"]
 
 
 def lock_shard(session: Session, given: Sequence[Any]) -> Rows:
@@ -50,11 +53,12 @@ def read_keys(session: Session, given: Sequence[Any]) -> Rows:
     until = max(session.now, head[_SHARD["last_at"]]) + timedelta(days=1)
     asked = set(zip(books, digests, strict=True))
     found = [
-        tuple([row[at] for at in _OF_KEY])
+        _OF_KEY(row)
         for row in session.all("key")
-        if (row[_KEY["book"]], row[_KEY["digest"]]) in asked
+        if row[_DIGEST] in digests
+        and (row[_BOOK], row[_DIGEST]) in asked
         and row[_KEY["shard"]] == shard
-        and row[_KEY["created_at"]] < until
+        and row[_CREATED] < until
     ]
     return found, len(found)
 
@@ -73,9 +77,9 @@ def read_due_now(session: Session, given: Sequence[Any]) -> Rows:
     shard, without, limit = given
     now = session.database.now()
     found = [
-        tuple([row[at] for at in _OF_DUE])
+        _OF_DUE(row)
         for row in session.all("due")
-        if row[_DUE["at"]] <= now and row[_DUE["shard"]] == shard and row[_DUE["kind"]] not in without
+        if row[_DUE_AT] <= now and row[_DUE["shard"]] == shard and row[_KIND] not in without
     ]
     found.sort(key=lambda row: row[0])
     return found[:limit], len(found[:limit])
@@ -84,7 +88,7 @@ def read_due_now(session: Session, given: Sequence[Any]) -> Rows:
 def read_due(session: Session, given: Sequence[Any]) -> Rows:
     ats, kinds, subjects, shard = given
     rows = [session.get("due", (shard, *place)) for place in zip(ats, kinds, subjects, strict=True)]
-    found = [tuple([row[at] for at in _OF_DUE]) for row in rows if row is not None]
+    found = [_OF_DUE(row) for row in rows if row is not None]
     return found, len(found)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from caudal.merchants.rows import SQL
 from caudal_simulation.database.engine import Session, Statement
-from caudal_simulation.database.schema import Row, relations
+from caudal_simulation.database.schema import Row, relations, taking
 
 Rows = tuple[list[Row], int]
 
@@ -19,18 +19,19 @@ _AT: Final = {
 }
 
 
+_OF_PLAN: Final = taking([_AT["fee_plan"][column] for column in ("shard", "book", "version")])
+_LINE: Final = taking([_AT["fee_plan"][column] for column in (*_LINES, "created_at")])
+_OF_BOOK: Final = taking([_AT["book"][column] for column in _SETTINGS])
+
+
 def _value(name: str, row: Row, column: str) -> Any:
     return row[_AT[name][column]]
 
 
 def _plan(session: Session, shard: int, book: int, version: int) -> list[list[Any]]:
-    at = _AT["fee_plan"]
-    lines = [
-        row
-        for row in session.all("fee_plan")
-        if (row[at["shard"]], row[at["book"]], row[at["version"]]) == (shard, book, version)
-    ]
-    return [[line[at[column]] for line in lines] for column in (*_LINES, "created_at")]
+    asked = (shard, book, version)
+    lines = [_LINE(row) for row in session.all("fee_plan") if _OF_PLAN(row) == asked]
+    return [list(column) for column in zip(*lines, strict=True)] or [[]] * (len(_LINES) + 1)
 
 
 def callers(session: Session, given: Sequence[Any]) -> Rows:
@@ -52,12 +53,11 @@ def callers(session: Session, given: Sequence[Any]) -> Rows:
             continue
         if ends_at is not None and ends_at <= now:
             continue
-        settings = [_value("book", book, column) for column in _SETTINGS]
         number, version = _value("book", book, "book"), _value("book", book, "fee_plan")
         lines = [column or None for column in _plan(session, shard, number, version)[:-1]]
         scopes = _value("api_key", key, "scopes")
         who = (digest, _value("directory", place, "slot"), shard, _value("book", book, "merchant"), number, scopes)
-        found.append((*who, *settings, *lines))
+        found.append((*who, *_OF_BOOK(book), *lines))
     return found, len(found)
 
 

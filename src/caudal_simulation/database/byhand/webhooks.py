@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from operator import itemgetter
 from typing import Any, Final
 
 from caudal_simulation.database.engine import Session, Statement
@@ -71,13 +72,13 @@ def fan_out_source(session: Session, given: Sequence[Any]) -> Rows:
     _, low, high, most = given
     endpoints = [row for row in session.all("webhook_endpoint") if row[_E["status"]] == "enabled"]
     found: list[Row] = []
-    for seq in range(low + 1, high + 1):
-        event = next((row for row in session.all("event") if row[_EVENT["seq"]] == seq), None)
-        if event is None or event[_EVENT["book"]] <= 1 or event[_EVENT["type"]] == "webhook_endpoint.tested":
+    at_seq = _EVENT["seq"]
+    for event in sorted([row for row in session.all("event") if low < row[at_seq] <= high], key=itemgetter(at_seq)):
+        if event[_EVENT["book"]] <= 1 or event[_EVENT["type"]] == "webhook_endpoint.tested":
             continue
         if len(found) >= most:
             break
-        at, book, type, subject = (event[_EVENT[column]] for column in ("at", "book", "type", "subject"))
+        seq, at, book, type, subject = (event[_EVENT[column]] for column in ("seq", "at", "book", "type", "subject"))
         for endpoint in endpoints:
             wanted = not endpoint[_E["types"]] or type in endpoint[_E["types"]]
             if endpoint[_E["book"]] == book and endpoint[_E["created_at"]] <= at and wanted:

@@ -18,7 +18,7 @@ help:
 	@echo "make quick   the checks and the fast tests       make test    everything"
 	@echo "make check   lint, types, import contracts       make docs    generate the generated pages again"
 	@echo "make bench   the figures of the README (LONG=1)  make audit   known vulnerabilities of the dependencies"
-	@echo "make soak    ten minutes of faults and 100,000 simulated histories; a page about it in docs/proof"
+	@echo "make soak    ten minutes of faults, five failovers, 100,000 simulated histories; a page in docs/proof"
 	@echo "make lock    write the lock files again (UPGRADE=--upgrade takes newer versions)"
 
 # ---- running -----------------------------------------------------------------------------------------------------

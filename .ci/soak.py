@@ -1,7 +1,8 @@
-"""`make soak`: the long proofs, ten minutes of faults and 100,000 simulated histories, and a page about them.
+"""`make soak`: the long proofs, ten minutes of faults, five failovers and 100,000 simulated histories, and a page.
 
 The page is docs/proof/<date>-<commit>.md, written whatever came of it; it is committed with the state that it is about.
-Exit code 1 when something was lost, doubled, stuck or wrong, a planned fault never happened, or a history failed.
+Exit code 1 when something was lost, doubled, stuck or wrong, a planned fault never happened, traffic did not go on
+after a failover, or a history failed.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import secrets
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 ROOT: Final = Path(__file__).parents[1]
 PROOF: Final = ROOT / "docs" / "proof"
-SECONDS, EACH, HISTORIES, WORKERS = 600, 5, 100_000, 2
+SECONDS, EACH, FAILOVERS, HISTORIES, WORKERS = 600, 5, 5, 100_000, 2
 Result = dict[str, Any]
 
 
@@ -42,6 +44,18 @@ def faults(seconds: float, each: int, seed: int, kinds: str) -> Result:
     return result
 
 
+def failovers(number: int) -> list[Result]:
+    """So many, with a world and a standby each: by turns the primary is killed, or stands still and comes back."""
+    found = []
+    for turn in range(number):
+        command = [sys.executable, "-m", "caudal_load", "failover", "--json", *(["--pause"] if turn % 2 else [])]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if not done.stdout.strip():
+            raise SystemExit(f"no report of failover {turn + 1}; exit code {done.returncode}")
+        found.append(json.loads(done.stdout))
+    return found
+
+
 def simulated(histories: int, seed: int) -> Simulated:
     """Histories from this seed on."""
     asked = f"--histories {histories} --workers {WORKERS} --seed {seed}"
@@ -51,10 +65,10 @@ def simulated(histories: int, seed: int) -> Simulated:
     return Simulated(f"python -m caudal_simulation {asked}", done.stdout.rstrip(), done.returncode == 0)
 
 
-def page(report: Result, simulation: Simulated | None, day: str) -> str:
+def page(report: Result, simulation: Simulated | None, day: str, promoted: Sequence[Result] = ()) -> str:
     """The proof, for people: what was run, on what, and what came of it."""
     machine = ", ".join(f"{name} {value}" for name, value in report["machine"].items())
-    passed = report["passed"] and (simulation is None or simulation.passed)
+    passed = has_passed(report, simulation, promoted)
     missed = f"; planned and not happened: {report['missed']}" if report["missed"] else ""
     lines = [
         f"# {'Passed' if passed else 'FAILED'}: {day}, commit {report['commit']}",
@@ -72,9 +86,36 @@ def page(report: Result, simulation: Simulated | None, day: str) -> str:
         *_table(("killed", "times", "median s", "longest s", "never"), _recovery(report)),
         *(f"- check {one['check']}: {one['harm']}: {one['what']}" for one in report["violations"][:50]),
     ]
+    if promoted:
+        lines += [
+            "",
+            "`caudal-load failover`, by turns with `--pause`: a primary fails and its synchronous standby is promoted.",
+            "",
+        ]
+        lines += _table(("primary", "acknowledged", "refused", *_OF_FAILOVER), _failovers(promoted))
     if simulation is not None:
         lines += ["", f"`{simulation.command}`:", "", "```text", simulation.said, "```"]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def has_passed(report: Result, simulation: Simulated | None, promoted: Sequence[Result]) -> bool:
+    """Whether all of it went as it must."""
+    return report["passed"] and (simulation is None or simulation.passed) and all(one["passed"] for one in promoted)
+
+
+_OF_FAILOVER: Final = ("unknown first", "lost", "doubled", "s without service", "s until 9/10 of the rate")
+
+
+def _failovers(promoted: Sequence[Result]) -> list[tuple[str, ...]]:
+    counts = ("acknowledged", "refused", "unknown", "lost", "doubled", "without_service_s")
+    return [
+        (
+            {"kill": "killed", "pause": "frozen, and back"}[one["fault"]],
+            *(f"{one[name]:,}" for name in counts),
+            "never" if one["recovered_s"] is None else f"{one['recovered_s']:g}",
+        )
+        for one in promoted
+    ]
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
@@ -110,17 +151,19 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of faults")
     parser.add_argument("--each", type=int, default=EACH, help="how often each fault happens")
     parser.add_argument("--kinds", default="", help="some kinds of faults only")
+    parser.add_argument("--failovers", type=int, default=FAILOVERS, help="of a database with a standby; 0: none")
     parser.add_argument("--histories", type=int, default=HISTORIES, help="to simulate; 0: none")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31), help="of both")
     asked = parser.parse_args()
     report = faults(asked.seconds, asked.each, asked.seed, asked.kinds)
+    promoted = failovers(asked.failovers)
     simulation = simulated(asked.histories, asked.seed) if asked.histories else None
     day = datetime.now(UTC).date().isoformat()
     PROOF.mkdir(exist_ok=True)
     path = PROOF / f"{day}-{report['commit']}.md"
-    path.write_text(page(report, simulation, day))
+    path.write_text(page(report, simulation, day, promoted))
     print(path.relative_to(ROOT))
-    return 0 if report["passed"] and (simulation is None or simulation.passed) else 1
+    return 0 if has_passed(report, simulation, promoted) else 1
 
 
 if __name__ == "__main__":

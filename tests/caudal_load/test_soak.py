@@ -69,5 +69,28 @@ def test_a_run_that_failed_is_called_so(soak: ModuleType, report: Report, says: 
     assert page.startswith("# FAILED") and says in page
 
 
+FAILOVER = {
+    "fault": "kill",
+    "acknowledged": 16_416,
+    "refused": 12,
+    "unknown": 40,
+    "lost": 0,
+    "doubled": 0,
+    "without_service_s": 1.19,
+    "recovered_s": 2.5,
+    "passed": True,
+}
+
+
+def test_failovers_have_a_table_and_count(soak: ModuleType) -> None:
+    promoted = [FAILOVER, FAILOVER | {"fault": "pause"}]
+    page = soak.page(WELL.as_json(), None, "day", promoted)
+    assert page.startswith("# Passed") and "| killed | 16,416 | 12 | 40 | 0 | 0 | 1.19 | 2.5 |" in page
+    assert "| frozen, and back | 16,416 |" in page
+    promoted[1] |= {"recovered_s": None, "passed": False}
+    page = soak.page(WELL.as_json(), None, "day", promoted)
+    assert page.startswith("# FAILED") and "| 1.19 | never |" in page
+
+
 def test_histories_that_failed_fail_the_whole(soak: ModuleType) -> None:
     assert soak.page(WELL.as_json(), soak.Simulated("simulate", "seed 3: lost", False), "day").startswith("# FAILED")

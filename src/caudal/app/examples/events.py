@@ -168,6 +168,13 @@ _CARD: Final[dict[str, Any]] = {
     "capture": "manual",
     "instrument": payins.InstrumentUsed(id=INSTRUMENT_ID, brand="visa", last_four="1111", bank=None),
 }
+_TAKEN: Final[dict[str, Any]] = {
+    **_CARD,
+    "amount_authorized": AMOUNT_MINOR,
+    "fees": FEE_MINOR,
+    "paid_at": "2026-11-23T18:00:00.114093Z",
+    "available_on": "2026-11-25",
+}
 _PIX: Final[dict[str, Any]] = {"country": "BR", "currency": "BRL", "method": "pix", "provider": "sandbox"}
 _QR: Final = payins.ShowQr(
     payload="00020126580014br.gov.bcb.pix0136f1d3c0de-5a5e-4b0c-9d3e-2b7a1c0f9e8d52040000530398654061"
@@ -266,32 +273,12 @@ EVENTS: Final[tuple[tuple[str, str, msgspec.Struct], ...]] = (
     (
         "payin.captured",
         "2026-11-24T09:12:00.000271Z",
-        _payin(
-            payins.PayinCaptured,
-            "paid",
-            **_CARD,
-            amount_authorized=AMOUNT_MINOR,
-            amount_captured=AMOUNT_MINOR,
-            amount_received=AMOUNT_MINOR,
-            fees=FEE_MINOR,
-            paid_at="2026-11-23T18:00:00.114093Z",
-            available_on="2026-11-25",
-        ),
+        _payin(payins.PayinCaptured, "paid", **_TAKEN, amount_captured=AMOUNT_MINOR, amount_received=AMOUNT_MINOR),
     ),
     (
         "payin.rest_released",
         "2026-11-30T10:00:01.002713Z",
-        _payin(
-            payins.PayinRestReleased,
-            "paid",
-            **_CARD,
-            amount_authorized=AMOUNT_MINOR,
-            amount_captured=4_000,
-            amount_received=4_000,
-            fees=FEE_MINOR,
-            paid_at="2026-11-23T18:00:00.114093Z",
-            available_on="2026-11-25",
-        ),
+        _payin(payins.PayinRestReleased, "paid", **_TAKEN, amount_captured=4_000, amount_received=4_000),
     ),
     (
         "payin.declined",

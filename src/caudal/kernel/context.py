@@ -244,3 +244,12 @@ def limits_of(settings: Settings) -> Limits:
         merchant_rate=settings.merchant_rate,
         batch_deadline_s=settings.batch_deadline_s,
     )
+
+
+async def answered(asked: Awaitable[T], deadline: float | None) -> T:
+    """What the database answers. Raises Retry when it does not by the deadline (monotonic seconds)."""
+    try:
+        async with asyncio.timeout(None if deadline is None else max(deadline - monotonic(), 0.0)):
+            return await asked
+    except (TimeoutError, psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise Retry("database_unavailable", "the database does not answer; nothing was written") from error

@@ -5,15 +5,12 @@ Every call may raise Retry (database_unavailable) through `answered`, or psycopg
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from time import monotonic
 from typing import Any, Final, LiteralString, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
-import psycopg
 
 from caudal.contracts.merchants import LatePayments, RefundsBeyondBalance
 from caudal.contracts.pages import LOOKED_AT, Looked
@@ -74,15 +71,6 @@ class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
     def narrows(self) -> bool:
         """Whether it may leave few of many."""
         return self != AuditFilter()
-
-
-async def answered(asked: Awaitable[T], deadline: float | None) -> T:
-    """What the database answers. Raises Retry when it does not by the deadline (monotonic seconds)."""
-    try:
-        async with asyncio.timeout(None if deadline is None else max(deadline - monotonic(), 0.0)):
-            return await asked
-    except (TimeoutError, psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise Retry("database_unavailable", "the database does not answer; nothing was written") from error
 
 
 # Who calls

@@ -22,7 +22,7 @@ import msgspec
 
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.commit import Key
-from caudal.kernel.context import Context
+from caudal.kernel.context import Context, answered
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request
 from caudal.kernel.idempotency import digest, header_of, key_of
@@ -94,7 +94,7 @@ class KeyCache:
         if self._unknown.get(digest, 0.0) > self.now():
             return None
         asked = self._asking.get(digest) or self._ask(header, digest)
-        return await store.answered(asyncio.shield(asked), deadline)
+        return await answered(asyncio.shield(asked), deadline)
 
     def _ask(self, header: bytes, digest: bytes) -> asyncio.Future[Caller | None]:
         future: asyncio.Future[Caller | None] = asyncio.get_running_loop().create_future()
@@ -182,7 +182,7 @@ async def authenticate_operator(context: Context, request: Request) -> Operator:
     text = bearer_of(header)
     operator = None
     if text is not None and prefix_of(text) == "op_":
-        operator = await store.answered(store.operator(context, digest_of(text)), request.deadline)
+        operator = await answered(store.operator(context, digest_of(text)), request.deadline)
     if operator is None:
         raise Refused("unauthenticated", "send `Authorization: Bearer op_…` with an operator's key that has not ended")
     if b"caudal-signature" in request.headers:

@@ -17,7 +17,7 @@ import msgspec
 from caudal.contracts.merchants import FeeLine, LatePayments, Mode, RefundsBeyondBalance
 from caudal.kernel import idempotency
 from caudal.kernel.commit import Key, Result
-from caudal.kernel.context import Context
+from caudal.kernel.context import Context, answered
 from caudal.kernel.errors import Refused
 from caudal.kernel.ids import public, uuid7
 from caudal.merchants import store
@@ -88,7 +88,7 @@ async def create_merchant(
     if await _is_replay(context, asking, shard):
         place = store.Place(uuid7(), 0, shard)  # the key answers; nothing is decided
     else:
-        place = await store.answered(store.place_merchant(context, shard), asking.deadline)
+        place = await answered(store.place_merchant(context, shard), asking.deadline)
     command = CreateMerchant(
         merchant=place.merchant,
         slot=place.slot,
@@ -197,7 +197,7 @@ async def create_operator(context: Context, asking: Asking, name: str) -> Made:
 
 async def revoke_operator(context: Context, asking: Asking, operator: UUID) -> Result:
     """Ends an operator's key at once. Refuses: not_found."""
-    for record, shard in await store.answered(store.list_operators(context), asking.deadline):
+    for record, shard in await answered(store.list_operators(context), asking.deadline):
         if record.id == operator:
             command = RevokeOperator(digest=record.digest, **_change(asking, shard))
             return await context.commit(shard, command, asking.deadline)
@@ -256,12 +256,12 @@ async def _is_replay(context: Context, asking: Asking, shard: int) -> bool:
     """Whether the idempotency key is going to answer, so that nothing is written before the batch for nothing."""
     if asking.key is None:
         return False
-    return await store.answered(idempotency.is_known(context, shard, asking.key), asking.deadline)
+    return await answered(idempotency.is_known(context, shard, asking.key), asking.deadline)
 
 
 async def _enter(context: Context, asking: Asking, kind: str, digest: bytes, slot: int, shard: int) -> None:
     if not await _is_replay(context, asking, shard):
-        await store.answered(store.enter_digest(context, kind, digest, slot, shard), asking.deadline)
+        await answered(store.enter_digest(context, kind, digest, slot, shard), asking.deadline)
 
 
 def _made(result: Result, secret: str) -> Made:
@@ -270,14 +270,14 @@ def _made(result: Result, secret: str) -> Made:
 
 
 async def _place_of(context: Context, asking: Asking, merchant: UUID) -> store.Place:
-    place = await store.answered(store.place_of(context, merchant), asking.deadline)
+    place = await answered(store.place_of(context, merchant), asking.deadline)
     if place is None:
         raise Refused("not_found", "there is no such merchant")
     return place
 
 
 async def _place_of_key(context: Context, asking: Asking, key: UUID) -> store.KeyPlace:
-    found = await store.answered(store.place_of_key(context, key), asking.deadline)
+    found = await answered(store.place_of_key(context, key), asking.deadline)
     if found is None:
         raise Refused("not_found", "there is no such API key")
     return found

@@ -15,7 +15,7 @@ from caudal.contracts.pages import Page, Place, cursor_of, page_of
 from caudal.contracts.problems import respond
 from caudal.kernel import ids
 from caudal.kernel.commit import Result
-from caudal.kernel.context import Context
+from caudal.kernel.context import Context, answered
 from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.http import Request, Response, Route, encode, no_body, ok, query_of
 from caudal.merchants import commands, store
@@ -104,7 +104,7 @@ async def list_merchants(context: Context, request: Request) -> Response:
     """All merchants."""
     await authenticate_operator(context, request)
     asked = query_of(request, ListQuery)
-    rows = await store.answered(store.list_merchants(context, _window(asked)), request.deadline)
+    rows = await answered(store.list_merchants(context, _window(asked)), request.deadline)
     page = _page(rows, asked, lambda row: (row.merchant.created_at, row.merchant.id))
     data = [row.body() for row in page.rows]
     return ok(MerchantList(data=data, has_more=page.has_more, next=page.next, previous=page.previous))
@@ -114,7 +114,7 @@ async def get_merchant(context: Context, request: Request) -> Response:
     """One merchant."""
     await authenticate_operator(context, request)
     id = _id_of("mer", request)
-    found = await store.answered(store.list_merchants(context, store.Window(limit=1), id), request.deadline)
+    found = await answered(store.list_merchants(context, store.Window(limit=1), id), request.deadline)
     if not found:
         raise Refused("not_found", "there is no such merchant")
     return ok(found[0].body())
@@ -162,10 +162,10 @@ async def list_keys(context: Context, request: Request) -> Response:
     """A merchant's keys, ended ones too."""
     await authenticate_operator(context, request)
     asked, id = query_of(request, ListQuery), _id_of("mer", request)
-    place = await store.answered(store.place_of(context, id), request.deadline)
+    place = await answered(store.place_of(context, id), request.deadline)
     if place is None:
         raise Refused("not_found", "there is no such merchant")
-    rows = await store.answered(store.list_keys(context, place, _window(asked)), request.deadline)
+    rows = await answered(store.list_keys(context, place, _window(asked)), request.deadline)
     page = _page(rows, asked, lambda row: (row.created_at, row.id))
     data = [key_body(row, id) for row in page.rows]
     return ok(KeyList(data=data, has_more=page.has_more, next=page.next, previous=page.previous))
@@ -194,7 +194,7 @@ async def list_audit(context: Context, request: Request) -> Response:
     await authenticate_operator(context, request)
     asked = query_of(request, AuditQuery)
     chosen = store.AuditFilter(actor=asked.actor, action=asked.action, subject=asked.subject, since=asked.since)
-    rows, looked = await store.answered(store.list_audit(context, chosen, _window(asked)), request.deadline)
+    rows, looked = await answered(store.list_audit(context, chosen, _window(asked)), request.deadline)
     page = _page(rows, asked, lambda row: (row.at, row.id), looked)
     data = [audit_body(row) for row in page.rows]
     return ok(AuditList(data=data, has_more=page.has_more, next=page.next, previous=page.previous))

@@ -10,8 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from caudal.contracts.problems import respond
-from caudal.kernel import ids
-from caudal.kernel.context import Context
+from caudal.kernel import idempotency, ids
+from caudal.kernel.commit import Key
+from caudal.kernel.context import Context, answered
 from caudal.kernel.errors import Refused, Unknown
 from caudal.kernel.http import Request, Response
 from caudal.payins.model import Deposit, Payin
@@ -39,6 +40,11 @@ async def committed(context: Context, shard: int, command: Any, request: Request
     result = await context.commit(shard, command, request.deadline)
     assert result.answer is not None, "a command with a key has an answer"
     return respond(result.answer)
+
+
+async def is_known(context: Context, request: Request, shard: int, key: Key) -> bool:
+    """Whether the key has been used, so that its answer counts and not what would be refused now."""
+    return await answered(idempotency.is_known(context, shard, key), request.deadline)
 
 
 def id_of(prefix: str, text: str) -> UUID:

@@ -14,9 +14,9 @@ from caudal.catalogue import BRANDS, COUNTRIES, METHODS, Method
 from caudal.connectors import CAPABILITIES, any_crowded, door, spei, takers
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
-from caudal.kernel import idempotency, ids
+from caudal.kernel import ids
 from caudal.kernel.commit import Answer, Key, Lane
-from caudal.kernel.context import Context
+from caudal.kernel.context import Context, answered
 from caudal.kernel.door import Door
 from caudal.kernel.errors import FieldError, Invalid, Refused, Retry
 from caudal.kernel.http import Known, Request, Response, Route, encode, ok, query_of
@@ -25,7 +25,7 @@ from caudal.kernel.money import CURRENCIES
 from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, store
 from caudal.payins.asked import CreatePayinBody, asked_of, has_price, no_price
-from caudal.payins.http.answering import committed, id_of, place_of, provider_is_asked
+from caudal.payins.http.answering import committed, id_of, is_known, place_of, provider_is_asked
 from caudal.payins.model import (
     Attempt,
     Chosen,
@@ -53,7 +53,7 @@ async def create(context: Context, request: Request) -> Response:
     caller = await authenticate(context, request, WRITE)
     key = key_of(request, caller.book, context.sealer.fingerprint_keys, "payin")
     asked, method = asked_of(request.body, caller)
-    if not has_price(caller, method) and not await idempotency.is_known(context, caller.shard, key):
+    if not has_price(caller, method) and not await is_known(context, request, caller.shard, key):
         raise no_price()
     id = ids.uuid7(caller.slot)
     if method.method in CAPABILITIES:
@@ -67,7 +67,7 @@ async def create(context: Context, request: Request) -> Response:
             return await _through_provider(
                 context, request, caller, key, payin, detail, payer, sealed, expires_in, route, attempt
             )
-    if not has_bank(context, caller) and not await idempotency.is_known(context, caller.shard, key):
+    if not has_bank(context, caller) and not await is_known(context, request, caller.shard, key):
         raise _not_available("no live bank is connected")
     return await committed(
         context, caller.shard, transfer(context, caller, request.id, id, key, asked, method), request
@@ -209,9 +209,11 @@ async def _first_attempt(
         risk_score=asked.risk_score,
     )
     instrument = None if detail.chosen is None else detail.chosen.instrument
-    route = await calls.route(
+    asking = calls.route(
         context, caller.shard, facts, live=caller.live, profile=caller.routing_profile, instrument=instrument
     )
+    # Without a profile nothing is read.
+    route = await (asking if caller.routing_profile is None else answered(asking, request.deadline))
     # Where nobody has room, the first one's door says so.
     first = calls.next_attempt(context, route, until=request.deadline) or calls.next_attempt(context, route)
     if first is not None:
@@ -220,7 +222,7 @@ async def _first_attempt(
     found = takers(context, asked.method, asked.country, mode)
     if not found:
         raise _not_available(f"no {mode} provider of {asked.method} is connected")
-    if not await idempotency.is_known(context, caller.shard, key):
+    if not await is_known(context, request, caller.shard, key):
         raise Retry("provider_unavailable", f"no provider of {asked.method} answers at the moment", after_s=5.0)
     return route, Attempt(provider=found[0].name, begun_at=store.LONG_AGO)
 

@@ -14,8 +14,8 @@ from caudal.catalogue import BankAccount, bank_account_errors
 from caudal.connectors import CAPABILITIES, Destination, door, spei
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
-from caudal.kernel import idempotency, ids
-from caudal.kernel.context import Context
+from caudal.kernel import ids
+from caudal.kernel.context import Context, answered
 from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.http import Request, Response, Route, encode, no_body, ok, query_of
 from caudal.kernel.idempotency import key_of
@@ -23,7 +23,7 @@ from caudal.kernel.parse import parser
 from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, decide, store
 from caudal.payins.asked import metadata_errors
-from caudal.payins.http.answering import committed, id_of, provider_is_asked
+from caudal.payins.http.answering import committed, id_of, is_known, provider_is_asked
 from caudal.payins.http.merchants import READ, WRITE
 from caudal.payins.model import (
     CaptureBody,
@@ -85,7 +85,7 @@ async def cancel(context: Context, request: Request) -> Response:
     caller = await authenticate(context, request, WRITE)
     no_body(request)
     id = id_of("payin", request.parameters[0])
-    payin = await store.payin_row(context, caller.shard, id)
+    payin = await answered(store.payin_row(context, caller.shard, id), request.deadline)
     if payin is not None and payin.book == caller.book and _has_void(payin):
         return await _carried_out(context, request, caller, "void", ids.uuid7(caller.slot), payin=payin)
     command = commands.CancelPayin(
@@ -131,7 +131,7 @@ async def _refuse_without_bank(context: Context, request: Request, caller: Calle
     if not payin.live or payin.method in CAPABILITIES or spei.bank_of(context.settings, live=True) is not None:
         return
     key = key_of(request, caller.book, context.sealer.fingerprint_keys, "refund")
-    if not await idempotency.is_known(context, caller.shard, key):
+    if not await is_known(context, request, caller.shard, key):
         raise Refused("not_refundable", "no live bank is connected: nobody could send the money")
 
 
@@ -158,7 +158,8 @@ def _invalid(found: list[tuple[str, str, str]]) -> Invalid:
 
 async def _payin_of(context: Context, request: Request, caller: Caller) -> Payin:
     """The caller's payin in the path. Raises Refused("not_found")."""
-    payin = await store.payin_row(context, caller.shard, id_of("payin", request.parameters[0]))
+    id = id_of("payin", request.parameters[0])
+    payin = await answered(store.payin_row(context, caller.shard, id), request.deadline)
     if payin is None or payin.book != caller.book:
         raise Refused("not_found", "there is no such payin")
     return payin

@@ -9,15 +9,15 @@ import msgspec
 
 from caudal.connectors import BANK, spei
 from caudal.contracts.pages import cursor_of, page_of
-from caudal.kernel import idempotency, ids
-from caudal.kernel.context import Context
+from caudal.kernel import ids
+from caudal.kernel.context import Context, answered
 from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.http import Request, Response, Route, ok, query_of
 from caudal.kernel.parse import parser
 from caudal.merchants import authenticate_operator, operator_key
 from caudal.merchants import place_of as place_of_merchant
 from caudal.payins import commands, store
-from caudal.payins.http.answering import committed, id_of, place_of
+from caudal.payins.http.answering import committed, id_of, is_known, place_of
 from caudal.payins.http.operations import DestinationAsked, sealed_destination
 from caudal.payins.model import Deposit, DepositBody, deposit_body
 
@@ -89,11 +89,11 @@ async def return_deposit(context: Context, request: Request) -> Response:
     asked = _parse_return(request.body or b"{}")
     id = id_of("dep", request.parameters[0])
     shard = context.settings.shard
-    deposit = await store.deposit(context, shard, id)
+    deposit = await answered(store.deposit(context, shard, id), request.deadline)
     if deposit is None:
         raise Refused("not_found", "there is no such deposit")
     nobody = deposit.book & 1 and deposit.provider == BANK and not spei.bank_of(context.settings, live=True)
-    if nobody and not await idempotency.is_known(context, shard, key):
+    if nobody and not await is_known(context, request, shard, key):
         raise Refused("forbidden_transition", "no live bank is connected: nobody could send the money back")
     command = commands.RequestReturn(
         id=id,

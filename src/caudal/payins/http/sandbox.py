@@ -9,7 +9,7 @@ import msgspec
 from caudal.connectors import CONNECTORS, Outcome, payer, provider_of
 from caudal.contracts.problems import respond
 from caudal.kernel import ids
-from caudal.kernel.context import Context
+from caudal.kernel.context import Context, answered
 from caudal.kernel.errors import Refused, Retry
 from caudal.kernel.http import Request, Response, Route, no_body, ok
 from caudal.kernel.idempotency import optional_key_of
@@ -53,7 +53,8 @@ async def play(context: Context, request: Request) -> Response:
     if caller.live:
         raise Refused("not_found", "live money has no sandbox")
     no_body(request)
-    payin = await store.payin_row(context, caller.shard, id_of("payin", request.parameters[0]))
+    id = id_of("payin", request.parameters[0])
+    payin = await answered(store.payin_row(context, caller.shard, id), request.deadline)
     verb = request.path.rstrip("/").rpartition("/")[2]
     if payin is None or payin.book != caller.book:
         raise Refused("not_found", "there is no such payin")

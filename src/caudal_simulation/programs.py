@@ -74,7 +74,7 @@ class SimulatedContext(Context):
         self._server = server
         self._shards: dict[int, Shard] = {}
         self._once: dict[object, Any] = {Envelopes: ENVELOPES}
-        self.meter = Meter()
+        self.meter, self.tracer = Meter(), None
         self.stopping = False
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self.pool = self._key_pool = cast(Any, Pool(server))
@@ -225,7 +225,7 @@ class SimulatedSender:
     def __init__(self, faults: Faults, receiver: Receiver) -> None:
         self._faults, self._receiver = faults, receiver
 
-    async def send(self, target: Target, event: str, body: bytes, number: int) -> Attempt:
+    async def send(self, target: Target, event: str, body: bytes, number: int, traceparent: str) -> Attempt:
         """One attempt: taken, refused, unheard, or never there."""
         faults, began = self._faults, CLOCK.now_s
         status: int | None = 200

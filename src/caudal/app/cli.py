@@ -15,6 +15,7 @@ from caudal.app import running
 from caudal.kernel import telemetry
 from caudal.kernel.errors import CaudalError
 from caudal.kernel.settings import SettingError, Settings, load
+from caudal.kernel.telemetry.otlp import endpoint_of
 
 app = typer.Typer(
     name="caudal",
@@ -75,6 +76,7 @@ def _loaded() -> Settings:
 
 def _serving(process: str) -> Settings:
     settings = _loaded()
+    endpoint_of()
     telemetry.configure(settings, process)
     return settings
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from caudal.app.routes import ROUTES, Router
-from caudal.app.telemetry import OperatorPort, Requests, inside
+from caudal.app.telemetry import OperatorPort, Requests, exported, inside, traced
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.commit import Lane
@@ -28,6 +28,7 @@ from caudal.kernel.errors import CaudalError, Fault, Refused, Retry, Unknown
 from caudal.kernel.http import JSON, Handler, Request, Response, header_error, refuse_query
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.seal import WrongKek
+from caudal.kernel.telemetry import Trace
 from caudal.merchants import book_of
 from caudal.payins import watch
 
@@ -65,6 +66,7 @@ class Opened(msgspec.Struct, kw_only=True):
     refusal: Response | None = None
     route: str = ""
     began: float = 0.0
+    trace: Trace | None = None
 
     def refuse(self, error: CaudalError) -> None:
         """Answers with this instead of what the handler says."""
@@ -149,6 +151,8 @@ class Web:
         """The response is on its way: what is measured of a request."""
         seconds = monotonic() - opened.began
         self._requests.answered(opened.request.method, opened.route, response.status, response.body, seconds)
+        if opened.trace is not None:
+            traced(opened.trace, opened.request, opened.route, response)
 
     async def answer(self, opened: Opened, body: bytes) -> Response:
         """The response to the whole request; it never raises."""
@@ -157,6 +161,8 @@ class Web:
             assert opened.refusal is not None, "a request has a handler or a refusal"
             return opened.refusal
         request.deadline = monotonic() + opened.timeout_s
+        if self._context.tracer is not None:
+            opened.trace = self._context.tracer.begin(request.headers.get(b"traceparent"), opened.began)
         self._requests.active += 1
         try:
             if body and opened.body_limit is not None:
@@ -182,6 +188,7 @@ class Web:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
+                    await self._seen.enter_async_context(exported(self._context))
                     await self._context.__aenter__()
                     await watch(self._context)
                     await self._seen.enter_async_context(inside(self._context))

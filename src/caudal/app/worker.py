@@ -21,7 +21,7 @@ import psycopg
 import uvloop
 
 from caudal.app.partitions import PRUNED_MAX, prune_batches, tidy
-from caudal.app.telemetry import OperatorPort, Watch, inside
+from caudal.app.telemetry import OperatorPort, Watch, exported, inside
 from caudal.kernel import sqlfile
 from caudal.kernel.commit import Due, is_away
 from caudal.kernel.context import Context
@@ -270,7 +270,7 @@ async def _serve(settings: Settings) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked, number)
-    async with context, inside(context), OperatorPort(context).open():
+    async with exported(context), context, inside(context), OperatorPort(context).open():
         await watch(context)
         log.info("worker runs")
         await worker.run()

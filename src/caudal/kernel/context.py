@@ -22,7 +22,7 @@ from caudal.kernel.postgres import NotDurable, verify_durable
 from caudal.kernel.primary import Primary
 from caudal.kernel.seal import Sealer, WrongKek
 from caudal.kernel.settings import SettingError, Settings
-from caudal.kernel.telemetry import Meter, Reading
+from caudal.kernel.telemetry import Meter, Reading, Tracer
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,7 @@ class Context:
         self._once: dict[object, Any] = {}
         self.meter = Meter()
         self.meter.add(self._readings)
+        self.tracer: Tracer | None = None  # where somebody collects traces; set before anything runs
         self.stopping = False  # the process has been asked to end, and takes nothing new
         self.closing: list[Callable[[], Awaitable[None]]] = []
         self.pool = self._pool_of(1, readers)
@@ -125,6 +126,7 @@ class Context:
         found = self._shards.get(id)
         if found is None:
             found = Shard(id, PostgresPort(self.primary, self.sealer), limits_of(self.settings))
+            found.tracer = self.tracer
             found.start()
             self._shards[id] = found
         return found

@@ -22,7 +22,7 @@ import msgspec
 from caudal.kernel.commit import DUE_NOW, DUE_WORK, Answer, Decision, Due, Lane, Table, View, is_away
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError
-from caudal.kernel.telemetry import Histogram, Reading, histogram
+from caudal.kernel.telemetry import Attributes, Histogram, Reading, histogram
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +118,13 @@ async def run_job(context: Context, shard: int, due: Due, jobs: Mapping[str, Job
     """Runs one claimed piece. False when it did not end and will be due again after its lease."""
     began, counts = monotonic(), context.once(_Counts)
     counts.running[due.kind] += 1
+    trace = None if context.tracer is None else context.tracer.work(due.subject)
     try:
         outcome = await _run_job(context, shard, due, jobs)
+        if trace is not None:
+            told: Attributes = {"caudal.job": due.kind, "caudal.attempt": due.attempt, "caudal.outcome": outcome}
+            error = outcome if outcome == "broken" else None
+            trace.end(due.kind, "consumer", told, error=error, ended=monotonic())
         counts.ended(due.kind, outcome, monotonic() - began)
     finally:
         counts.running[due.kind] -= 1

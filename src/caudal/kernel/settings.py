@@ -207,6 +207,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="address that the operator's port listens on; whoever reaches it reads the figures")
     ] = "127.0.0.1"
 
+    trace_slow_ms: Annotated[
+        int,
+        Meta(ge=0, description="what takes as long is kept in traces, whatever is sampled, milliseconds"),
+    ] = 1000
+
     # Logs
     log_level: Annotated[
         str, Meta(pattern="^(debug|info|warning|error)$", description="least level that is logged")

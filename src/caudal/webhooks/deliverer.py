@@ -27,6 +27,7 @@ from caudal.kernel import db
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError
 from caudal.kernel.postgres import NotDurable
+from caudal.kernel.telemetry import Attributes, Outgoing
 from caudal.webhooks import round as rounds
 from caudal.webhooks.commands import DisableEndpoint
 from caudal.webhooks.counts import Counts
@@ -327,7 +328,12 @@ class Deliverer:
             else:
                 assert lane.target is not None, "what is sent has been read with its endpoint"
                 sender = self._context.once(Sender)
-                self._landed(lane, letter, await sender.send(lane.target, letter.event, letter.body, number))
+                call = Outgoing(self._context.tracer, letter.subject.int)
+                attempt = await sender.send(lane.target, letter.event, letter.body, number, call.header)
+                error = None if attempt.accepted else attempt.error or f"status {attempt.status}"
+                told: Attributes = {"messaging.message.id": letter.event, "caudal.webhook.attempt": number}
+                call.ended("webhook", told | {"http.response.status_code": attempt.status or 0}, error)
+                self._landed(lane, letter, attempt)
         finally:
             turns.back(book)
             self._woken.set()

@@ -238,14 +238,15 @@ def delivery_body(delivery: Delivery) -> DeliveryBody:
     )
 
 
-def headers_of(event: str, time_s: int, signature: str) -> dict[str, str]:
-    """The headers of a message, in the names of the Standard Webhooks specification."""
+def headers_of(event: str, time_s: int, signature: str, traceparent: str = "") -> dict[str, str]:
+    """The headers of a message, in the names of the Standard Webhooks specification, and its trace."""
     return {
         "content-type": "application/json",
         "user-agent": "caudal-webhooks/1",
         "webhook-id": event,
         "webhook-timestamp": str(time_s),
         "webhook-signature": signature,
+        **({"traceparent": traceparent} if traceparent else {}),
     }
 
 

@@ -159,14 +159,14 @@ class Sender:
         for resolver in self._resolvers.values():
             resolver.close()
 
-    async def send(self, target: Target, event: str, body: bytes, number: int) -> Attempt:
+    async def send(self, target: Target, event: str, body: bytes, number: int, traceparent: str) -> Attempt:
         """One attempt, never an exception: what went wrong is in words that say nothing of our network."""
         wall = time()
         signed, started = signature(target.keys, event, int(wall), body), monotonic()
         status: int | None = None
         answer, error = None, None
         try:
-            status, answer = await self._post(target, headers_of(event, int(wall), signed), body)
+            status, answer = await self._post(target, headers_of(event, int(wall), signed, traceparent), body)
         except Exception as failure:
             error = _words(failure)[:_ERROR_MAX]
         return Attempt(

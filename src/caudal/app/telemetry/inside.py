@@ -15,7 +15,8 @@ from time import monotonic
 from typing import Any, Final
 
 from caudal.kernel.context import Context
-from caudal.kernel.telemetry import Reading, histogram, logged
+from caudal.kernel.telemetry import Reading, Tracer, histogram, logged
+from caudal.kernel.telemetry.otlp import Exporter, endpoint_of
 
 _LOOK_S: Final = 0.1
 _PAGE_BYTES: Final = resource.getpagesize()
@@ -67,6 +68,19 @@ class _Inside:
             yield "caudal.gc.pause", (str(generation),), pauses
         for level, records in logged().items():
             yield "caudal.log.records", (level,), records
+
+
+@asynccontextmanager
+async def exported(context: Context) -> AsyncIterator[None]:
+    """What is seen leaves until the end of the block, where the environment names a collector."""
+    endpoint = endpoint_of()
+    if endpoint is None:
+        yield
+        return
+    async with Exporter(endpoint, context.meter, target_of(context)) as exporter:
+        slow_s = context.settings.trace_slow_ms / 1000
+        context.tracer = Tracer(endpoint.sampling, exporter.keep, slow_s=slow_s) if endpoint.traces else None
+        yield
 
 
 @asynccontextmanager

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from time import monotonic
 from typing import Final
 
-from caudal.kernel.telemetry import Histogram, Reading, histogram
+from caudal.kernel.http import Request, Response
+from caudal.kernel.telemetry import Attributes, Histogram, Reading, Trace, histogram
 
 _METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _CODE: Final = b'"code":"'  # within a text of JSON its quotes would be escaped
@@ -27,8 +29,7 @@ class Requests:
             times = self._first(method, route, status)
         times.record(seconds)
         if status >= 400:
-            _, _, behind = body.partition(_CODE)
-            self._problems[behind[: behind.find(b'"')].decode("ascii", "replace")] += 1
+            self._problems[code_of(body)] += 1
 
     def _first(self, method: str, route: str, status: int) -> Histogram:
         """The histogram of a combination; all methods that nobody knows are one."""
@@ -42,3 +43,25 @@ class Requests:
         yield "http.server.active_requests", (), self.active
         for code, count in self._problems.items():
             yield "caudal.http.problems", (code,), count
+
+
+def code_of(body: bytes) -> str:
+    """The code of a problem, by its bytes."""
+    _, _, behind = body.partition(_CODE)
+    return behind[: behind.find(b'"')].decode("ascii", "replace")
+
+
+def traced(trace: Trace, request: Request, route: str, response: Response) -> None:
+    """The request's span. Its path has ids and no more; its query may say whom somebody looks for, and stays out."""
+    status = response.status
+    told: Attributes = {
+        "http.request.method": request.method,
+        "http.route": route,
+        "http.response.status_code": status,
+        "url.path": request.path,
+        "caudal.request.id": request.id,
+    }
+    if status >= 400:
+        told["error.type"] = code_of(response.body)
+    error = str(told["error.type"]) if status >= 500 else None
+    trace.end(f"{request.method} {route}", "server", told, error=error, ended=monotonic())

@@ -59,6 +59,7 @@ from caudal.connectors.sandbox_protocol.translate import (
 from caudal.kernel.context import Context
 from caudal.kernel.exchange import AnswerTooLong, ExchangeBroken, NotConnected
 from caudal.kernel.http import encode
+from caudal.kernel.telemetry import Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ T = TypeVar("T")
 _REFUSED: Final = frozenset({400, 404, 405, 413, 415, 422})
 _NOTHING_HAPPENED: Final = frozenset({401, 403, 408, 425, 429, 503})
 _JSON: Final = "application/json"
+_DIGITS: Final = re.compile("[0-9a-f]{32}")
 _CARD_NUMBER: Final = re.compile(r"\d(?:[ -]?\d){11,18}")
 
 _payment = msgspec.json.Decoder(ProviderPayment).decode
@@ -81,7 +83,7 @@ class ProviderClient:
     def __init__(self, context: Context, provider: str, capabilities: Capabilities, words: Words) -> None:
         self.capabilities, self._words, self._provider = capabilities, words, provider
         self._folder = f"/v1/provider/{capabilities.method}"
-        self._links = links(context)
+        self._context, self._links = context, links(context)
 
     def available(self, mode: Mode) -> bool:
         """Whether there is such a provider for this mode, and a new payment is welcome there now."""
@@ -101,7 +103,7 @@ class ProviderClient:
                 return Unresolved(kind="retry", detail=_shown(f"HTTP 404 {_problem(told).code}"))
             return self._payment_in(told, order) if status in (200, 201) else self._refusal(status, told)
 
-        return await self._ask(order.mode, "submit", "POST", "/payments", body, read, deadline)
+        return await self._ask(order.mode, "submit", order.key, "POST", "/payments", body, read, deadline)
 
     async def payment(self, query: PaymentQuery, deadline: float | None = None) -> PaymentState | NotFound | Unresolved:
         """How a payment stands."""
@@ -109,7 +111,7 @@ class ProviderClient:
         def read(status: int, told: bytes) -> PaymentState | NotFound | Unresolved:
             return self._payment_in(told, query) if status == 200 else _absence(status, told)
 
-        return await self._ask(query.mode, "payment", "GET", f"/payments/{query.key}", b"", read, deadline)
+        return await self._ask(query.mode, "payment", query.key, "GET", f"/payments/{query.key}", b"", read, deadline)
 
     async def capture(
         self, order: CaptureOrder, deadline: float | None = None
@@ -166,7 +168,9 @@ class ProviderClient:
         def read(status: int, told: bytes) -> OperationState | NotFound | Unresolved:
             return self._operation_in(told, query) if status == 200 else _absence(status, told)
 
-        return await self._ask(query.mode, "operation", "GET", f"/operations/{query.key}", b"", read, deadline)
+        return await self._ask(
+            query.mode, "operation", query.payment_key, "GET", f"/operations/{query.key}", b"", read, deadline
+        )
 
     async def send_evidence(
         self, evidence: Evidence, deadline: float | None = None
@@ -186,6 +190,7 @@ class ProviderClient:
         return await self._ask(
             evidence.mode,
             "evidence",
+            None,
             "POST",
             path,
             evidence.content,
@@ -201,7 +206,7 @@ class ProviderClient:
             return self._operation_in(told, query) if status in (200, 201) else self._refusal(status, told)
 
         path = f"/payments/{query.payment_key}/{verb}"
-        return await self._ask(query.mode, query.kind, "POST", path, encode(new), read, deadline)
+        return await self._ask(query.mode, query.kind, query.payment_key, "POST", path, encode(new), read, deadline)
 
     def _not_possible(self, verb: str) -> Declined:
         return Declined(reason="not_permitted", detail=f"a {self.capabilities.method} payment cannot be {verb}")
@@ -239,6 +244,7 @@ class ProviderClient:
         self,
         mode: Mode,
         operation: str,
+        payment: str | None,
         verb: str,
         path: str,
         body: bytes,
@@ -252,15 +258,17 @@ class ProviderClient:
             return Unresolved(kind="retry", detail=f"no {mode} provider {self._provider} is configured")
 
         async def one_try(within_s: float) -> T | Unresolved:
-            began = monotonic()
-            answer = await tried(within_s)
+            began, call = monotonic(), Outgoing(self._context.tracer, object_of(payment))
+            answer = await tried(within_s, call.header)
             outcome = answer.kind if isinstance(answer, Unresolved) else "answered"
             link.took(self.capabilities.method, operation, outcome, monotonic() - began)
+            told = {"caudal.provider": self._provider, "caudal.mode": mode, "caudal.operation": operation}
+            call.ended(f"{operation} {self._provider}", {**told, "caudal.outcome": outcome}, _error(answer))
             return answer
 
-        async def tried(within_s: float) -> T | Unresolved:
+        async def tried(within_s: float, trace: str) -> T | Unresolved:
             try:
-                status, told = await _exchange(link, verb, self._folder + path, body, content_type, within_s)
+                status, told = await _exchange(link, verb, self._folder + path, body, content_type, within_s, trace)
                 return read(status, told)
             except NotConnected as error:
                 return Unresolved(kind="retry", detail=f"no connection: {error}")
@@ -284,14 +292,26 @@ def _otherwise(state: PaymentState | OperationState) -> Unresolved:
     return Unresolved(kind="unknown", detail=detail, otherwise=state)
 
 
+def _error(answer: object) -> str | None:
+    return answer.kind if isinstance(answer, Unresolved) else None
+
+
+def object_of(payment: str | None) -> int | None:
+    """Whose trace a call about a payment is in: the payin's, whose id its key begins with."""
+    digits = "" if payment is None else payment[:32]
+    return int(digits, 16) if _DIGITS.fullmatch(digits) else None
+
+
 async def _exchange(
-    link: Link, verb: str, path: str, body: bytes, content_type: str, within_s: float
+    link: Link, verb: str, path: str, body: bytes, content_type: str, within_s: float, traceparent: str
 ) -> tuple[int, bytes]:
     """One request and its answer. Raises Garbled when that is too long, or holds U+0000."""
     provider, lines = link.provider, link.lines
     assert content_type.isprintable(), "a type is known before it is sent on"
     signed = signature(provider.secret, int(time.time()), verb, path, body)
     head = f"{verb} {lines.folder}{path} HTTP/1.1\r\nHost: {lines.host}\r\n{HEADER}: {signed}\r\n"
+    if traceparent:
+        head += f"traceparent: {traceparent}\r\n"
     if body:
         head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
     # Less than the whole, so that the time in which nothing was sent yet is known from the rest.

@@ -14,6 +14,7 @@ from caudal.kernel.commit.batch import Ask
 from caudal.kernel.commit.model import Command, Lane, Result
 from caudal.kernel.commit.tables import DUE_NOW
 from caudal.kernel.errors import CaudalError, Overloaded
+from caudal.kernel.telemetry import Trace
 
 _SMOOTHING: Final = 0.2
 _FIRST_GUESS_PER_S: Final = 500.0
@@ -32,6 +33,7 @@ class Waiting(Ask, kw_only=True):
     future: asyncio.Future[Result]
     deadline: float
     since: float = 0.0
+    trace: Trace | None = None
 
     @property
     def answered(self) -> bool:

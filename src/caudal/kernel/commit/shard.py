@@ -24,7 +24,7 @@ from caudal.kernel.commit.lanes import Lanes, Limits, Waiting
 from caudal.kernel.commit.model import Command, Head, Missing, Result, Row, Table
 from caudal.kernel.commit.port import BatchPort
 from caudal.kernel.errors import CaudalError, Fault, Overloaded, Retry, Unknown
-from caudal.kernel.telemetry import Reading
+from caudal.kernel.telemetry import CURRENT, Attributes, Reading, Tracer
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class Shard:
         self._seq: int | None = None  # of the last event when a batch of ours had committed
         self._fresh = False  # whether a batch has not been tried yet: only then it may grow
         self.counts = Counts()
+        self.tracer: Tracer | None = None
 
     def readings(self) -> Iterable[Reading]:
         """What was counted here, for the meter."""
@@ -95,7 +96,8 @@ class Shard:
         if self._stopping and not command.recorded:
             raise Overloaded("stopping", "this process is stopping", after_s=0.5)
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self.lanes.push(Waiting(command=command, future=future, deadline=deadline, since=monotonic()))
+        trace = None if self.tracer is None else CURRENT.get()
+        self.lanes.push(Waiting(command=command, future=future, deadline=deadline, since=monotonic(), trace=trace))
         self._wake.set()
         return future
 
@@ -201,6 +203,7 @@ class Shard:
             await self._port.close()
             failure = classify(error, writing=self._writing)
             self.counts.failed(failure.value)
+            self._trace(batch, batch_id, started, failure.value)
             if failure is not Failure.UNKNOWN:
                 _report(failure, error, batch)
                 return failure
@@ -209,6 +212,7 @@ class Shard:
                 return Failure.LOST
         ended, self._seq = monotonic(), judged.before.event_seq + judged.events
         self.counts.committed(len(results), judged.events, ended - started)
+        self._trace(batch, batch_id, started, "committed")
         self.lanes.drained(len(results), started, ended)
         _answer_all(results)
         for waiting in postponed:
@@ -229,6 +233,11 @@ class Shard:
         others = self._seq is not None and self._seq != head.event_seq
         self._contended = others and head.waited > _CONTENDED
         return head, reads, found
+
+    def _trace(self, batch: list[Waiting], batch_id: UUID, began: float, outcome: str) -> None:
+        if self.tracer is not None:
+            told: Attributes = {"caudal.shard": self.id, "caudal.batch.size": len(batch), "caudal.outcome": outcome}
+            self.tracer.batch(batch, batch_id, began, monotonic(), told)
 
     def _warn_of_time(self, head: Head) -> None:
         """The server's clock was set back, or had run ahead: work goes on, with times that stand still until then."""

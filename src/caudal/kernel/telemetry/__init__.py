@@ -3,14 +3,23 @@
 from caudal.kernel.telemetry.catalogue import INSTRUMENTS, Instrument
 from caudal.kernel.telemetry.counts import Histogram, Meter, Reading, Readings, histogram
 from caudal.kernel.telemetry.logs import configure, logged
+from caudal.kernel.telemetry.traces import CURRENT, Attributes, Outgoing, Sampling, Span, Trace, Tracer, about
 
 __all__ = [
+    "CURRENT",
     "INSTRUMENTS",
+    "Attributes",
     "Histogram",
     "Instrument",
     "Meter",
+    "Outgoing",
     "Reading",
     "Readings",
+    "Sampling",
+    "Span",
+    "Trace",
+    "Tracer",
+    "about",
     "configure",
     "histogram",
     "logged",

@@ -15,6 +15,7 @@ from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request, Response, Route, encode, ok
+from caudal.kernel.telemetry import about
 from caudal.payins import commands, store
 from caudal.payins.http.refusals import counted
 from caudal.settlement import available_on
@@ -41,6 +42,8 @@ async def spei_callback(context: Context, request: Request) -> Response:
         if found is not None and found.book & 1 == live:
             payin, book, plan, days, offset_s = found
             day = available_on(wall_clock() + timedelta(seconds=offset_s), days)
+    if payin is not None:
+        about(payin)
     id = deposit_id(report, live=live)
     sealed = context.sealer.seal(encode({"name": report.payer_name, "bank": report.payer_bank}), id.bytes)
     command = commands.RecordDeposit(

@@ -28,6 +28,7 @@ from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid, Retry
 from caudal.kernel.http import Request, Response, Route, ok
+from caudal.kernel.telemetry import about
 from caudal.payins import calls, commands, decide, store
 from caudal.payins.http.refusals import counted
 from caudal.payins.model import DiscrepancyKind, NothingHeard, Operation, Payin, attempt_of
@@ -67,6 +68,7 @@ async def _payment(context: Context, request: Request, sender: Sender, notice: N
     if payin is None:
         await _unknown(context, request, provider, notice)
         return
+    about(payin.id)
     if payin.method != method:
         await _of_other(context, request, provider, payin, state)
         return
@@ -114,6 +116,7 @@ async def _operation(context: Context, request: Request, sender: Sender, notice:
         if not await _is_return(context, method, state):
             await _unknown(context, request, provider, notice)
         return
+    about(payin.id)
     kind = _misfit(operation, payin, sender, notice, state)
     if kind is not None:
         odd = commands.NoteOdd(
@@ -155,6 +158,7 @@ async def _dispute(context: Context, request: Request, sender: Sender, notice: N
     if payin is None:
         await _unknown(context, request, provider, notice)
         return
+    about(payin.id)
     if payin.method != method:
         await _of_other(context, request, provider, payin, state)
         return

@@ -22,6 +22,7 @@ from caudal.kernel.errors import FieldError, Invalid, Refused, Retry
 from caudal.kernel.http import Known, Request, Response, Route, encode, ok, query_of
 from caudal.kernel.idempotency import key_of
 from caudal.kernel.money import CURRENCIES
+from caudal.kernel.telemetry import about
 from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, store
 from caudal.payins.asked import CreatePayinBody, asked_of, has_price, no_price
@@ -56,6 +57,7 @@ async def create(context: Context, request: Request) -> Response:
     if not has_price(caller, method) and not await is_known(context, request, caller.shard, key):
         raise no_price()
     id = ids.uuid7(caller.slot)
+    about(id, creates=True)
     if method.method in CAPABILITIES:
         payer = None if asked.payer is None else asked.payer.as_payer()
         sealed = None if payer is None else context.sealer.seal(encode(payer), id.bytes)

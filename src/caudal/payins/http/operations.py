@@ -20,6 +20,7 @@ from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.http import Request, Response, Route, encode, no_body, ok, query_of
 from caudal.kernel.idempotency import key_of
 from caudal.kernel.parse import parser
+from caudal.kernel.telemetry import about
 from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, decide, store
 from caudal.payins.asked import metadata_errors
@@ -86,6 +87,8 @@ async def cancel(context: Context, request: Request) -> Response:
     no_body(request)
     id = id_of("payin", request.parameters[0])
     payin = await answered(store.payin_row(context, caller.shard, id), request.deadline)
+    if payin is not None and payin.book == caller.book:
+        about(id)
     if payin is not None and payin.book == caller.book and _has_void(payin):
         return await _carried_out(context, request, caller, "void", ids.uuid7(caller.slot), payin=payin)
     command = commands.CancelPayin(
@@ -162,6 +165,7 @@ async def _payin_of(context: Context, request: Request, caller: Caller) -> Payin
     payin = await answered(store.payin_row(context, caller.shard, id), request.deadline)
     if payin is None or payin.book != caller.book:
         raise Refused("not_found", "there is no such payin")
+    about(payin.id)
     return payin
 
 

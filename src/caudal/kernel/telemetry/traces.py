@@ -1,0 +1,310 @@
+"""Traces (W3C Trace Context): who asked, which batches committed it, whom we called. Decided late, recorded late.
+
+- An object's trace is its id: the 32 digits of a payin's id are its trace id, the last 16 of them its first span. So a
+  callback days later and a webhook know them without anything being kept (ADR 0016).
+- A request that comes with a `traceparent` stays in its caller's trace, and the payin's trace links to it; one that
+  comes without is the payin's trace itself.
+- Nothing is recorded while something runs but times in a list. At its end what is sampled is kept, and so is every
+  error and everything slow, whatever the sampling; spans are made of what is kept alone.
+- Where nobody collects, no `Trace` is made at all; `traceparent` still goes out with the object's id in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from time import monotonic, time_ns
+from typing import Final, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from caudal.kernel import ids
+
+Kind = Literal["internal", "server", "client", "consumer", "producer"]
+Value = str | int | float | bool
+Attributes = dict[str, Value]
+Place = tuple[int, int]  # a trace's id and a span's
+
+_HEADER: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_SPAN_BITS: Final = (1 << 64) - 1
+_CHANCE_BITS: Final = (1 << 40) - 1  # of an id of ours these are random; of a random one all are
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that took its time. Times are Unix nanoseconds; `error` is what went wrong, if anything did."""
+
+    name: str
+    kind: Kind
+    place: Place
+    parent: int | None
+    began_ns: int
+    ended_ns: int
+    attributes: Mapping[str, Value]
+    links: Sequence[Place] = ()
+    error: str | None = None
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """Which traces are kept although nothing is wrong with them: a share, or what callers say where `by_parent`."""
+
+    share: float
+    by_parent: bool = False
+
+    def takes(self, trace: int, said: bool | None = None) -> bool:
+        """Whether this trace is kept; `said` is the flag that came with it. The same in every process, at any time."""
+        if self.by_parent and said is not None:
+            return said
+        return (trace & _CHANCE_BITS) < self.share * (_CHANCE_BITS + 1)
+
+
+def first_span(trace: int) -> int:
+    """The span at the root of an object's trace."""
+    return trace & _SPAN_BITS
+
+
+def parent_of(header: bytes) -> tuple[int, int, bool] | None:
+    """Trace, span and whether it is sampled, of a `traceparent`; None for one that is none."""
+    found = _HEADER.fullmatch(header)
+    if found is None or not int(found[1], 16) or not int(found[2], 16):
+        return None
+    return int(found[1], 16), int(found[2], 16), bool(int(found[3], 16) & 1)
+
+
+def header(trace: int, span: int, *, sampled: bool) -> str:
+    """A `traceparent`."""
+    return f"00-{trace:032x}-{span:016x}-{sampled:02x}"
+
+
+class Committed:
+    """One batch, as the requests in it see it. Its trace is its own, under its id; its span is made if one is kept."""
+
+    __slots__ = ("_attributes", "_links", "_told", "_tracer", "began", "ended", "span")
+
+    def __init__(
+        self, tracer: Tracer, batch: UUID, began: float, ended: float, attributes: Attributes, links: list[Place]
+    ) -> None:
+        self._tracer, self.began, self.ended, self._attributes = tracer, began, ended, attributes
+        self.span: Place = (batch.int, first_span(batch.int))
+        self._links, self._told = links, False
+
+    def tell(self, link: Place | None = None) -> None:
+        """Makes its span, once."""
+        if self._told:
+            return
+        self._told = True
+        outcome = self._attributes["caudal.outcome"]
+        self._tracer.keep(
+            Span(
+                name="batch",
+                kind="internal",
+                place=self.span,
+                parent=None,
+                began_ns=self._tracer.unix_ns(self.began),
+                ended_ns=self._tracer.unix_ns(self.ended),
+                attributes=self._attributes,
+                links=[*self._links, *([link] if link else [])],
+                error=None if outcome == "committed" else str(outcome),
+            )
+        )
+
+
+class Asking(Protocol):
+    """What waits for a batch."""
+
+    @property
+    def trace(self) -> Trace | None: ...
+    @property
+    def since(self) -> float: ...
+
+
+class Trace:
+    """What is under way for one request or piece of work."""
+
+    __slots__ = ("_batches", "_calls", "_said", "_span", "_trace", "about", "began", "creates", "parent", "tracer")
+
+    def __init__(self, tracer: Tracer, parent: tuple[int, int, bool] | None, began: float) -> None:
+        self.tracer, self.began, self._said = tracer, began, None if parent is None else parent[2]
+        self._trace: int | None = None if parent is None else parent[0]
+        self.parent: int | None = None if parent is None else parent[1]
+        self._span: int | None = None
+        self.about: int | None = None
+        self.creates = False
+        self._calls: list[Span] = []
+        self._batches: list[tuple[Committed, float]] = []
+
+    @property
+    def place(self) -> Place:
+        """Where it stands: in its caller's trace, in its object's, or in one of its own."""
+        if self._span is None:
+            if self._trace is None and self.about is not None:
+                self._trace, first = self.about, first_span(self.about)
+                self._span, self.parent = (first, None) if self.creates else (_new(8), first)
+            else:
+                self._span = _new(8)
+        if self._trace is None:
+            self._trace = _new(16)
+        return self._trace, self._span
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether it is kept even if nothing is wrong, as far as that is known yet."""
+        sampling = self.tracer.sampling
+        if self._trace is not None and sampling.takes(self._trace, self._said):
+            return True
+        return self.about is not None and sampling.takes(self.about)
+
+    def note(self, batch: Committed, since: float) -> None:
+        """A command of it, which waited since then, was in a batch."""
+        self._batches.append((batch, since))
+
+    def call(self, span: Span) -> None:
+        """A call of it has ended."""
+        self._calls.append(span)
+
+    def end(self, name: str, kind: Kind, attributes: Attributes, *, error: str | None, ended: float) -> None:
+        """It is over: kept if it is sampled, went wrong or was slow."""
+        tracer, place = self.tracer, self.place
+        if error is None and ended - self.began < tracer.slow_s and not self.is_sampled:
+            return
+        trace, span = place
+        links: list[Place] = []
+        if self.about is not None:
+            attributes["caudal.object.id"] = f"{self.about:032x}"
+            if trace != self.about:
+                links.append((self.about, first_span(self.about)))
+        if trace == self.about and span == first_span(trace):
+            self.parent = None
+        own = Span(
+            name=name,
+            kind=kind,
+            place=place,
+            parent=self.parent,
+            began_ns=tracer.unix_ns(self.began),
+            ended_ns=tracer.unix_ns(ended),
+            attributes=attributes,
+            links=links,
+            error=error,
+        )
+        tracer.keep(own)
+        if self.creates and self.about is not None and trace != self.about:
+            root = (self.about, first_span(self.about))
+            tracer.keep(
+                msgspec.structs.replace(own, name="payin", kind="internal", place=root, parent=None, links=[place])
+            )
+        for call in self._calls:
+            tracer.keep(call)
+        for batch, since in self._batches:
+            tracer.keep(_commit(tracer, place, batch, since))
+            batch.tell(place)
+
+
+def _commit(tracer: Tracer, place: Place, batch: Committed, since: float) -> Span:
+    """From the queue to the answer of the COMMIT."""
+    return Span(
+        name="commit",
+        kind="internal",
+        place=(place[0], _new(8)),
+        parent=place[1],
+        began_ns=tracer.unix_ns(since),
+        ended_ns=tracer.unix_ns(batch.ended),
+        attributes={"caudal.batch.id": f"{batch.span[0]:032x}", "caudal.queue.wait_s": max(0.0, batch.began - since)},
+        links=[batch.span],
+    )
+
+
+class Outgoing:
+    """A call to somebody else: what goes with it, and its end."""
+
+    __slots__ = ("_began", "_parent", "_place", "_trace", "_tracer", "header")
+
+    def __init__(self, tracer: Tracer | None, about: int | None) -> None:
+        self._tracer, self._trace, self._began = tracer, None if tracer is None else CURRENT.get(), monotonic()
+        if self._trace is not None:
+            trace, self._parent = self._trace.place
+            self._place = (trace, _new(8))
+            self.header = header(*self._place, sampled=self._trace.is_sampled)
+        elif about is None:
+            self._place, self._parent, self.header = (0, 0), 0, ""
+        else:
+            self._parent = first_span(about)
+            self._place = (about, self._parent if tracer is None else _new(8))
+            self.header = header(*self._place, sampled=tracer is not None and tracer.sampling.takes(about))
+
+    def ended(self, name: str, attributes: Attributes, error: str | None) -> None:
+        """It is over."""
+        tracer, ended = self._tracer, monotonic()
+        if tracer is None or not self._place[0]:
+            return
+        alone = self._trace is None
+        if (
+            alone
+            and error is None
+            and ended - self._began < tracer.slow_s
+            and not tracer.sampling.takes(self._place[0])
+        ):
+            return
+        span = Span(
+            name=name,
+            kind="client",
+            place=self._place,
+            parent=self._parent,
+            began_ns=tracer.unix_ns(self._began),
+            ended_ns=tracer.unix_ns(ended),
+            attributes=attributes,
+            error=error,
+        )
+        if self._trace is None:
+            tracer.keep(span)
+        else:
+            self._trace.call(span)
+
+
+CURRENT: Final[ContextVar[Trace | None]] = ContextVar("trace", default=None)
+
+
+def about(object: UUID, *, creates: bool = False) -> None:
+    """What runs here is about an object, or makes it: their traces belong together."""
+    trace = CURRENT.get()
+    if trace is not None:
+        trace.about, trace.creates = object.int, creates
+
+
+class Tracer:
+    """Begins traces, and keeps the spans of those that are worth it: `keep` is called with each."""
+
+    def __init__(self, sampling: Sampling, keep: Callable[[Span], None], *, slow_s: float) -> None:
+        self.sampling, self.keep, self.slow_s = sampling, keep, slow_s
+        self._zero_ns = time_ns() - round(monotonic() * 1e9)
+
+    def unix_ns(self, at: float) -> int:
+        """A monotonic time as Unix nanoseconds."""
+        return self._zero_ns + round(at * 1e9)
+
+    def begin(self, traceparent: bytes | None, began: float) -> Trace:
+        """A request, in its caller's trace where it names one. It is what runs here from now on."""
+        trace = Trace(self, None if traceparent is None else parent_of(traceparent), began)
+        CURRENT.set(trace)
+        return trace
+
+    def work(self, object: UUID) -> Trace:
+        """Work on an object that nobody waits for."""
+        trace = Trace(self, None, monotonic())
+        trace.about = object.int
+        CURRENT.set(trace)
+        return trace
+
+    def batch(self, asking: Sequence[Asking], batch: UUID, began: float, ended: float, attributes: Attributes) -> None:
+        """A batch has ended; what waited for it knows it, and those that are sampled are linked."""
+        traces = [(one.trace, one.since) for one in asking if one.trace is not None]
+        links = [trace.place for trace, _ in traces if trace.is_sampled]
+        committed = Committed(self, batch, began, ended, attributes, links)
+        for trace, since in traces:
+            trace.note(committed, since)
+        if links or attributes["caudal.outcome"] != "committed":
+            committed.tell()
+
+
+def _new(size: int) -> int:
+    return int.from_bytes(ids.random_bytes(size)) or 1

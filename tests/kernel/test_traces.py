@@ -1,0 +1,205 @@
+"""Traces: whose they are, what is kept, and what goes out, without any process or collector."""
+
+from __future__ import annotations
+
+from contextvars import copy_context
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from caudal.kernel import ids
+from caudal.kernel.settings import SettingError
+from caudal.kernel.telemetry import CURRENT, Outgoing, Sampling, Span, Tracer, about
+from caudal.kernel.telemetry.otlp import Endpoint, Exporter, endpoint_of
+from caudal.kernel.telemetry.traces import first_span, parent_of
+
+T, S = 0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7
+GIVEN = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+WHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+
+
+def told(*, share: float = 0.0, by_parent: bool = False, header: bytes | None = None, **asked: Any) -> list[Span]:
+    """The spans of one request: `object` it is about, `creates`, `error`, `slow`."""
+    kept: list[Span] = []
+
+    def run() -> None:
+        tracer = Tracer(Sampling(share=share, by_parent=by_parent), kept.append, slow_s=1.0)
+        began = monotonic()
+        trace = tracer.begin(header, began)
+        if asked.get("object") is not None:
+            about(asked["object"], creates=asked.get("creates", False))
+        ended = began + (2.0 if asked.get("slow") else 0.1)
+        trace.end("GET /x", "server", {}, error=asked.get("error"), ended=ended)
+
+    copy_context().run(run)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ({"share": 0.0}, 0),
+        ({"share": 1.0}, 1),
+        ({"share": 0.0, "error": "internal_error"}, 1),
+        ({"share": 0.0, "slow": True}, 1),
+        ({"share": 0.0, "header": GIVEN}, 0),
+        ({"share": 0.0, "header": GIVEN, "by_parent": True}, 1),
+        ({"share": 1.0, "header": GIVEN[:-1] + b"0", "by_parent": True}, 0),
+        ({"share": 1.0, "header": GIVEN[:-1] + b"0"}, 1),
+    ],
+)
+def test_what_is_kept(asked: dict[str, Any], kept: int) -> None:
+    assert len(told(**asked)) == kept
+
+
+def test_a_request_that_makes_an_object_is_the_root_of_its_trace() -> None:
+    id = ids.uuid7(5)
+    [own] = told(share=1.0, object=id, creates=True)
+    assert (own.place, own.parent, own.links) == ((id.int, first_span(id.int)), None, [])
+
+
+def test_a_request_about_an_object_is_in_its_trace() -> None:
+    id = ids.uuid7(5)
+    [own] = told(share=1.0, object=id)
+    assert own.place[0] == id.int and own.place[1] != first_span(id.int) and own.parent == first_span(id.int)
+
+
+def test_a_caller_with_a_trace_keeps_it_and_both_are_linked() -> None:
+    id = ids.uuid7(5)
+    own, root = told(share=1.0, header=GIVEN, object=id, creates=True)
+    assert (own.place[0], own.parent, own.links) == (T, S, [(id.int, first_span(id.int))])
+    assert (root.place, root.parent, root.links) == ((id.int, first_span(id.int)), None, [own.place])
+
+
+def test_a_share_of_objects_is_sampled_and_always_the_same_ones() -> None:
+    sampling, objects = Sampling(share=0.1), [ids.uuid7(77).int for _ in range(5_000)]
+    taken = [one for one in objects if sampling.takes(one)]
+    assert 350 < len(taken) < 650
+    assert all(Sampling(share=0.1).takes(one) for one in taken)
+    assert not any(Sampling(share=0.0).takes(one) for one in objects)
+    assert all(Sampling(share=1.0).takes(one) for one in objects)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"", b"00", b"ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        b"00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        b"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        b"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+    ],
+)  # fmt: skip
+def test_what_is_no_traceparent_is_nobodys_trace(header: bytes) -> None:
+    assert parent_of(header) is None
+    assert told(share=1.0, header=header)[0].parent is None
+
+
+def test_a_call_goes_out_with_the_objects_trace_even_where_nobody_collects() -> None:
+    id = ids.uuid7(5)
+    assert Outgoing(None, id.int).header == f"00-{id.hex}-{id.hex[16:]}-00"
+    assert Outgoing(None, None).header == ""
+
+
+def test_a_call_of_a_request_is_its_child_and_kept_with_it() -> None:
+    kept: list[Span] = []
+
+    def run(error: str | None) -> str:
+        trace = Tracer(Sampling(share=0.0), kept.append, slow_s=1.0).begin(GIVEN, monotonic())
+        call = Outgoing(trace.tracer, None)
+        call.ended("submit", {}, None)
+        trace.end("POST", "server", {}, error=error, ended=trace.began)
+        return call.header
+
+    assert copy_context().run(run, None).startswith("00-4bf92f3577b34da6a3ce929d0e0e4736-") and not kept
+    header = copy_context().run(run, "unknown_outcome")
+    own, call = kept
+    assert call.parent == own.place[1]
+    assert header == f"00-{T:032x}-{call.place[1]:016x}-00"
+
+
+class Asked:
+    def __init__(self, trace: Any) -> None:
+        self.trace, self.since = trace, monotonic() - 0.2
+
+
+def test_a_batch_is_told_once_with_links_to_those_that_are_sampled() -> None:
+    kept: list[Span] = []
+    tracer = Tracer(Sampling(share=0.0, by_parent=True), kept.append, slow_s=1.0)
+    sampled, failed, well = (
+        copy_context().run(tracer.begin, header, monotonic()) for header in (GIVEN, GIVEN[:-1] + b"0", None)
+    )
+    batch, now = uuid4(), monotonic()
+    asked = [Asked(trace) for trace in (sampled, failed, well, None)]
+    tracer.batch(asked, batch, now - 0.1, now, {"caudal.outcome": "committed"})
+    for trace, error in ((sampled, None), (failed, "internal_error"), (well, None)):
+        trace.end("POST", "server", {}, error=error, ended=now)
+    batches = [one for one in kept if one.name == "batch"]
+    commits = [one for one in kept if one.name == "commit"]
+    assert [one.place for one in batches] == [(batch.int, first_span(batch.int))]
+    assert batches[0].links == [sampled.place]
+    assert {one.parent for one in commits} == {sampled.place[1], failed.place[1]}
+    assert all(one.links == [batches[0].place] for one in commits)
+    assert all(0.05 < float(one.attributes["caudal.queue.wait_s"]) < 0.2 for one in commits)
+
+
+def test_a_batch_that_failed_is_told_whoever_was_in_it() -> None:
+    kept: list[Span] = []
+    tracer = Tracer(Sampling(share=0.0), kept.append, slow_s=1.0)
+    tracer.batch([Asked(None)], uuid4(), 0.0, 1.0, {"caudal.outcome": "lost"})
+    assert [(one.name, one.error) for one in kept] == [("batch", "lost")]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({**WHERE, "OTEL_SDK_DISABLED": "true"}, None),
+        ({**WHERE, "OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}, None),
+        (WHERE, ("http/protobuf", "http/protobuf", 0.01, False)),
+        ({**WHERE, "OTEL_METRICS_EXPORTER": "none"}, ("http/protobuf", None, 0.01, False)),
+        ({**WHERE, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, ("grpc", "grpc", 0.01, False)),
+        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://x"}, (None, "http/protobuf", 0.01, False)),
+        ({**WHERE, "OTEL_TRACES_SAMPLER": "parentbased_always_on"}, ("http/protobuf", "http/protobuf", 1.0, True)),
+        (
+            {**WHERE, "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"},
+            ("http/protobuf", "http/protobuf", 0.25, False),
+        ),
+    ],
+)
+def test_the_standards_variables_rule(environment: dict[str, str], expected: object) -> None:
+    found = endpoint_of({"PATH": "x", **environment})
+    as_told = found and (found.traces, found.metrics, found.sampling.share, found.sampling.by_parent)
+    assert as_told == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2"),
+        ("OTEL_TRACES_SAMPLER_ARG", "much"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "-1"),
+    ],
+)
+def test_a_variable_that_does_not_fit_is_named(name: str, text: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name}="):
+        endpoint_of({**WHERE, name: text})
+
+
+def test_what_does_not_fit_into_the_queue_is_dropped_and_counted() -> None:
+    from caudal.kernel.telemetry import Meter
+
+    meter = Meter()
+    endpoint = Endpoint(
+        traces=None, metrics=None, sampling=Sampling(share=1.0), every_s=1.0, delay_s=1.0, queue_max=2, at_once=2
+    )
+    exporter = Exporter(endpoint, meter, {})
+    for span in told(share=1.0) * 3:
+        exporter.keep(span)
+    counted = {values: value for one, samples in meter.read() for values, value in samples}
+    assert counted == {("kept",): 2, ("dropped",): 1}
+    assert CURRENT.get() is None

@@ -111,9 +111,9 @@ def print_table(report: Report, console: Console) -> None:
         table.add_row(f"p99_ms, {kind}", *(_cell(each.requests_by_kind[kind].p99_ms) for each in sides))
     console.print(table)
     for objective in report.slo:
-        console.print(f"[{'green' if objective.met else 'red'}]SLO {objective.said}[/]")
+        console.print(f"[{'green' if objective.met else 'red'}]SLO {objective.said}[/]", highlight=False)
     for warning in dict.fromkeys(warning for each in sides for warning in each.warnings):
-        console.print(f"[yellow]warning: {warning}[/]")
+        console.print(f"[yellow]warning: {warning}[/]", highlight=False)
     if report.ratio is not None:
         console.print(f"ratio {report.ratio:.2f}")
     console.print(", ".join(f"{name} {value}" for name, value in report.machine.items()))

@@ -146,7 +146,8 @@ def _grid(
         at = x(value)
         if _LEFT - 1 <= at <= WIDTH - _RIGHT + 1:
             yield f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{bottom}"/>'
-            yield f'<text class="tick" x="{at:.1f}" y="{bottom + 14}" text-anchor="middle">{text}</text>'
+            anchor = "middle" if at < WIDTH - _RIGHT - 12 else "end"
+            yield f'<text class="tick" x="{at:.1f}" y="{bottom + 14}" text-anchor="{anchor}">{text}</text>'
 
 
 def _line(one: Series, x: Callable[[float], float], y: Callable[[float], float], floor: float) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -235,6 +236,7 @@ async def test_a_refusal_is_counted_by_its_status_and_has_no_latency() -> None:
         loop = closed(fake)
         latencies = await drive(loop, 1, 0.1)
     assert loop.tally.refused_by_status == {503: 10}
+    assert sum((second.errors for second in loop.tally.seconds), Counter()) == {"503 overloaded": 10}
     assert latencies.total == loop.tally.window_acknowledged
     assert loop.tally.acknowledged == len(fake.asked) - 10
 
@@ -297,6 +299,32 @@ async def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     assert loop.tally.acknowledged == 0
     assert loop.tally.unknown == latencies.total == pytest.approx(10, abs=2)
     assert percentile_ms(latencies, 50) > 100, "they count with the time that they were waited for"
+
+
+async def test_a_generator_that_is_late_counts_it_and_its_latencies_hold_the_delay() -> None:
+    async with running(FakeCaudal()) as fake:
+        loop = open_(fake, 200)
+        await loop.connect(4)
+        loop.open_window()
+        loop.start()
+        await asyncio.sleep(0.05)
+        time.sleep(0.1)  # noqa: ASYNC251 - stands for a machine that is too busy
+        await asyncio.sleep(0.05)
+        loop.close_window()
+        await loop.rest()
+        await loop.end()
+    late = sum(second.late for second in loop.tally.seconds)
+    assert 19 <= late <= sum(second.offered for second in loop.tally.seconds)
+    assert (loop.tally.lateness.percentile_ns(100) or 0) > 90_000_000
+
+
+async def test_what_is_left_of_a_window_is_a_second_of_its_own_or_belongs_to_the_last_one() -> None:
+    target = Target(host="127.0.0.1", port=9)
+    for length_ns, lasts_s in ((2_100_000_000, [1.0, 1.1]), (2_300_000_000, [1.0, 1.0, 0.3]), (100_000_000, [0.1])):
+        loop = ClosedLoop(target, Requests(SPEI_CREATE, target, ["sk_test_ana"]))
+        loop.open_window(1_000)
+        loop.close_window(1_000 + length_ns)
+        assert [second.lasts_s for second in loop.tally.seconds] == lasts_s
 
 
 async def test_a_server_that_is_not_there_is_an_error() -> None:

@@ -3,13 +3,15 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# A checkout is compiled once, not at each of the several hundred starts of a process that `make test` makes.
+unexport PYTHONDONTWRITEBYTECODE
 # A PYTHON in the environment or on the command line is the only one tried. The system's comes first: distributions build
 # theirs with profiles, which is worth a seventh of the CPU time (docs/performance.md); pyenv's default does not.
 PYTHONS := $(if $(PYTHON),$(PYTHON),/usr/bin/python3 python3 python3.13 python3.12 python3.11)
 PIP_INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input
 LOCKED := $(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps
 
-.PHONY: help up demo down reset quick test check bench soak audit docs lock
+.PHONY: help up demo down reset quick test together check bench soak audit docs lock
 
 help:
 	@echo "make up      start caudal in the foreground; Ctrl-C stops it"
@@ -44,10 +46,13 @@ reset: down
 quick: check
 	@.venv/bin/python -m pytest -n 2 -m "not server"
 
+# What measures nothing runs side by side, the checks too: they would keep one core alone.
 test: .venv/.test
-	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
+	@$(MAKE) --jobs 2 check together
 	@.venv/bin/python -m pytest -m alone || [ $$? -eq 5 ]
-	@$(MAKE) check
+
+together: .venv/.test
+	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
 
 check: .venv/.test
 	@.venv/bin/ruff check

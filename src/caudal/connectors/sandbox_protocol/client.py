@@ -234,7 +234,9 @@ class ProviderClient:
             fields = " ".join(wrong.field for wrong in problem.errors)
             detail = _shown(f"{problem.code}: {problem.detail} {fields}".rstrip())
             # What a payment or an operation came to says the reason alone, and this is not an answer to a payer.
-            log.warning("provider %s refuses what was asked: %s", self._provider, detail)
+            log.warning(
+                "provider %s refuses what was asked: %s %s", self._provider, _shown(problem.code), _shown(fields)
+            )
             return Declined(reason=reason, detail=detail)
         return _trouble(status, told)
 

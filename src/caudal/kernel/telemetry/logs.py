@@ -1,7 +1,16 @@
-"""Logs: structured, one line an event, to standard error. Nothing of a body, a key or a payer is ever logged."""
+"""Logs: structured, one line an event, to standard error, with the trace that it belongs to.
+
+Nothing of a body, a key or a payer is ever logged: `redact.py` has the last word on every line, whoever wrote it.
+
+    debug     nothing is wrong; for whoever looks for something
+    info      what an operator may want to know afterwards: starts, ends, what was dropped
+    warning   something failed and is tried again by itself
+    error     a defect, or something that waits for a person
+"""
 
 from __future__ import annotations
 
+import copy
 import logging
 import logging.config
 from collections import Counter
@@ -11,6 +20,8 @@ from typing import Final
 import structlog
 
 from caudal.kernel.settings import Settings
+from caudal.kernel.telemetry import redact
+from caudal.kernel.telemetry.traces import CURRENT
 
 _LOGGED: Final = Counter[str]()
 
@@ -25,7 +36,36 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def emit(self, record: logging.LogRecord) -> None:
         _LOGGED[record.levelname.lower()] += 1
+        record = copy.copy(record)  # other handlers have it, too
+        if isinstance(record.args, Mapping):
+            record.args = redact.value(record.args)
+        elif record.args:
+            record.args = tuple(redact.value(one) for one in record.args)
+        if isinstance(record.msg, BaseException):
+            record.msg = redact.error(record.msg)
         super().emit(record)
+
+
+def _redacted(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The last word: whatever stands in a line by now."""
+    raised = event.pop("exc_info", None)
+    told: structlog.typing.EventDict = {
+        name: redact.GONE if name in redact.PERSONAL else redact.value(one) for name, one in event.items()
+    }
+    if isinstance(raised, tuple):
+        raised = raised[1]
+    if isinstance(raised, BaseException):
+        told["exception"] = redact.trace_of(raised)
+    return told
+
+
+def _with_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Which trace and span it is about, where one is under way."""
+    trace = CURRENT.get()
+    if trace is not None:
+        at, span = trace.place
+        event["trace_id"], event["span_id"] = f"{at:032x}", f"{span:016x}"
+    return event
 
 
 def configure(settings: Settings, process: str) -> None:
@@ -41,13 +81,14 @@ def configure(settings: Settings, process: str) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         named,
+        _with_trace,
     ]
     last: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=False)
     if settings.log_json:
         last = structlog.processors.JSONRenderer()
     processors: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.processors.format_exc_info,
+        _redacted,
         last,
     ]
     formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors)

@@ -1,0 +1,182 @@
+"""Personal data through every way into the log: none of it comes out, and what operators need does."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from caudal.kernel.errors import Fault
+from caudal.kernel.settings import Settings
+from caudal.kernel.telemetry import Sampling, Tracer, configure, redact
+from caudal.payins.model import Payer
+from tests.api import Api
+
+ROOT = Path(__file__).parents[2]
+# A value of every personal field that the API takes, and how else it may be written.
+FIELDS = {
+    "email": ["zyxwana.qvorta@example.com"],
+    "phone": ["+525512345678", "+52 55 1234 5678", "(55) 1234-5678"],
+    "document": ["ZYXW900101MDFRRN09", "123.456.789-09", "12345678909", "12.345.678/0001-95"],
+    "name": ["Zyxwana Qvorta"],
+    "holder": ["ZYXWANA QVORTA"],
+    "number": ["4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111"],
+    "clabe": ["646180110400000007", "646 180 11040000000 7"],
+    "account": ["0123456789012345"],
+}
+SHAPED = [(field, one) for field, all_of_it in FIELDS.items() for one in all_of_it if field not in ("name", "holder")]
+VALUES = [(field, one) for field, all_of_it in FIELDS.items() for one in all_of_it]
+
+
+class Log(io.StringIO):
+    """What stands in the log."""
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+
+@pytest.fixture(params=[True, False], ids=["json", "people"])
+def log(request: pytest.FixtureRequest) -> Iterator[Log]:
+    yield from configured(as_json=request.param)
+
+
+@pytest.fixture
+def json_log() -> Iterator[Log]:
+    yield from configured(as_json=True)
+
+
+def configured(*, as_json: bool) -> Iterator[Log]:
+    root = logging.getLogger()
+    handlers, level, stream = root.handlers[:], root.level, Log()
+    configure(Settings(log_json=as_json, log_level="debug"), "web")
+    root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def raised(error: BaseException) -> BaseException:
+    try:
+        raise error
+    except BaseException as one:
+        return one
+
+
+def caused(value: str) -> BaseException:
+    outer = RuntimeError("outer")
+    outer.__cause__ = raised(KeyError(value))
+    return outer
+
+
+class Refusing(psycopg.errors.UniqueViolation):
+    """As the server says it, with the values in its detail."""
+
+    sqlstate = "23505"
+
+
+# Every way in which something gets into a line.
+WAYS: dict[str, Callable[[logging.Logger, str, str], None]] = {
+    "an exception's text": lambda log, field, value: log.error("broke", exc_info=raised(ValueError(value))),
+    "an exception as an argument": lambda log, field, value: log.warning("broke: %s", ValueError(value)),
+    "an exception as the line": lambda log, field, value: log.warning(ValueError(value)),
+    "an exception's cause": lambda log, field, value: log.error("broke", exc_info=caused(value)),
+    "the database's detail": lambda log, field, value: log.error("%s", Refusing(f"Key ({field})=({value}) exists")),
+    "a record": lambda log, field, value: log.info("payer %s", Payer(name=value, email=value, phone=value)),
+    "bytes": lambda log, field, value: log.info("body %s", value.encode()),
+    "a mapping": lambda log, field, value: log.info("told %s", {"email": value, "name": value, "holder": value}),
+    "named arguments": lambda log, field, value: log.info("%(name)s", {"name": value}),
+    "a field of its own name": lambda log, field, value: log.info("x", extra={"payer": value, "email": value}),
+    "a record as a field": lambda log, field, value: log.info("x", extra={"asked": Payer(name=value)}),
+}
+TEXT_WAYS: dict[str, Callable[[logging.Logger, str], None]] = {
+    "an argument": lambda log, value: log.info("told %s", value),
+    "the line itself": lambda log, value: log.info(f"told {value} so"),
+    "a field": lambda log, value: log.info("x", extra={"told": f"by {value}, and more"}),
+    "a list": lambda log, value: log.info("x", extra={"told": [value]}),
+    "an error of ours": lambda log, value: log.error("x", exc_info=raised(Fault("internal_error", f"so: {value}"))),
+    "the database's own text": lambda log, value: log.warning("%s", psycopg.OperationalError(f"for {value}")),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_personal_value_comes_out(log: Log, way: str) -> None:
+    for field, value in VALUES:
+        WAYS[way](logging.getLogger("caudal.test"), field, value)
+    assert log.getvalue().count("\n") >= len(VALUES)
+    assert [value for _, value in VALUES if value in log.getvalue()] == []
+
+
+@pytest.mark.parametrize("way", TEXT_WAYS)
+def test_what_looks_personal_is_taken_out_of_any_text(log: Log, way: str) -> None:
+    for _, value in SHAPED:
+        TEXT_WAYS[way](logging.getLogger("caudal.test"), value)
+    assert log.getvalue().count("\n") >= len(SHAPED)
+    assert [value for _, value in SHAPED if value in log.getvalue()] == []
+
+
+def test_what_operators_need_stays(json_log: Log) -> None:
+    id, at = uuid4(), "2026-11-27T16:32:10.419317Z"
+    error = psycopg.errors.lookup("57014")("canceling statement due to statement timeout")
+    logging.getLogger("caudal.test").warning(
+        "payin_%s of %s waits since %s: %s", id.hex, id, at, error, extra={"request_id": "req_0192", "count": 12_345}
+    )
+    try:
+        raise OSError(28, "No space left on device")
+    except OSError:
+        logging.getLogger("caudal.test").exception("broke")
+    line, broke = json_log.lines
+    assert line["event"].startswith(f"payin_{id.hex} of {id} waits since {at}: QueryCanceled canceling statement")
+    assert (line["level"], line["process"], line["request_id"], line["count"]) == ("warning", "web", "req_0192", 12_345)
+    assert "test_redaction.py:" in broke["exception"] and "OSError: No space left on device" in broke["exception"]
+
+
+def test_a_line_carries_the_trace_that_it_belongs_to(json_log: Log) -> None:
+    trace = Tracer(Sampling(share=0.0), lambda span: None, slow_s=1.0).begin(
+        b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 0.0
+    )
+    logging.getLogger("caudal.test").info("x")
+    [line] = json_log.lines
+    assert (line["trace_id"], line["span_id"]) == ("4bf92f3577b34da6a3ce929d0e0e4736", f"{trace.place[1]:016x}")
+
+
+async def test_a_handler_that_breaks_says_nothing_of_who_pays(
+    database_url: str, json_log: Log, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = Api(context)
+    await ana.ana()
+
+    def breaks(data: bytes, *_: object) -> bytes:
+        raise ValueError(f"cannot seal {data!r}")
+
+    monkeypatch.setattr(context.sealer, "seal", breaks)
+    who = {"name": "Zyxwana Qvorta", "email": "zyxwana.qvorta@example.com"}
+    assert (await ana.create(payer=who)).status == 500
+    told = json_log.getvalue()
+    assert "a handler broke" in told and "merchants.py" in told
+    assert not [value for value in who.values() if value in told]
+
+
+def test_no_line_of_the_code_is_given_a_personal_field() -> None:
+    """What has no shape, a name, cannot be told from other words: so nobody hands one to the log."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{call.lineno} {sorted(named & redact.PERSONAL)}"
+        for path in sorted((ROOT / "src" / "caudal").rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and _is_log(call.func)
+        for named in [{part.attr for arg in call.args for part in ast.walk(arg) if isinstance(part, ast.Attribute)}]
+        if named & (redact.PERSONAL - {"name"})
+    ]
+    assert not wrong
+
+
+def _is_log(function: ast.expr) -> bool:
+    return isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "log"

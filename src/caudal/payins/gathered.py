@@ -12,8 +12,8 @@ from caudal.kernel.db import bigints, uuids
 from caudal.kernel.gather import Gathered
 from caudal.payins.rows import SQL
 
-Key = tuple[UUID, int]
-"""A payin, and the book that it has to be of."""
+Key = tuple[UUID, int | None]
+"""A payin, and the book that it has to be of; None: any."""
 
 
 class PayinsRead:
@@ -32,4 +32,5 @@ class PayinsRead:
     async def _read(self, shard: int, keys: Sequence[Key]) -> dict[Key, Row]:
         ids, books = zip(*keys, strict=True)
         rows = await self._context.rows(SQL["payins_by_id"], (uuids(ids), bigints(books), shard, shard))
-        return {(row[0], row[1]): row for row in rows}
+        found = {row[0]: row for row in rows}
+        return {key: row for key in keys if (row := found.get(key[0])) is not None and key[1] in (None, row[1])}

@@ -196,8 +196,8 @@ async def now(context: Context) -> datetime:
 
 async def payin_row(context: Context, shard: int, id: UUID) -> Payin | None:
     """A payin of any book, without its payer."""
-    row = await context.row(SQL["read_payins"], (shard, [id]))
-    return None if row is None else payin_of(row)
+    row = await context.once(PayinsRead).of(shard).get((id, None))
+    return None if row is None else payin_of(row[:-1])
 
 
 async def recent_payins(context: Context, shard: int, within_s: float, limit: int) -> list[Payin]:

@@ -114,12 +114,14 @@ left join fee_plan f on f.shard = p.shard and f.book = p.book and f.version = p.
 where a.shard = %s and a.number = %s
 
 -- name: payins_by_id
--- Probes of two keys a payin by construction (`lateral … limit 1`), whatever the planner believes of the tables.
+-- Each of its own book, where one is named. Probes of two keys a payin by construction (`lateral … limit 1`), whatever
+-- the planner believes of the tables.
 select p.id, p.book, p.version, p.status, p.reason, p.method, p.country, p.currency, p.amount_minor, p.received_minor,
     p.fee_minor, p.fee_plan, p.deposit_number, p.reference, p.detail, p.created_at, p.expires_at, p.paid_at,
     p.authorized_minor, p.captured_minor, p.refunded_minor, p.disputed_minor, p.available_on, s.sealed
 from unnest(%s::uuid[], %s::bigint[]) asked(id, book)
-cross join lateral (select * from payin where shard = %s and id = asked.id and book = asked.book limit 1) p
+cross join lateral (select * from payin where shard = %s and id = asked.id
+    and (asked.book is null or book = asked.book) limit 1) p
 left join lateral (select sealed from payer where shard = %s and payin = p.id limit 1) s on true
 
 -- name: payins_to_expire

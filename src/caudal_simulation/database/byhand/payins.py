@@ -54,7 +54,7 @@ def payins_by_id(session: Session, given: Sequence[Any]) -> Rows:
     found = list[Row]()
     for id, book in zip(ids, books, strict=True):
         payin, payer = session.get("payin", (shard, id)), session.get("payer", (shard, id))
-        if payin is not None and payin[_AT["payin"]["book"]] == book:
+        if payin is not None and book in (None, payin[_AT["payin"]["book"]]):
             found.append((*payin[1:], None if payer is None else payer[_AT["payer"]["sealed"]]))
     return found, len(found)
 

@@ -111,8 +111,9 @@ class Loop:
 
     def _at(self, at_ns: int) -> Second:
         """The second of the window in which this moment is."""
-        index = min(self._first_second + (at_ns - self._opened_ns) // SECOND_NS, self._last_second)
-        seconds = self.tally.seconds
+        index, seconds = self._first_second + (at_ns - self._opened_ns) // SECOND_NS, self.tally.seconds
+        if index > self._last_second:
+            index = self._last_second
         while index >= len(seconds):
             seconds.append(Second())
         return seconds[index]
@@ -136,12 +137,12 @@ class Loop:
         """Count an answer."""
         now_ns = perf_counter_ns()
         tally = self.tally
-        in_window = self._opened_ns <= now_ns < self._closed_ns
-        if in_window:
+        second = self._at(now_ns) if self._opened_ns <= now_ns < self._closed_ns else None
+        if second is not None:
             tally.window_answered += 1
-            self._at(now_ns).answered += 1
+            second.answered += 1
         if self._deeds is not None and connection.number in self._deeds.in_flight:
-            self._deed_answered(connection, response, buffer, now_ns)
+            self._deed_answered(connection, response, buffer, now_ns, second)
             return
         if response.status not in self._acknowledged:
             self.turned_away(connection, response, buffer, now_ns)
@@ -163,30 +164,34 @@ class Loop:
             self.promised(connection.number, buffer)
         if self._deeds is not None:
             self._deeds.learn(self._requests.known(connection.number, digits), outcome)
-        if in_window and (self._counted is None or outcome in self._counted):
-            self._acknowledged_in_window(connection, now_ns)
-        self._record(connection, now_ns)
+        if second is not None and (self._counted is None or outcome in self._counted):
+            self._acknowledged_in_window(connection, now_ns, second)
+        self._record(connection, now_ns, second)
 
-    def _acknowledged_in_window(self, connection: Connection, now_ns: int) -> None:
+    def _acknowledged_in_window(self, connection: Connection, now_ns: int, second: Second) -> None:
         self.tally.window_acknowledged += 1
-        self._at(now_ns).acknowledged += 1
+        second.acknowledged += 1
         connection.acknowledged += 1
         self.counted(connection, now_ns)
 
-    def _record(self, connection: Connection, now_ns: int) -> bool:
-        """Count a latency if it belongs to the window, and say so."""
+    def _record(self, connection: Connection, now_ns: int, second: Second | None) -> bool:
+        """Count a latency if it belongs to the window, and say so. `second` is that of the answer."""
         since_ns = connection.since_ns
-        belongs_ns = since_ns if self.by_schedule else now_ns
-        if not self._opened_ns <= belongs_ns < self._closed_ns:
+        if self.by_schedule:
+            if not self._opened_ns <= since_ns < self._closed_ns:
+                return False
+            second = self._at(since_ns)
+            self.tally.service.counts[bucket_of(now_ns - connection.sent_ns)] += 1
+        elif second is None:
             return False
         bucket = bucket_of(now_ns - since_ns)
         connection.histogram.counts[bucket] += 1
-        self._at(belongs_ns).latencies.counts[bucket] += 1
-        if self.by_schedule:
-            self.tally.service.counts[bucket_of(now_ns - connection.sent_ns)] += 1
+        second.latencies.counts[bucket] += 1
         return True
 
-    def _deed_answered(self, connection: Connection, response: Response, buffer: bytes, now_ns: int) -> None:
+    def _deed_answered(
+        self, connection: Connection, response: Response, buffer: bytes, now_ns: int, second: Second | None
+    ) -> None:
         assert self._deeds is not None
         deed, known = self._deeds.in_flight.pop(connection.number)
         right = self._deeds.done(deed, known, response.status, buffer)
@@ -195,9 +200,9 @@ class Loop:
         elif not right:
             self._unreadable(now_ns)
         else:
-            if self._opened_ns <= now_ns < self._closed_ns:
-                self._acknowledged_in_window(connection, now_ns)
-            if self._record(connection, now_ns):
+            if second is not None:
+                self._acknowledged_in_window(connection, now_ns, second)
+            if self._record(connection, now_ns, second):
                 self._deeds.histograms[deed].record(now_ns - connection.since_ns)
 
     def _unreadable(self, now_ns: int) -> None:

@@ -19,6 +19,7 @@ from caudal_load.flows import FEES
 from caudal_load.tally import Tally
 
 TOKEN, INSTRUMENT = "{token}", "{instrument}"
+_FEW = 4_096
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -121,8 +122,19 @@ class Requests:
         self._shares = _zipf(len(keys), scenario.skew) if scenario.skew else None
         self._amounts = [_amount(body) for body in scenario.bodies]
         self._templates: dict[tuple[int, int, int], bytes] = {}
+        self._period = self._periodic()
+        self._round: list[bytes] = []
+        """The templates of a whole period, in order, where they are few and wanted."""
         for turn in range(len(scenario.bodies)):
             self._template(0, turn, 0)
+
+    def _periodic(self) -> int:
+        """After so many requests of this process the templates are the same again; 0: never."""
+        if self._shares is not None or any(isinstance(turn, Deed) for turn in self._turns):
+            return 0
+        cards = max(map(len, self._instruments), default=1) or 1
+        whole = self._cards_after * cards
+        return whole if self._shift_after is None else math.lcm(whole, self._shift_after * len(self._turns))
 
     def tell(self, tally: Tally) -> None:
         """Ask for more than payins, if the scenario does, and tell `tally` what becomes of it."""
@@ -150,12 +162,21 @@ class Requests:
         """The bytes of the payin that is created by request `number`, the same each time."""
         token = b"%b%012x" % (self._prefix, number)
         own = number // self._step
-        turn, place = self._turn(own), self._place(number)
+        if self._round:
+            return self._round[own % self._period] % (token, token)
+        if 0 < self._period <= _FEW and own > self._period:
+            self._round = [
+                self._template_of(before, self._place(before * self._step)) for before in range(self._period)
+            ]
+        return self._template_of(own, self._place(number)) % (token, token)
+
+    def _template_of(self, own: int, place: int) -> bytes:
+        turn = self._turn(own)
         if isinstance(turn, Deed):
             turn = own % len(self.scenario.bodies)
         cards = self._instruments[place] if self._instruments else ()
         card = own // self._cards_after % len(cards) if cards else 0
-        return (self._templates.get((place, turn, card)) or self._template(place, turn, card)) % (token, token)
+        return self._templates.get((place, turn, card)) or self._template(place, turn, card)
 
     def known(self, number: int, digits: bytes) -> Known:
         """The payin that request `number` created."""

@@ -138,3 +138,13 @@ def test_an_address_that_is_not_plain_http_is_refused(url: str) -> None:
 def test_an_address() -> None:
     assert Target.of("http://localhost:8700/") == Target(host="localhost", port=8700)
     assert Target.of("http://localhost").url == "http://localhost:80"
+
+
+@pytest.mark.parametrize(("merchants", "cards"), [(1, 1), (1, 3), (2, 1), (3, 2), (4, 5)])
+def test_what_is_remembered_of_a_round_is_what_would_be_made_anew(merchants: int, cards: int) -> None:
+    keys = [f"sk_test_{number}" for number in range(merchants)]
+    instruments = [[f"instr_{key}_{number}" for number in range(cards)] for key in range(merchants)]
+    long, anew = (Requests(MIXED, TARGET, keys, "0badcafe", instruments, first=1, step=2) for _ in range(2))
+    sent = [long.next() for _ in range(2 * 20 * 20 * 20)]
+    assert [anew.again(2 * own + 1) for own in range(0, len(sent), 37)] == sent[::37]
+    assert long._round, "it is remembered"

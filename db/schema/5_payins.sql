@@ -103,6 +103,9 @@ create index deposit_of_book on deposit (shard, book, created_at, id);
 create index deposit_unapplied on deposit (shard, created_at, id) where unapplied_minor > 0;
 -- What is on its way back; small, for the same reason.
 create index deposit_returning on deposit (shard, id) where returning_minor > 0;
+-- What is not simply the whole of what a payin asked for: partial, surplus, late, another amount. The rest stands in the
+-- payin's row.
+create index deposit_beside on deposit (shard, payin) where reason is not null;
 
 -- Search: a projection that a consumer keeps. `term` is an HMAC of field and normalised value.
 create table payin_search (

@@ -340,3 +340,34 @@ async def test_a_fee_that_is_larger_than_the_payment_says_that_the_balance_went_
     await ana.advance()
     assert await balances(ana) == {"MXN": {"available": 3_800}}
     await assert_in_order(ana.context)
+
+
+async def test_operators_see_the_deposits_of_one_payin(ana: Merchant) -> None:
+    payin, other = await ana.payin(), await ana.payin()
+    await ana.paid(other)
+    first, second, late = [await ana.paid(payin, amount) for amount in (4_000, 6_500, 700)]
+
+    async def seen(**asked: object) -> list[tuple[str, str | None]]:
+        query = "".join(f"&{name}={value}" for name, value in asked.items())
+        answer = await ana.get(f"/v1/operator/deposits?payin={payin['id']}{query}", key=ana.olga)
+        assert answer.status == 200, answer.body
+        return [(one["id"], one["reason"]) for one in answer.json["data"]]
+
+    assert await seen(unapplied="false") == [(late, "closed"), (second, "surplus"), (first, None)]
+    assert await seen() == [(late, "closed"), (second, "surplus")], "what is left over"
+    path = f"/v1/operator/deposits?payin={payin['id']}&unapplied=false&limit=2"
+    page = (await ana.get(path, key=ana.olga)).json
+    rest = (await ana.get(f"{path}&after={page['next']}", key=ana.olga)).json
+    assert [one["id"] for one in page["data"] + rest["data"]] == [late, second, first] and not rest["has_more"]
+    whole = (await ana.get(f"/v1/operator/deposits?payin={other['id']}&unapplied=false", key=ana.olga)).json["data"]
+    assert [(one["payin"], one["reason"]) for one in whole] == [(other["id"], None)]
+
+
+async def test_deposits_of_a_payin_that_cannot_be_named_so(ana: Merchant) -> None:
+    payin = await ana.payin()
+    path, unknown = "/v1/operator/deposits?payin=", "payin_" + "0" * 32
+    assert (await ana.get(path + unknown, key=ana.olga)).code == "not_found"
+    assert (await ana.get(path + "7", key=ana.olga)).code == "not_found"
+    both = await ana.get(f"{path}{payin['id']}&merchant=house", key=ana.olga)
+    assert (both.status, both.fields) == (422, {"?merchant": "contradiction"})
+    assert (await ana.get(path + payin["id"])).status == 401

@@ -154,20 +154,23 @@ async def open_payins(
 
 
 async def deposits_before(
-    context: Context, shard: int, book: int | None, before: tuple[datetime, UUID], *, unapplied: bool, limit: int
+    context: Context, shard: int, of: int | Payin | None, before: Place, *, unapplied: bool, limit: int
 ) -> Looked[Deposit]:
-    """One page of a book's deposits, or of all that have unapplied money; newest first."""
+    """One page of a book's deposits, of a payin's, or of all that have unapplied money; newest first."""
     parameters = {
         "shard": shard,
-        "book": book,
+        "book": of if isinstance(of, int) else None,
         "before_at": before[0],
         "before_id": before[1],
         "unapplied": unapplied,
         "limit": limit,
         **_until((LONG_AGO, FIRST)),
     }
-    query = SQL["unapplied_deposits_before" if book is None else "deposits_before"]
-    narrows = book is not None and unapplied
+    query = SQL["unapplied_deposits_before" if of is None else "deposits_before"]
+    if isinstance(of, Payin):
+        query = SQL["deposits_of_payin"]
+        parameters |= {"payin": of.id, "own": list(of.details().deposits)}
+    narrows = isinstance(of, int) and unapplied
     looked = await _looked(context, "deposits_looked_before", parameters) if narrows else None
     return Looked([deposit_of(row) for row in await context.named_rows(query, parameters)], looked)
 

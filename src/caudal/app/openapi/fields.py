@@ -133,7 +133,11 @@ LIMITS: Final[dict[str, dict[str, Schema]]] = {
         "provider": {"pattern": PLAIN},
     },
     "DiscrepancyQuery": {"after": _CURSOR, "provider": {"pattern": PLAIN}},
-    "DepositQuery": {"after": _CURSOR, "merchant": {"pattern": "^(house|mer_[0-9a-f]{32})$"}},
+    "DepositQuery": {
+        "after": _CURSOR,
+        "merchant": {"pattern": "^(house|mer_[0-9a-f]{32})$"},
+        "payin": {"pattern": _PAYIN_ID},
+    },
     "EventQuery": {"after": {"pattern": "^evt_[0-9a-f]{32}$"}, "types": {"pattern": _TYPE_NAMES}},
     "BalanceTransactionQuery": {
         "after": _CURSOR,

@@ -19,17 +19,18 @@ from caudal.merchants import place_of as place_of_merchant
 from caudal.payins import commands, store
 from caudal.payins.http.answering import committed, id_of, is_known, place_of
 from caudal.payins.http.operations import DestinationAsked, sealed_destination
-from caudal.payins.model import Deposit, DepositBody, deposit_body
+from caudal.payins.model import Deposit, DepositBody, Payin, deposit_body
 
 
 class DepositQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Deposits with unapplied money, of all merchants and modes, or one merchant's deposits in one mode.
+    """Deposits with unapplied money, of all merchants and modes, or of one merchant in one mode, or of one payin.
 
     `merchant` is `mer_…`, or `house` for deposits to accounts of nobody.
     """
 
     merchant: str | None = None
     mode: Literal["test", "live"] = "test"
+    payin: str | None = None
     unapplied: bool = True
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
     after: str | None = None
@@ -48,17 +49,30 @@ async def deposits(context: Context, request: Request) -> Response:
     await authenticate_operator(context, request)
     asked = query_of(request, DepositQuery)
     before = cursor_of(asked.after) or (store.FAR_OFF, UUID(int=2**128 - 1))
-    book = None
-    if asked.merchant is not None:
-        book = await _book(context, asked.merchant, live=asked.mode == "live")
+    of: int | Payin | None = None
+    if asked.payin is not None:
+        of = await _payin(context, asked, asked.payin)
+    elif asked.merchant is not None:
+        of = await _book(context, asked.merchant, live=asked.mode == "live")
     elif not asked.unapplied:
-        error = FieldError(field="?merchant", code="missing", detail="needed where `unapplied` is false")
+        error = FieldError(field="?merchant", code="missing", detail="or `payin`: needed where `unapplied` is false")
         raise Invalid("invalid_request", "the query has errors", errors=(error,))
     rows, looked = await store.deposits_before(
-        context, context.settings.shard, book, before, unapplied=asked.unapplied, limit=asked.limit + 1
+        context, context.settings.shard, of, before, unapplied=asked.unapplied, limit=asked.limit + 1
     )
     page = page_of(rows, asked.limit, place_of, looked=looked)
     return ok(DepositList(data=[deposit_body(row) for row in page.rows], has_more=page.has_more, next=page.next))
+
+
+async def _payin(context: Context, asked: DepositQuery, payin: str) -> Payin:
+    """The payin whose deposits are asked for, which is of one merchant and mode already. Refuses: not_found."""
+    if asked.merchant is not None:
+        error = FieldError(field="?merchant", code="contradiction", detail="a payin has one merchant: name either")
+        raise Invalid("invalid_request", "the query has errors", errors=(error,))
+    found = await store.payin_row(context, context.settings.shard, id_of("payin", payin))
+    if found is None:
+        raise Refused("not_found", "there is no such payin")
+    return found
 
 
 async def _book(context: Context, merchant: str, *, live: bool) -> int:

@@ -130,6 +130,20 @@ where shard = %(shard)s and unapplied_minor > 0 and (created_at, id) < (%(before
 order by created_at desc, id desc
 limit %(limit)s
 
+-- name: deposits_of_payin
+-- Those that count towards it, which its row names, and those beside.
+select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,
+    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination
+from deposit
+where shard = %(shard)s
+    and id = any(array(
+        select unnest(%(own)s::uuid[])
+        union select id from deposit where shard = %(shard)s and payin = %(payin)s and reason is not null))
+    and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
+    and (not %(unapplied)s or unapplied_minor > 0)
+order by created_at desc, id desc
+limit %(limit)s
+
 -- name: operations_before
 -- One page of one kind, newest first.
 select id, book, payin, version, kind, status, reason, currency, amount_minor, fee_minor, from_pending_minor,

@@ -57,8 +57,8 @@ Versus = Annotated[
     str | None,
     typer.Option(
         metavar="SETTING=VALUE",
-        help="a second side with this different, loaded in turn: connections, rate, merchants, seed, checkout, or a "
-        "setting",
+        help="a second side with this different, loaded in turn: connections, rate, merchants, seed, checkout, "
+        "telemetry (a share of traces), or a setting",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]

@@ -44,6 +44,8 @@ class Plan:
     """Start a caudal for the run; otherwise `url` names one."""
     settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Environment variables of the caudal that is started."""
+    telemetry: float | None = None
+    """What the caudal that is started sees goes to a collector of ours: this share of its traces, and its metrics."""
     var: Path | None = None
     """The directory of a `caudal up` that is running."""
     url: str | None = None
@@ -84,6 +86,8 @@ class Plan:
             raise BadPlan("settings and --seed are for a caudal that is started: use --up")
         if self.scenario.through_provider and self.url is not None and None in (self.database_url, self.sandbox_url):
             raise BadPlan(f"{self.scenario.name} needs --database and --sandbox beside --url: both books are compared")
+        if self.telemetry is not None and not 0 <= self.telemetry <= 1:
+            raise BadPlan("telemetry has to be the share of traces that is kept, from 0 to 1")
         if not 0 <= self.seed <= 100_000_000:
             raise BadPlan("--seed has to be between 0 and 100,000,000")
         for option, url in (("--url", self.url), ("--sandbox", self.sandbox_url)):
@@ -114,11 +118,24 @@ class Plan:
             return (constant("constant", self.seconds, self.rate),)
         return self.phases
 
+    def telling(self, collector: str) -> "Plan":
+        """This plan with a collector at this address, where it wants one."""
+        if self.telemetry is None:
+            return self
+        told = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
+            "OTEL_TRACES_SAMPLER": "traceidratio",
+            "OTEL_TRACES_SAMPLER_ARG": str(self.telemetry),
+            "OTEL_METRIC_EXPORT_INTERVAL": "15000",
+        }
+        return replace(self, settings={**self.settings, **told})
+
     def versus(self, assignment: str) -> "Plan":
         """The other side of `--versus SETTING=VALUE`. Raises BadPlan.
 
         `connections`, `rate`, `merchants` and `seed` are the generator's own, `checkout` is a directory whose caudal
-        the other side starts instead of this one; everything else is a setting of caudal, `CAUDAL_<SETTING>`.
+        the other side starts instead of this one, `telemetry` the share of traces that it sends to a collector with its
+        metrics; everything else is a setting of caudal, `CAUDAL_<SETTING>`.
         """
         name, equals, value = assignment.partition("=")
         if not equals or not name.isidentifier() or not value:
@@ -134,6 +151,8 @@ class Plan:
                 return replace(self, seed=int(value)).checked()
             if name == "merchants":
                 return replace(self, merchants=int(value)).checked()
+            if name == "telemetry":
+                return replace(self, telemetry=float(value)).checked()
             if name == "checkout":
                 return replace(self, settings={**self.settings, "PYTHONPATH": _source_of(value)}).checked()
         except BadPlan:

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from caudal_load.bare import rate
+from caudal_load.collector import Collector
 from caudal_load.figures import figures
+from caudal_load.merchants import SetupFailed
 from caudal_load.objectives import judged
 from caudal_load.plan import Plan
 from caudal_load.processes import commit, machine
@@ -27,7 +29,11 @@ async def run(plan: Plan, versus: str | None, say: Say, shown: Shown | None = No
     plans = [plan.checked()] + ([plan.versus(versus)] if versus is not None else [])
     began = datetime.now(UTC)
     async with contextlib.AsyncExitStack() as stack:
-        sides = []
+        sides, collector = [], Collector()
+        if any(each.telemetry is not None for each in plans):
+            address = await collector.start()
+            stack.push_async_callback(collector.end)
+            plans = [each.telling(address) for each in plans]
         for each in plans:
             running = await stack.enter_async_context(started(each, say))
             sides.append(await side(each, running, crew=True))
@@ -35,6 +41,8 @@ async def run(plan: Plan, versus: str | None, say: Say, shown: Shown | None = No
         await _load(sides, say, shown)
         for each_side in sides:
             await each_side.settle()
+        if any(each.telemetry is not None for each in plans):
+            _say_collected(collector, say)
         say("looking for every acknowledged payin …")
         results = []
         for each_side in sides:
@@ -58,6 +66,15 @@ async def run(plan: Plan, versus: str | None, say: Say, shown: Shown | None = No
         text=plan.text,
         machine=machine(),
     )
+
+
+def _say_collected(collector: Collector, say: Say) -> None:
+    """What came to the collector. Raises SetupFailed where nothing did: nothing was measured then."""
+    if not collector.spans or "http.server.request.duration" not in collector.metrics:
+        raise SetupFailed("telemetry was on, and no traces or no metrics came to the collector")
+    kinds = len({span.name for span in collector.spans})
+    told = f"{len(collector.spans):,} spans of {kinds} kinds and {len(collector.metrics)} metrics"
+    say(f"collected: {told}, {collector.bytes / 1e6:.1f} MB in {collector.requests} requests")
 
 
 async def against_bare(plan: Plan, say: Say) -> dict[str, Any]:

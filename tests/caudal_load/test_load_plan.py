@@ -48,10 +48,18 @@ def test_what_does_not_fit_is_said(changes: dict[str, Any], says: str) -> None:
         ("merchants=1000", {"merchants": 1000}),
         ("connections=256", {"connections": 256}),
         ("rate=1000", {"connections": None, "rate": 1000.0}),
+        ("telemetry=0.01", {"telemetry": 0.01}),
     ],
 )
 def test_the_other_side_differs_in_one_thing(assignment: str, changes: dict[str, Any]) -> None:
     assert plan().versus(assignment) == plan(**changes)
+
+
+def test_a_side_with_telemetry_is_told_where_the_collector_is() -> None:
+    told = plan(telemetry=0.01, settings={"CAUDAL_MAX_BATCH": "8"}).telling("http://127.0.0.1:4318").settings
+    assert (told["OTEL_EXPORTER_OTLP_ENDPOINT"], told["OTEL_TRACES_SAMPLER_ARG"]) == ("http://127.0.0.1:4318", "0.01")
+    assert told["CAUDAL_MAX_BATCH"] == "8"
+    assert plan().telling("http://127.0.0.1:4318") == plan()
 
 
 def test_the_other_side_can_be_another_checkout() -> None:
@@ -67,7 +75,7 @@ def test_the_other_side_keeps_the_settings_of_this_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "assignment", ["max_batch", "=1", "max batch=1", "max_batch=", "merchants=many", "connections=0"]
+    "assignment", ["max_batch", "=1", "max batch=1", "max_batch=", "merchants=many", "connections=0", "telemetry=2"]
 )
 def test_an_other_side_that_makes_no_sense_is_refused(assignment: str) -> None:
     with pytest.raises(BadPlan):

@@ -53,7 +53,11 @@ def code_of(body: bytes) -> str:
 
 def traced(trace: Trace, request: Request, route: str, response: Response) -> None:
     """The request's span. Its path has ids and no more; its query may say whom somebody looks for, and stays out."""
-    status = response.status
+    status, ended = response.status, monotonic()
+    code = code_of(response.body) if status >= 400 else None
+    error = code if status >= 500 else None
+    if not trace.is_kept(error, ended):
+        return
     told: Attributes = {
         "http.request.method": request.method,
         "http.route": route,
@@ -61,7 +65,6 @@ def traced(trace: Trace, request: Request, route: str, response: Response) -> No
         "url.path": request.path,
         "caudal.request.id": request.id,
     }
-    if status >= 400:
-        told["error.type"] = code_of(response.body)
-    error = str(told["error.type"]) if status >= 500 else None
-    trace.end(f"{request.method} {route}", "server", told, error=error, ended=monotonic())
+    if code is not None:
+        told["error.type"] = code
+    trace.end(f"{request.method} {route}", "server", told, error=error, ended=ended)

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SCOPE: Final = "caudal"
 _PACKAGES: Final = {"http/protobuf": "http", "grpc": "grpc"}
+_LAST_S: Final = 3.0  # for what is left when a process ends
 _SHARE: Final = 0.01  # of traces, where nobody says otherwise
 
 
@@ -146,10 +147,17 @@ class Exporter:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        if self._traces_to is not None:
-            await self._send_spans()
-        if self._metrics_to is not None:
-            await self._send_metrics()
+        try:
+            async with asyncio.timeout(_LAST_S):
+                if self._traces_to is not None:
+                    await self._send_spans()
+                if self._metrics_to is not None:
+                    await self._send_metrics()
+        except Exception as error:
+            log.warning("the last telemetry was not taken: %s", type(error).__name__)
+        for exporter in (self._traces_to, self._metrics_to):
+            if exporter is not None:
+                exporter.shutdown()  # which is what its threads wait for before they try again
 
     async def _keep_sending(self, send: Any, every_s: float) -> None:
         while True:

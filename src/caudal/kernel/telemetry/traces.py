@@ -163,12 +163,20 @@ class Trace:
         """A call of it has ended."""
         self._calls.append(span)
 
+    def is_kept(self, error: str | None, ended: float) -> bool:
+        """Whether it is worth it, now that it is over: sampled, gone wrong, or slow."""
+        if error is not None or ended - self.began >= self.tracer.slow_s:
+            return True
+        if self._trace is None and self.about is None:
+            _ = self.place  # whose last digits decide
+        return self.is_sampled
+
     def end(self, name: str, kind: Kind, attributes: Attributes, *, error: str | None, ended: float) -> None:
-        """It is over: kept if it is sampled, went wrong or was slow."""
-        tracer, place = self.tracer, self.place
-        if error is None and ended - self.began < tracer.slow_s and not self.is_sampled:
+        """It is over: told if it is worth it."""
+        if not self.is_kept(error, ended):
             return
-        trace, span = place
+        tracer, (trace, span) = self.tracer, self.place
+        place = trace, span
         links: list[Place] = []
         if self.about is not None:
             attributes["caudal.object.id"] = f"{self.about:032x}"

@@ -71,6 +71,7 @@ audit: .venv/.made
 
 docs: .venv/.runtime
 	@.venv/bin/python -m caudal_sandbox.provider.docs
+	@.venv/bin/python -m caudal_ops
 	@exec .venv/bin/python -m caudal.app.docs
 
 # ---- installing --------------------------------------------------------------------------------------------------

@@ -1,0 +1,100 @@
+"""Alerts on causes, beside those on objectives: what is wrong, before or although no objective suffers.
+
+Times in seconds, as production has them. Runbooks, docs/runbooks/, say what to do.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+
+class Alert(NamedTuple):
+    """An alert: `{n:age}` in `expr` is an age of n seconds, `{n:window}` a range. It fires after `after_s`."""
+
+    name: str
+    severity: Literal["page", "ticket"]
+    expr: str
+    after_s: int
+    summary: str
+    means: str
+
+
+ALERTS: Final[tuple[Alert, ...]] = (
+    Alert(
+        "CaudalDown", "page", 'up{job="caudal"} == 0', 60,
+        "{{ $labels.instance }} does not answer",
+        "A process of caudal does not answer on its operator's port: it ended, hangs or cannot be reached.",
+    ),
+    Alert(
+        "CaudalDatabaseAway", "page", 'min(caudal_ready{caudal_check="database"}) == 0', 30,
+        "A process cannot reach PostgreSQL",
+        "Nothing can be written; requests are answered 503 and nothing is lost of what was acknowledged.",
+    ),
+    Alert(
+        "CaudalDefect", "page", "sum(increase(caudal_commit_alarms_total[{300:window}])) > 0", 0,
+        "A command broke inside",
+        "A decision or a guard failed where it must not: a defect, or rows that break a law. None of it was written.",
+    ),
+    Alert(
+        "CaudalLedgerViolation", "page", "max by (caudal_check) (caudal_ledger_check_violations) > 0", 0,
+        "Rows break the law {{ $labels.caudal_check }}",
+        "The running check of the books found rows that must not be. Money may be wrong: stop payouts of it.",
+    ),
+    Alert(
+        "CaudalLedgerUnchecked", "ticket",
+        "time() - max by (caudal_check) (caudal_ledger_check_last_run_timestamp_seconds) > {86400:age}", 300,
+        "{{ $labels.caudal_check }} was not looked at for a day",
+        "The running check of the books does not come round: no worker does it, or its share of time is too small.",
+    ),
+    Alert(
+        "CaudalWatchStale", "page", "time() - max(caudal_watch_last_run_timestamp_seconds) > {120:age}", 60,
+        "No worker gathers what only the database knows",
+        "Workers hang, are gone or have no database: sweeps and webhooks stand still, and their figures are old.",
+    ),
+    Alert(
+        "CaudalWebhooksStuck", "page",
+        'max(caudal_consumer_lag) > 0 and max(caudal_webhook_lag_seconds{caudal_state="unmade"}) > {60:age}', 60,
+        "Events are not sent on",
+        "No worker makes deliveries of events, although there are some.",
+    ),
+    Alert(
+        "CaudalSweepStuck", "page", "max by (caudal_job) (caudal_due_oldest_age_seconds) > {300:age}", 60,
+        "{{ $labels.caudal_job }} has been due for {{ $value | humanizeDuration }}",
+        "Work that is due is not taken up: too few workers, or they cannot reach what it needs.",
+    ),
+    Alert(
+        "CaudalBreakerOpen", "ticket",
+        'max by (caudal_provider, caudal_mode) (caudal_provider_breaker_state{caudal_state="open"}) == 1', 120,
+        "{{ $labels.caudal_provider }} ({{ $labels.caudal_mode }}) is not asked",
+        "Too many calls failed or were slow, or an operator forced it: payments go elsewhere, or are refused.",
+    ),
+    Alert(
+        "CaudalRefusing", "page",
+        'sum(rate(caudal_http_problems_total{error_type=~"overloaded|too_many_requests"}[{300:window}]))'
+        " / sum(rate(http_server_request_duration_seconds_count[{300:window}])) > 0.01", 120,
+        "{{ $value | humanizePercentage }} of the requests are refused",
+        "More is asked for than the shard commits: requests are refused early, and repeated by their callers.",
+    ),
+    Alert(
+        "CaudalUnresolvedOld", "ticket", "max(caudal_unresolved_oldest_age_seconds) > {3600:age}", 300,
+        "An outcome is unknown for {{ $value | humanizeDuration }}",
+        "A provider was asked and nobody knows what became of it, for longer than it takes to find out by asking.",
+    ),
+    Alert(
+        "CaudalDiscrepancyOld", "ticket", "max(caudal_discrepancies_oldest_age_seconds) > {3600:age}", 300,
+        "What a provider says contradicts our books, since {{ $value | humanizeDuration }}",
+        "Somebody has to decide: caudal proposes corrections and carries out none by itself.",
+    ),
+    Alert(
+        "CaudalLoopBlocked", "ticket",
+        "histogram_quantile(0.99, sum by (instance, le) (rate(caudal_loop_delay_seconds_bucket[{300:window}]))) > 0.25",
+        120,
+        "{{ $labels.instance }} is late by {{ $value | humanizeDuration }}",
+        "A process does not come to its work: it has too much of it, or the machine gives it too little time.",
+    ),
+    Alert(
+        "CaudalClockAhead", "ticket", "max(caudal_shard_time_ahead_seconds) > {5:age}", 60,
+        "The shard's time is {{ $value | humanizeDuration }} ahead of the database's clock",
+        "The database's clock was set back, or another server took over: the shard's time stands until then.",
+    ),
+)  # fmt: skip

@@ -1,0 +1,172 @@
+"""The rules, by Debian's promtool: for every alert figures that fire it, and the same without what is wrong."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from caudal.kernel.telemetry import INSTRUMENTS
+from caudal_ops.dashboard import queries
+from caudal_ops.files import ROOT, RULES, files
+from caudal_ops.rules import Scale, names
+from caudal_ops.yaml import written
+
+_HTTP = "http_server_request_duration_seconds"
+_ASKED = f'{_HTTP}_count{{http_request_method="POST",http_route="/v1/payins",http_response_status_code="%s"}}'
+_FAST = f'{_HTTP}_bucket{{http_request_method="POST",http_route="/v1/payins",http_response_status_code="201",le="1.0"}}'
+_LAG = 'caudal_webhook_lag_seconds{caudal_shard="0",caudal_state="unmade"}'
+_DUE = 'caudal_due_oldest_age_seconds{caudal_shard="0",caudal_job="payin.submit"}'
+_CALLS = 'caudal_provider_%s_total{caudal_provider="norte",caudal_mode="test"}'
+# Step, length, when it is looked at. A share over days is right after hours: nothing else is known of them.
+_MINUTES, _HOURS, _DAYS = ("1m", "x32", "31m"), ("5m", "x102", "500m"), ("1h", "x32", "30h")
+_RARELY = " ".join(["300 0x39"] * 15)  # a fortieth of the time
+
+
+class Case(NamedTuple):
+    """Series → values when something is wrong, and when nothing is; `x` stands for their length."""
+
+    wrong: dict[str, str]
+    calm: dict[str, str]
+    over: tuple[str, str, str] = _MINUTES
+
+
+def _level(series: str, wrong: str, calm: str, over: tuple[str, str, str] = _MINUTES) -> Case:
+    return Case({series: wrong}, {series: calm}, over)
+
+
+def _requests(code: str, good: int, bad: int, over: tuple[str, str, str]) -> Case:
+    fine = {_ASKED % "201": f"0+{good + bad}x", _ASKED % code: "0+0x"}
+    return Case({_ASKED % "201": f"0+{good}x", _ASKED % code: f"0+{bad}x"}, fine, over)
+
+
+def _latency(good: int, bad: int, over: tuple[str, str, str]) -> Case:
+    asked = {_ASKED % "201": f"0+{good + bad}x"}
+    return Case(asked | {_FAST: f"0+{good}x"}, asked | {_FAST: f"0+{good + bad}x"}, over)
+
+
+CASES: dict[str, Case] = {
+    "CaudalAvailabilityBurn": _requests("503", 970, 30, _MINUTES),
+    "CaudalAvailabilityBurnSlow": _requests("500", 996, 4, _HOURS),
+    "CaudalLatencyBurn": _latency(80, 20, _MINUTES),
+    "CaudalLatencyBurnSlow": _latency(96, 4, _HOURS),
+    "CaudalWebhooksBurn": _level(_LAG, "30x", "2x"),
+    "CaudalWebhooksBurnSlow": _level(_LAG, _RARELY, "2x", _HOURS),
+    "CaudalSweepsBurn": _level(_DUE, "200x", "20x"),
+    "CaudalSweepsBurnSlow": _level(_DUE, _RARELY, "20x", _HOURS),
+    "CaudalProvidersBurnSlow": Case(
+        {_CALLS % "calls": "0+100x", _CALLS % "failed": "0+5x"},
+        {_CALLS % "calls": "0+100x", _CALLS % "failed": "0+0x"},
+        _HOURS,
+    ),
+    "CaudalDown": _level('up{job="caudal",instance="127.0.0.1:8702"}', "0x", "1x"),
+    "CaudalDatabaseAway": _level('caudal_ready{caudal_check="database"}', "0x", "1x"),
+    "CaudalDefect": _level('caudal_commit_alarms_total{caudal_shard="0"}', "0x29 1 1 1", "7x"),
+    "CaudalLedgerViolation": _level('caudal_ledger_check_violations{caudal_check="balances"}', "1x", "0x"),
+    "CaudalLedgerUnchecked": _level(
+        'caudal_ledger_check_last_run_timestamp_seconds{caudal_check="balances"}', "1x", "0+300x", _DAYS
+    ),
+    "CaudalWatchStale": _level("caudal_watch_last_run_timestamp_seconds", "1x", "0+60x"),
+    "CaudalWebhooksStuck": Case({_LAG: "90x", "caudal_consumer_lag": "5x"}, {_LAG: "0x", "caudal_consumer_lag": "5x"}),
+    "CaudalSweepStuck": _level(_DUE, "400x", "200x"),
+    "CaudalBreakerOpen": _level(
+        'caudal_provider_breaker_state{caudal_provider="norte",caudal_state="open"}', "1x", "0x"
+    ),
+    "CaudalRefusing": Case(
+        {_ASKED % "503": "0+100x", 'caudal_http_problems_total{error_type="overloaded"}': "0+5x"},
+        {_ASKED % "503": "0+100x", 'caudal_http_problems_total{error_type="not_found"}': "0+5x"},
+    ),
+    "CaudalUnresolvedOld": _level("caudal_unresolved_oldest_age_seconds", "4000x", "3000x"),
+    "CaudalDiscrepancyOld": _level("caudal_discrepancies_oldest_age_seconds", "4000x", "3000x"),
+    "CaudalLoopBlocked": Case(
+        {
+            f'caudal_loop_delay_seconds_bucket{{le="{bound}"}}': f"0+{n}x"
+            for bound, n in (("0.25", 1), ("0.5", 9), ("+Inf", 9))
+        },
+        {
+            f'caudal_loop_delay_seconds_bucket{{le="{bound}"}}': f"0+{n}x"
+            for bound, n in (("0.25", 9), ("0.5", 9), ("+Inf", 9))
+        },
+    ),
+    "CaudalClockAhead": _level('caudal_shard_time_ahead_seconds{caudal_shard="0"}', "9x", "1x"),
+}
+
+
+def _test(alert: str, series: dict[str, str], over: tuple[str, str, str], expected: int) -> dict[str, object]:
+    step, length, at = over
+    expr = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) or vector(0)'
+    lasting = {name: values[:-1] + length if values.endswith("x") else values for name, values in series.items()}
+    return {
+        "interval": step,
+        "input_series": [{"series": name, "values": values} for name, values in lasting.items()],
+        "promql_expr_test": [{"expr": expr, "eval_time": at, "exp_samples": [{"labels": "{}", "value": expected}]}],
+    }
+
+
+def test_every_alert_has_a_case_and_a_runbook_with_the_same_headings() -> None:
+    assert set(CASES) == set(names())
+    for name in names():
+        text = (ROOT / "docs" / "runbooks" / f"{name}.md").read_text()
+        heads = [line for line in text.splitlines() if line.startswith("#")]
+        parts = ("What it means", "What users see", "What to look at", "What to do", "How it ends")
+        assert heads == [f"# {name}", *(f"## {part}" for part in parts)], name
+    pages = {path.stem for path in (ROOT / "docs" / "runbooks").glob("*.md")} - {"README"}
+    assert pages == set(names()), "a page about no alert, or none about one"
+
+
+def test_every_alert_fires_when_it_should_and_not_otherwise(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    assert promtool, "promtool is missing: apt-get install prometheus"
+    # Looked at with each step instead of every half minute: a minute of tests instead of an hour.
+    lines = (ROOT / RULES).read_text().splitlines(keepends=True)
+    (tmp_path / "rules.yml").write_text("".join(line for line in lines if not line.startswith("    interval:")))
+    tests = [_test(name, case.wrong, case.over, 1) for name, case in CASES.items()]
+    tests += [_test(name, case.calm, case.over, 0) for name, case in CASES.items()]
+    files_of = {}
+    for step in {test["interval"] for test in tests}:
+        of = [test for test in tests if test["interval"] == step]
+        files_of[step] = tmp_path / f"{step}.yml"
+        files_of[step].write_text(written({"rule_files": ["rules.yml"], "evaluation_interval": step, "tests": of}))
+    done = subprocess.run(
+        [promtool, "test", "rules", *map(str, files_of.values())],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_committed_is_what_is_generated_and_prometheus_takes_it() -> None:
+    promtool = shutil.which("promtool")
+    assert promtool, "promtool is missing: apt-get install prometheus"
+    for path, text in files(Scale()).items():
+        assert (ROOT / path).read_text() == text, f"{path}: run python -m caudal_ops"
+    done = subprocess.run(
+        [promtool, "check", "config", str(ROOT / "ops/prometheus/prometheus.yml")],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_is_asked_for_that_no_process_measures() -> None:
+    known = {one.prometheus for one in INSTRUMENTS} | {label for one in INSTRUMENTS for label in one.labels}
+    asked = files(Scale())[RULES] + " ".join(expr for _, expr in queries())
+    asked = asked.replace("caudal_ops", "")
+    words = set(re.findall(r"\b(?:caudal|http|process|db_client|error|cpython)_[a-z_]+\b", asked))
+    named = {re.sub("_(bucket|count|sum)$", "", word) if word not in known else word for word in words}
+    assert len(named) > 40 and not named - known, named - known
+
+
+@pytest.mark.parametrize("factor", [1, 60])
+def test_a_scale_makes_every_time_shorter_and_nothing_else(factor: int) -> None:
+    scale = Scale(factor)
+    assert (
+        scale.filled("a > {3600:age} and b[{300:window}]")
+        == f"a > {3600 // factor} and b[{'5m' if factor == 1 else '5s'}]"
+    )
+    assert (scale.time(15), scale.time(86_400)) == (("15s", "1d") if factor == 1 else ("250ms", "24m"))

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager
 from operator import itemgetter
 from time import monotonic
-from typing import Any, Final, LiteralString, TypeVar, cast
+from typing import Any, Final, LiteralString, TypeVar
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
@@ -133,10 +133,10 @@ class Context:
 
     def once(self, kind: Callable[[Context], T]) -> T:
         """The one instance of something that lives as long as this context: a cache, a client."""
-        found = self._once.get(kind)
+        found: T | None = self._once.get(kind)
         if found is None:
             found = self._once[kind] = kind(self)
-        return cast("T", found)
+        return found
 
     async def commit(self, shard: int, command: Command, deadline: float | None = None) -> Result:
         """Queues a command and waits for its commit. Raises what the command came to, where that is an error."""

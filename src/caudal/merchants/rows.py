@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -309,6 +310,10 @@ def operator_of(row: Row) -> OperatorRecord:
 
 def fees_in(families: Sequence[str] | None, currencies: Sequence[str] | None, *prices: Sequence[int] | None) -> Fees:
     """A plan's lines from their columns (prices in the order of FeeRow), each None where there is no line."""
-    names = FeeRow.__struct_fields__
     lines = zip(families or (), currencies or (), *(column or () for column in prices), strict=True)
-    return {(family, currency): FeeRow(**dict(zip(names, price, strict=True))) for family, currency, *price in lines}
+    return {(family, currency): _fee_row(*price) for family, currency, *price in lines}
+
+
+@lru_cache(maxsize=4096)  # plans are read with every batch that takes fees, and most have the same few lines
+def _fee_row(*price: int) -> FeeRow:
+    return FeeRow(**dict(zip(FeeRow.__struct_fields__, price, strict=True)))

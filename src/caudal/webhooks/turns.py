@@ -29,7 +29,7 @@ class Turns:
 
     def next(self) -> tuple[int, Lane] | None:
         """Gives a place away, and says to whom. None where nobody may have one."""
-        if not self._free:
+        if not self._free or not self._waiting:
             return None
         most = max(1, self._free // 2)
         book = next((book for book in self._waiting if self._held[book] < most), None)

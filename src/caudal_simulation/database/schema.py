@@ -174,7 +174,8 @@ class _Range:
 
 
 def _cases(text: str) -> str:
-    """`case when a then b else c end` as Python has it."""
+    """`case when a then b else c end` as Python has it, and `between` of a column as its chain."""
+    text = re.sub(r"(r\[\d+\]) in _Range\((\S+), (\S+)\)", r"(\2 <= \1 <= \3)", text)
     return re.sub(r"case when (.*?) then (.*?) else (.*?) end", r"((\2) if (\1) else (\3))", text)
 
 

@@ -4,8 +4,12 @@ their own, so that they are played side by side.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
+from caudal_simulation.database import Database
+from caudal_simulation.database.byhand import statement_of
 from tests.caudal_simulation.simulating import nothing_is_wrong_in, simulate
 
 
@@ -17,6 +21,21 @@ def test_a_seed_is_the_same_history_wherever_it_is_played() -> None:
     first, second = (simulate("--show", "--seed", "17") for _ in range(2))
     assert first.stdout == second.stdout
     assert len(first.stdout.splitlines()) > 30
+
+
+def test_sessions_that_end_at_once_end_in_the_order_in_which_they_were_made() -> None:
+    database, ended = Database(statement_of, lambda: datetime.now(UTC)), list[int]()
+
+    def look() -> None:
+        ended.extend(one.number for one in sessions if not one.alive and one.number not in ended)
+        database.waiting.append(look)
+
+    sessions = [database.session() for _ in range(64)]
+    for session in sessions:
+        session.lock("shard", (session.number,))
+    look()
+    database.crash()
+    assert ended == [session.number for session in sessions], "a set's order is that of addresses: no seed replays"
 
 
 def test_another_seed_is_another_history() -> None:

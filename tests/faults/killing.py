@@ -19,7 +19,7 @@ KINDS = ("web", "worker", "sandbox", "postgres", "backend")
 BACKEND_EVERY = 4  # rounds
 PAUSE_S = (0.02, 0.3)  # between two kills, at random
 PAYING = 3
-BACK_S = 20.0
+BACK_S = 60.0
 WRITING_S = 0.05
 BACKENDS = "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
 BEGAN = "select coalesce(min(backend_start), now()) from pg_stat_activity where application_name = 'caudal-worker'"
@@ -46,6 +46,7 @@ class Killer:
         kinds = KINDS if self._rounds % BACKEND_EVERY == 0 else KINDS[:-1]
         for kind in self._random.sample(kinds, len(kinds)):
             await self._until_back(kind)
+            self._traffic.press()
             await asyncio.sleep(self._random.uniform(*PAUSE_S))
             await self._kill(kind)
             if kind in ("web", "postgres", "backend"):  # while one of these is away, requests wait or are refused
@@ -138,4 +139,6 @@ class Killer:
             now = self._whole.pid_of("postgres" if kind == "backend" else kind)
             return now != self._killed.get(kind) and await is_healthy(self._whole, self._session, kind)
 
-        await until(is_back, lambda: f"{kind} is back{self._state}", BACK_S)
+        if not await is_back():
+            self._traffic.ease()
+            await until(is_back, lambda: f"{kind} is back{self._state}", BACK_S)

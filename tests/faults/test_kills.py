@@ -30,7 +30,7 @@ pytestmark = pytest.mark.server
 
 KILLS = int(os.environ.get("KILLS_OF_EACH_KIND", "20"))
 SEED = 20261123
-HEALED_S = 30.0
+HEALED_S = 120.0
 NOTHING_UNDONE = f"select 1 where ({books.UNDONE}) = 0"
 COLUMNS = ("kills", "in flight", "acknowledged", "refused", "unknown", "lost", "doubled")
 

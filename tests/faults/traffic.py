@@ -20,6 +20,7 @@ from tests.faults.asking import PATIENCE_S, PAUSE_S, UNREACHED, Answer, Ask, Ask
 
 MERCHANTS, PAYERS, OPERATORS = 40, 12, 2
 IN_FLIGHT = 32
+EASY = 8  # merchants that go on selling while something that was killed is on its way back
 MOST_UNPAID = 200
 
 
@@ -63,6 +64,8 @@ class Traffic:
         self._unpaid: asyncio.Queue[Payment] = asyncio.Queue(MOST_UNPAID)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping, self._paying = False, 0
+        self._pressing = asyncio.Event()
+        self._pressing.set()
 
     @property
     def in_flight(self) -> int:
@@ -76,11 +79,20 @@ class Traffic:
 
     def start(self) -> None:
         for number, step in ((MERCHANTS, self._sell), (PAYERS, self._pay), (OPERATORS, self._send_back)):
-            self._tasks += [asyncio.create_task(self._again(step)) for _ in range(number)]
+            self._tasks += [asyncio.create_task(self._again(step, nth)) for nth in range(number)]
+
+    def press(self) -> None:
+        """Every merchant sells."""
+        self._pressing.set()
+
+    def ease(self) -> None:
+        """Most merchants end what they have begun and wait: what comes back needs the processor."""
+        self._pressing.clear()
 
     async def stop(self) -> None:
         """Lets everybody find out what they do not know yet."""
         self._stopping = True
+        self.press()
         await asyncio.gather(*self._tasks)
 
     async def abandon(self) -> None:
@@ -89,8 +101,10 @@ class Traffic:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _again(self, step: Any) -> None:
+    async def _again(self, step: Any, nth: int) -> None:
         while not self._stopping:
+            if nth >= EASY and step == self._sell:
+                await self._pressing.wait()
             await step()
 
     def _key(self, kind: str) -> str:

@@ -109,7 +109,7 @@ def server_url(open_tmp: Path) -> Iterator[str]:
     assert url, "the test server did not start"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("create database template_caudal")
-    asyncio.run(migrate(make_conninfo(url, dbname="template_caudal"), shards=2))
+    asyncio.run(migrate(make_conninfo(url, dbname="template_caudal")))
     yield url
     process.communicate(timeout=30)
 

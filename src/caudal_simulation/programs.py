@@ -74,6 +74,7 @@ class SimulatedContext(Context):
         self._server = server
         self._shards: dict[int, Shard] = {}
         self._once: dict[object, Any] = {Envelopes: ENVELOPES}
+        self._every_shard = ((), 0.0)
         self.meter, self.tracer = Meter(), None
         self.stopping = False
         self.closing: list[Callable[[], Awaitable[None]]] = []

@@ -232,7 +232,7 @@ def migrate(
     from caudal.app.migrate import migrate as run
 
     settings = running.settings()
-    ran = asyncio.run(run(settings.database_url or "", phase=phase.value))
+    ran = asyncio.run(run(settings.database_url or "", shards=settings.shards, phase=phase.value))
     print("\n".join(f"applied {name}" for name in ran) or "the schema is up to date")
 
 

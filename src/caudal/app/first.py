@@ -16,7 +16,7 @@ async def prepare(settings: Settings, secrets: state.Secrets) -> Prepared:
     """Migrates, and makes the keys that this directory does not have yet. Raises UpError: the database is newer."""
     assert settings.database_url is not None, "the database is up by now"
     try:
-        await migrate(settings.database_url)
+        await migrate(settings.database_url, shards=settings.shards)
     except MigrationError as error:
         raise state.UpError(str(error)) from error
     operator_key, demo_key = secrets.operator_key, secrets.demo_key

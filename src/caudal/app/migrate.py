@@ -55,13 +55,14 @@ def files(directory: Path = DIRECTORY) -> list[Migration]:
 async def migrate(database_url: str, *, shards: int = 1, phase: Phase = "all") -> list[str]:
     """Brings a database to today's schema, or through one phase; the names of what ran.
 
-    Safe to run at once from several places. Raises MigrationError.
+    Safe to run at once from several places. Raises MigrationError, for fewer `shards` than there are, too.
     """
     async with Primary(database_url) as primary:
         address = make_conninfo(primary.url, connect_timeout=10, target_session_attrs="read-write")
     connection: psycopg.AsyncConnection[Any] = await psycopg.AsyncConnection.connect(address, autocommit=True)
     async with connection:
         await connection.execute("set client_min_messages = warning")
+        await _refuse_fewer(connection, shards)
         ran, known = [], files()
         for migration in _asked(known, await _noted(connection), phase):
             async with connection.transaction():
@@ -71,6 +72,18 @@ async def migrate(database_url: str, *, shards: int = 1, phase: Phase = "all") -
             await connection.execute("insert into shard (id) values (%s) on conflict (id) do nothing", (shard,))
         await keep_partitions(connection, await database_time(connection))
         return ran
+
+
+async def _refuse_fewer(connection: psycopg.AsyncConnection[Any], shards: int) -> None:
+    """A shard has the books of its merchants: it is never taken away. Before the first migration there is none."""
+    there = await (await connection.execute("select to_regclass('shard')")).fetchone()
+    if there is None or there[0] is None:
+        return
+    row = await (await connection.execute("select count(*) from shard")).fetchone()
+    if row is not None and row[0] > shards:
+        raise MigrationError(
+            f"the database has {row[0]} shards, and CAUDAL_SHARDS={shards}: shards are added and never taken away"
+        )
 
 
 async def _noted(connection: psycopg.AsyncConnection[Any]) -> dict[int, str]:

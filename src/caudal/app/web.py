@@ -29,7 +29,7 @@ from caudal.kernel.http import JSON, Handler, Request, Response, header_error, r
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.seal import WrongKek
 from caudal.kernel.telemetry import Trace
-from caudal.merchants import book_of
+from caudal.merchants import caller_of
 from caudal.payins import watch
 
 log = logging.getLogger(__name__)
@@ -139,12 +139,18 @@ class Web:
 
         Nothing of it is parsed or looked up; whose it is, is known of keys that were used a moment ago.
         """
-        shard = self._context.shards.get(self._context.settings.shard)
-        if shard is None or not shard.lanes.is_crowded:
+        shards = self._context.shards.values()
+        crowded = [shard for shard in shards if shard.lanes.is_crowded]
+        if not crowded:
             return
-        book = book_of(self._context, opened.request.headers.get(b"authorization", b""))
-        refusal = shard.lanes.refusal(book, opened.timeout_s, opened.lane)
-        if refusal is not None:
+        caller = caller_of(self._context, opened.request.headers.get(b"authorization", b""))
+        if caller is not None:
+            crowded = [shard for shard in crowded if shard.id == caller.shard]
+        elif len(crowded) < len(shards):
+            return  # it may be for one that has room
+        book = None if caller is None else caller.book
+        refusals = [shard.lanes.refusal(book, opened.timeout_s, opened.lane) for shard in crowded]
+        if refusals and (refusal := refusals[0]) is not None and None not in refusals:
             opened.refuse(refusal)
 
     def answered(self, opened: Opened, response: Response) -> None:

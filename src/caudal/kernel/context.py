@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from caudal.kernel import db
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.commit import Command, Limits, PostgresPort, Result, Row, Shard
+from caudal.kernel.commit.tables import SQL
 from caudal.kernel.errors import Overloaded, Retry
 from caudal.kernel.postgres import NotDurable, verify_durable
 from caudal.kernel.primary import Primary
@@ -31,6 +32,7 @@ T = TypeVar("T")
 _WAITING_MAX: Final = 1024  # reads that wait for a connection
 _OF_ONE_MAX: Final = 64  # of one merchant's, above its share of the connections
 _KEY_READERS: Final = 2
+_SHARDS_S: Final = 5.0  # a new shard is known to every process after so long
 _READ_S: Final = 6.0  # longer than the server's own limit for a statement: it stands still
 _RECONNECT_S: Final = 0.5  # rather than pauses that double for as long as the database is away
 _LOOK_S: Final = 2.0  # for the server that is up; the writer's own connections look each time that they are opened
@@ -51,6 +53,7 @@ class Context:
         self.primary = Primary(settings.database_url, synchronous=settings.database_synchronous)
         self._shards: dict[int, Shard] = {}
         self._once: dict[object, Any] = {}
+        self._every_shard: tuple[tuple[int, ...], float] = ((), 0.0)
         self.meter = Meter()
         self.meter.add(self._readings)
         self.tracer: Tracer | None = None  # where somebody collects traces; set before anything runs
@@ -137,6 +140,14 @@ class Context:
         if found is None:
             found = self._once[kind] = kind(self)
         return found
+
+    async def every_shard(self) -> tuple[int, ...]:
+        """All shards of the database, as they were a moment ago. Raises Retry (database_unavailable)."""
+        known, until = self._every_shard
+        if monotonic() >= until:
+            known = tuple(id for (id,) in await self.rows(SQL["shards"]))
+            self._every_shard = known, monotonic() + _SHARDS_S
+        return known
 
     async def commit(self, shard: int, command: Command, deadline: float | None = None) -> Result:
         """Queues a command and waits for its commit. Raises what the command came to, where that is an error."""

@@ -55,10 +55,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None, Meta(description="the sandbox's address: test providers, bank, payer's page; unset: no sandbox")
     ] = None
     web_processes: Annotated[int, Meta(ge=1, le=64, description="API processes that `caudal up` starts")] = 1
-    shard: Annotated[
+    shards: Annotated[
         int,
-        Meta(ge=0, description="shard of all merchants and their money: 0, the only one for now"),
-    ] = 0
+        Meta(
+            ge=1,
+            le=64,
+            description="how many shards `caudal up` and `caudal migrate` make in the database; they only grow",
+        ),
+    ] = 1
     share_port: Annotated[
         bool, Meta(description="other API processes with this setting may listen on the same port; `caudal up` sets it")
     ] = False
@@ -78,7 +82,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None, Meta(description="the live bank's address, for what goes back; unset: live transfers are refused")
     ] = None
     spei_prefix: Annotated[
-        str, Meta(pattern=r"^\d{6}$", description="bank and plaza (6 digits) of the CLABEs that we give out")
+        str,
+        Meta(
+            pattern=r"^\d{6}$",
+            description="bank and plaza (6 digits) of the CLABEs that we give out; shard n has this number plus n",
+        ),
     ] = "646180"
 
     # Providers
@@ -259,8 +267,6 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         except msgspec.ValidationError as error:
             raise SettingError(f"{variable}={text!r}: {error}") from error
     loaded = Settings(**values)
-    if loaded.shard:
-        raise SettingError(f"CAUDAL_SHARD={loaded.shard}: there is one shard, 0: callbacks would find no other")
     for name in ("spei_secret", "provider_secret"):
         secret = getattr(loaded, f"{name}_test")
         if secret and secret == getattr(loaded, f"{name}_live"):

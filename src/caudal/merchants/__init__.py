@@ -1,7 +1,7 @@
 """Merchants and operators: who may call, into which set of books, at which price, and who changed what.
 
-`authenticate` and `authenticate_operator` are for the edge; `refuse_ended`, `BOOKS` and `FEE_PLANS` for decisions; the
-verbs are for `app`.
+`authenticate` and `authenticate_operator` are for the edge, `shard_of` for what comes with an id and without a caller;
+`refuse_ended`, `BOOKS` and `FEE_PLANS` for decisions; the verbs are for `app`.
 """
 
 from caudal.merchants.commands import (
@@ -10,7 +10,7 @@ from caudal.merchants.commands import (
     actor_of,
     authenticate,
     authenticate_operator,
-    book_of,
+    caller_of,
     change_fees,
     change_settings,
     create_key,
@@ -24,6 +24,7 @@ from caudal.merchants.commands import (
     rotate_key,
 )
 from caudal.merchants.model import (
+    HOUSE_SHARD,
     SCOPES,
     AuditRecord,
     BookRecord,
@@ -40,7 +41,7 @@ from caudal.merchants.model import (
     price_of,
 )
 from caudal.merchants.rows import API_KEYS, AUDIT, BOOKS, FEE_PLANS, OPERATORS, refuse_ended, refuse_revoked
-from caudal.merchants.store import Window, list_keys, list_merchants, list_operators, place_of
+from caudal.merchants.store import Window, claimed, list_keys, list_merchants, list_operators, place_of, shard_of
 
 __all__ = [
     "API_KEYS",
@@ -48,6 +49,7 @@ __all__ = [
     "BOOKS",
     "CLI",
     "FEE_PLANS",
+    "HOUSE_SHARD",
     "OPERATORS",
     "SCOPES",
     "Asking",
@@ -64,9 +66,10 @@ __all__ = [
     "actor_of",
     "authenticate",
     "authenticate_operator",
-    "book_of",
+    "caller_of",
     "change_fees",
     "change_settings",
+    "claimed",
     "create_key",
     "create_merchant",
     "create_operator",
@@ -86,4 +89,5 @@ __all__ = [
     "revoke_key",
     "revoke_operator",
     "rotate_key",
+    "shard_of",
 ]

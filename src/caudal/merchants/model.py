@@ -22,6 +22,7 @@ from caudal.kernel.ids import public
 from caudal.kernel.money import share_half_up
 
 HOUSE_BOOK: Final = 0  # the house's test book, and of what is of neither mode
+HOUSE_SHARD: Final = 0  # of operators, of what they decide about providers, and of what is nobody's
 OVERLAP_MAX_S: Final = 7 * 86_400
 SCOPES: Final = (
     "balances:read",
@@ -164,6 +165,10 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     digest: bytes
     shard: int
+
+    def on(self, shard: int) -> Operator:
+        """As a command of this shard has it: where the operator's row is not, the key was looked at as it came in."""
+        return self if shard == self.shard else msgspec.structs.replace(self, digest=b"")
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,16 @@ insert into placement (slot, merchant, shard) values (%s, %s, %s) on conflict (s
 -- name: placement_of_slot
 select merchant, shard from placement where slot = %s
 
+-- name: emptiest_shard
+-- Where the next merchant goes: the shard with fewest.
+select s.id from shard s
+order by (select count(*) from placement p where p.shard = s.id), s.id
+limit 1
+
+-- name: shard_of_digest
+-- Parameters: kind, digest.
+select shard from directory where kind = %s and digest = %s
+
 -- name: enter_digest
 -- Where a digest leads, written before use. Parameters: kind, digest, slot, shard.
 insert into directory (kind, digest, slot, shard) values (%s, %s, %s, %s) on conflict (kind, digest) do nothing

@@ -262,7 +262,12 @@ def refuse_ended(view: View, digest: bytes) -> Invalid | None:
 
 
 def refuse_revoked(view: View, digest: bytes) -> Invalid | None:
-    """Why an operator's request is not decided: the key has been revoked. The command needs `(OPERATORS, digest)`."""
+    """Why an operator's request is not decided: the key has been revoked. The command needs `(OPERATORS, digest)`.
+
+    Without a digest the operator is one of another shard.
+    """
+    if not digest:
+        return None
     operator = view.get(OPERATORS, digest)
     if operator is None or operator.revoked_at is not None:
         return Invalid("unauthenticated", "the operator's key has been revoked")

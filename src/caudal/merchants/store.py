@@ -19,6 +19,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
 from caudal.kernel.ids import SLOT_MAX, slot_of, uuid7
 from caudal.merchants.model import (
+    HOUSE_SHARD,
     ApiKeyRecord,
     AuditRecord,
     Caller,
@@ -133,6 +134,47 @@ async def place_merchant(context: Context, shard: int) -> Place:
         if await context.row(SQL["place_merchant"], (place.slot, place.merchant, shard)) is not None:
             return place
     raise Retry("try_again", "every slot that was asked for was taken; nothing was written")
+
+
+class Places:
+    """Which shard a slot is on, as far as this process has asked: it never changes."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._shards: dict[int, int] = {}
+
+    async def shard_of(self, slot: int) -> int | None:
+        """The shard, or None where the slot is nobody's."""
+        found = self._shards.get(slot)
+        if found is None:
+            row = await self._context.row(SQL["placement_of_slot"], (slot,))
+            if row is None:
+                return None
+            found = self._shards[slot] = row[1]
+        return found
+
+
+async def shard_of(context: Context, id: UUID) -> int:
+    """The shard of an object whose id carries its merchant's slot; the house's, where it is nobody's."""
+    found = await context.once(Places).shard_of(slot_of(id))
+    return HOUSE_SHARD if found is None else found
+
+
+async def emptiest_shard(context: Context) -> int:
+    """The shard with fewest merchants."""
+    row = await context.row(SQL["emptiest_shard"])
+    assert row is not None, "there is a shard"
+    shard: int = row[0]
+    return shard
+
+
+async def claimed(context: Context, kind: str, digest: bytes, shard: int) -> int:
+    """The shard on which something is that has no slot: the first one that was named, for ever."""
+    await enter_digest(context, kind, digest, 0, shard)
+    row = await context.row(SQL["shard_of_digest"], (kind, digest))
+    assert row is not None, "it has just been entered"
+    found: int = row[0]
+    return found
 
 
 async def place_of(context: Context, merchant: UUID) -> Place | None:

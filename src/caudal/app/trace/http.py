@@ -7,20 +7,22 @@ from typing import Final
 from caudal.app.trace.gather import payin_of, story_of
 from caudal.app.trace.model import Trace
 from caudal.app.trace.tell import told
+from caudal.kernel import ids
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request, Response, Route, ok
-from caudal.merchants import authenticate_operator
+from caudal.merchants import authenticate_operator, shard_of
 
 
 async def trace_of(context: Context, text: str) -> Trace:
     """The story of the payin that an id is about. Raises Refused("not_found")."""
-    shard = context.settings.shard
-    id = await payin_of(context, shard, text)
-    story = None if id is None else await story_of(context, shard, id)
-    if story is None:
-        raise Refused("not_found", "there is no payin with this id, nor anything about one")
-    return told(story)
+    event = ids.parse("evt", text)  # numbers of events are a shard's own
+    for shard in await context.every_shard() if event is None else (await shard_of(context, event),):
+        id = await payin_of(context, shard, text)
+        story = None if id is None else await story_of(context, shard, id)
+        if story is not None:
+            return told(story)
+    raise Refused("not_found", "there is no payin with this id, nor anything about one")
 
 
 async def trace(context: Context, request: Request) -> Response:

@@ -31,6 +31,18 @@ def of_number(prefix: str, number: int) -> str:
     return digits + check_digit(digits)
 
 
+def prefix_of(first: str, shard: int) -> str:
+    """Bank and plaza of a shard's CLABEs: numbers are a shard's own, so what stands before them has to differ."""
+    return f"{int(first) + shard:06d}"
+
+
+def place_of(first: str, clabe: str) -> tuple[int, int] | None:
+    """The shard and the number of a CLABE of ours, if there is such a shard; None for another bank's or a wrong one."""
+    shard = int(clabe[:6]) - int(first) if clabe[:6].isascii() and clabe[:6].isdigit() else -1
+    number = number_of(prefix_of(first, shard), clabe) if shard >= 0 else None
+    return None if number is None else (shard, number)
+
+
 def number_of(prefix: str, clabe: str) -> int | None:
     """The number that a CLABE of ours carries; None for another bank's or a wrong one."""
     if len(clabe) != 18 or not clabe.isascii() or not clabe.isdigit():

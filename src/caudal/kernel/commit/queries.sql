@@ -16,6 +16,9 @@ select event_seq, posting_seq, chain, clock_timestamp(), greatest(clock_timestam
     clock_timestamp() - now()
 from shard where id = %s for update
 
+-- name: shards
+select id from shard order by id
+
 -- name: find_batch
 select 1 from batch where shard = %s and id = %s
 

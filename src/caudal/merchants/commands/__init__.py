@@ -4,7 +4,7 @@ from caudal.merchants.commands.callers import (
     KeyCache,
     authenticate,
     authenticate_operator,
-    book_of,
+    caller_of,
     operator_key,
     signature_of,
 )
@@ -33,7 +33,7 @@ __all__ = [
     "actor_of",
     "authenticate",
     "authenticate_operator",
-    "book_of",
+    "caller_of",
     "change_fees",
     "change_settings",
     "create_key",

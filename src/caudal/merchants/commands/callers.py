@@ -80,10 +80,10 @@ class KeyCache:
                 self._ask(header, digest)
         return entry.caller
 
-    def book_of(self, header: bytes) -> int | None:
-        """The book of a header that was seen lately: for counting, not for trusting."""
+    def seen(self, header: bytes) -> Caller | None:
+        """The caller of a header that was seen lately: for counting, not for trusting."""
         entry = self._known.get(sha256(header).digest())
-        return None if entry is None else entry.caller.book
+        return None if entry is None else entry.caller
 
     async def ask(self, header: bytes, deadline: float) -> Caller | None:
         """The caller as the database has it, or None. Requests with the same header wait for one answer.
@@ -152,9 +152,9 @@ class KeyCache:
             self._known.clear()
 
 
-def book_of(context: Context, header: bytes) -> int | None:
-    """Whose books an Authorization header meant a moment ago, without asking anybody."""
-    return context.once(KeyCache).book_of(header)
+def caller_of(context: Context, header: bytes) -> Caller | None:
+    """Whom an Authorization header meant a moment ago, without asking anybody."""
+    return context.once(KeyCache).seen(header)
 
 
 async def authenticate(context: Context, request: Request, scope: str | None) -> Caller:

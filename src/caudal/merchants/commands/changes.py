@@ -18,7 +18,7 @@ from caudal.contracts.merchants import FeeLine, LatePayments, Mode, RefundsBeyon
 from caudal.kernel import idempotency
 from caudal.kernel.commit import Key, Result
 from caudal.kernel.context import Context, answered
-from caudal.kernel.errors import Refused
+from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.ids import public, uuid7
 from caudal.merchants import store
 from caudal.merchants.decide import (
@@ -31,7 +31,7 @@ from caudal.merchants.decide import (
     RevokeOperator,
     RotateKey,
 )
-from caudal.merchants.model import SCOPES, Actor, MerchantBody, Operator, digest_of, hint_of, new_key
+from caudal.merchants.model import HOUSE_SHARD, SCOPES, Actor, MerchantBody, Operator, digest_of, hint_of, new_key
 
 # One line for every kind of method that a merchant can try; hundredths of the currency.
 FIRST_FEE_PLAN: Final = (
@@ -82,9 +82,10 @@ async def create_merchant(
     fee_plan: tuple[FeeLine, ...] = (),
     late_payments: LatePayments = "accept",
     refunds_beyond_balance: RefundsBeyondBalance = "refuse",
+    shard: int | None = None,
 ) -> Result:
-    """A new merchant on the shard of new merchants. The fields were checked at the edge."""
-    shard = context.settings.shard
+    """A new merchant, on the shard with fewest unless one is named. The other fields were checked at the edge."""
+    shard = await _shard_for(context, asking, shard)
     if await _is_replay(context, asking, shard):
         place = store.Place(uuid7(), 0, shard)  # the key answers; nothing is decided
     else:
@@ -100,6 +101,24 @@ async def create_merchant(
         **_change(asking, shard),
     )
     return await context.commit(shard, command, asking.deadline)
+
+
+async def _shard_for(context: Context, asking: Asking, named: int | None) -> int:
+    """Where a new merchant goes. A key that comes again leads to where its first request led. Raises Invalid."""
+    shards = await answered(context.every_shard(), asking.deadline)
+    if named is not None and named not in shards:
+        detail = f"there are the shards {', '.join(map(str, shards))}"
+        error = FieldError(field="/shard", code="not_available", detail=detail)
+        raise Invalid("invalid_request", "the request has errors", errors=(error,))
+    if len(shards) == 1:
+        return shards[0]
+    for shard in shards if asking.key is not None else ():
+        if await _is_replay(context, asking, shard):
+            return shard
+    shard = await answered(store.emptiest_shard(context), asking.deadline) if named is None else named
+    if asking.key is None:
+        return shard
+    return await answered(store.claimed(context, "placing", asking.key.digest, shard), asking.deadline)
 
 
 async def change_fees(context: Context, asking: Asking, merchant: UUID, fee_plan: tuple[FeeLine, ...]) -> Result:
@@ -187,7 +206,7 @@ async def revoke_key(context: Context, asking: Asking, key: UUID) -> Result:
 
 async def create_operator(context: Context, asking: Asking, name: str) -> Made:
     """An operator with its key."""
-    shard, secret = context.settings.shard, new_key("op_")
+    shard, secret = HOUSE_SHARD, new_key("op_")
     await _enter(context, asking, "operator", digest_of(secret), 0, shard)
     command = CreateOperator(
         id=uuid7(), digest=digest_of(secret), hint=hint_of(secret), name=name, **_change(asking, shard)

@@ -97,6 +97,7 @@ async def make_merchant(context: Context, asking: Asking, asked: CreateMerchantA
         late_payments=asked.late_payments,
         refunds_beyond_balance=asked.refunds_beyond_balance,
         fee_plan=tuple(line.line() for line in asked.fee_plan),
+        shard=asked.shard,
     )
 
 

@@ -67,6 +67,10 @@ class CreateMerchantAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         RefundsBeyondBalance, Meta(description="refunds that the balance does not cover: refused, or it goes negative")
     ] = "refuse"
     fee_plan: FeeLines = ()
+    shard: Annotated[
+        Annotated[int, Meta(ge=0, le=63)] | None,
+        Meta(description="where its books are; the shard with fewest merchants unless given"),
+    ] = None
 
 
 class FeePlanAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

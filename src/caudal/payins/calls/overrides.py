@@ -12,7 +12,7 @@ from caudal.kernel.commit import is_away
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError
 from caudal.kernel.ids import uuid7
-from caudal.merchants import Asking, actor_of
+from caudal.merchants import HOUSE_SHARD, Asking, actor_of
 from caudal.payins import commands, decide, store
 from caudal.payins.model import OverrideBody, override_body
 
@@ -25,7 +25,7 @@ async def refresh(context: Context) -> None:
     """Lets the decisions that stand in the database count in this process. Raises Retry where it does not answer."""
     found = {
         (row.provider, row.mode): Override(forced=row.forced, forced_until=row.forced_until, drained=row.drained)
-        for row in await store.overrides(context, context.settings.shard)
+        for row in await store.overrides(context, HOUSE_SHARD)
     }
     for link in links(context):
         link.around.direct(found.get((link.provider.name, link.provider.mode)))
@@ -71,7 +71,7 @@ async def override_provider(
     command = commands.OverrideProvider(
         provider=provider, mode=mode, said=said, actor=actor.name, digest=actor.digest, entry=uuid7()
     )
-    outcome = (await context.commit(context.settings.shard, command)).outcome
+    outcome = (await context.commit(HOUSE_SHARD, command)).outcome
     if isinstance(outcome, CaudalError):
         raise outcome
     return override_body(outcome)
@@ -79,4 +79,4 @@ async def override_provider(
 
 async def overrides(context: Context) -> list[OverrideBody]:
     """Every decision that there is a row of."""
-    return [override_body(row) for row in await store.overrides(context, context.settings.shard)]
+    return [override_body(row) for row in await store.overrides(context, HOUSE_SHARD)]

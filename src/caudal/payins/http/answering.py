@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from caudal.contracts.pages import Looked, Place
 from caudal.contracts.problems import respond
 from caudal.kernel import idempotency, ids
 from caudal.kernel.commit import Key
@@ -18,6 +19,8 @@ from caudal.kernel.http import Request, Response
 from caudal.payins.model import Deposit, Payin
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -45,6 +48,25 @@ async def committed(context: Context, shard: int, command: Any, request: Request
 async def is_known(context: Context, request: Request, shard: int, key: Key) -> bool:
     """Whether the key has been used, so that its answer counts and not what would be refused now."""
     return await answered(idempotency.is_known(context, shard, key), request.deadline)
+
+
+async def on_any(context: Context, read: Callable[[int], Awaitable[T | None]]) -> tuple[int, T] | None:
+    """What an id that does not say its shard leads to, on whichever it is, and on which that was."""
+    for shard in await context.every_shard():
+        found = await read(shard)
+        if found is not None:
+            return shard, found
+    return None
+
+
+async def merged(
+    context: Context, place: Callable[[T], Place], read: Callable[[int], Awaitable[Looked[T]]]
+) -> Looked[T]:
+    """A page of all shards, newest first, made of each one's page: as far back as all of them were looked at."""
+    parts = [await read(shard) for shard in await context.every_shard()]
+    looked = max((part.looked for part in parts if part.looked is not None), default=None)
+    rows = sorted((row for part in parts for row in part.rows), key=place, reverse=True)
+    return Looked([row for row in rows if looked is None or place(row) >= looked], looked)
 
 
 def id_of(prefix: str, text: str) -> UUID:

@@ -16,6 +16,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request, Response, Route, encode, ok
 from caudal.kernel.telemetry import about
+from caudal.merchants import HOUSE_SHARD, claimed
 from caudal.payins import commands, store
 from caudal.payins.http.refusals import counted
 from caudal.settlement import available_on
@@ -34,10 +35,10 @@ async def spei_callback(context: Context, request: Request) -> Response:
     """A bank reports a deposit. Answered when it is booked; a repetition gets the same answer."""
     with counted(context, request, "spei"):
         live, report = spei.receive(request, context.settings, context.now_s())
-    shard = context.settings.shard
-    payin, book, plan, day = None, int(live), 0, None
-    number = spei.number_of(context.settings.spei_prefix, report.account)
-    if number is not None:
+    shard, payin, book, plan, day = HOUSE_SHARD, None, int(live), 0, None
+    place = spei.place_of(context.settings.spei_prefix, report.account)
+    if place is not None and place[0] in await context.every_shard():
+        shard, number = place
         found = await store.payin_of_number(context, shard, number, _FAMILY)
         if found is not None and found.book & 1 == live:
             payin, book, plan, days, offset_s = found
@@ -45,6 +46,9 @@ async def spei_callback(context: Context, request: Request) -> Response:
     if payin is not None:
         about(payin)
     id = deposit_id(report, live=live)
+    first = await _first_shard(context, id, shard)
+    if first != shard:  # another account was named for it before: what is booked there decides
+        shard, payin, book, plan, day = first, None, int(live), 0, None
     sealed = context.sealer.seal(encode({"name": report.payer_name, "bank": report.payer_bank}), id.bytes)
     command = commands.RecordDeposit(
         id=id,
@@ -57,14 +61,25 @@ async def spei_callback(context: Context, request: Request) -> Response:
     )
     result = await context.commit(shard, command, request.deadline)
     if isinstance(result.outcome, Refused):
-        await _contradicts(context, request, id, report)
+        await _contradicts(context, request, shard, id, report)
         raise result.outcome
     return ok(CallbackAccepted(deposit=ids.public("dep", id)))
 
 
-async def _contradicts(context: Context, request: Request, id: UUID, report: DepositReport) -> None:
+async def _first_shard(context: Context, id: UUID, shard: int) -> int:
+    """Where a report of this tracking key was taken first: one key is one deposit, whichever accounts are named."""
+    shards = await context.every_shard()
+    if len(shards) == 1:
+        return shard
+    for other in shards:  # from before there were several
+        if await store.deposit(context, other, id) is not None:
+            return other
+    return await claimed(context, "deposit", id.bytes, shard)
+
+
+async def _contradicts(context: Context, request: Request, shard: int, id: UUID, report: DepositReport) -> None:
     """Writes down what was reported under a known key: it may be other money, of another bank or another day."""
-    known = await store.deposit(context, context.settings.shard, id)
+    known = await store.deposit(context, shard, id)
     assert known is not None, "a report contradicts what there is"
     odd = commands.NoteOdd(
         book=known.book,
@@ -74,7 +89,7 @@ async def _contradicts(context: Context, request: Request, id: UUID, report: Dep
         deposit=known.id,
         said=report,
     )
-    await context.commit(context.settings.shard, odd, request.deadline)
+    await context.commit(shard, odd, request.deadline)
 
 
 def deposit_id(report: DepositReport, *, live: bool) -> UUID:

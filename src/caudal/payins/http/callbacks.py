@@ -29,6 +29,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid, Retry
 from caudal.kernel.http import Request, Response, Route, ok
 from caudal.kernel.telemetry import about
+from caudal.merchants import HOUSE_SHARD, shard_of
 from caudal.payins import calls, commands, decide, store
 from caudal.payins.http.refusals import counted
 from caudal.payins.model import DiscrepancyKind, NothingHeard, Operation, Payin, attempt_of
@@ -63,17 +64,17 @@ async def provider_callback(context: Context, request: Request) -> Response:
 
 
 async def _payment(context: Context, request: Request, sender: Sender, notice: Notice, state: PaymentState) -> None:
-    (provider, method), id = sender, _id_of(state.key)
-    payin = None if id is None else await store.payin_row(context, context.settings.shard, id)
+    (provider, method), id, shard = sender, _id_of(state.key), await _shard_of(context, state.key)
+    payin = None if id is None else await store.payin_row(context, shard, id)
     if payin is None:
         await _unknown(context, request, provider, notice)
         return
     about(payin.id)
     if payin.method != method:
-        await _of_other(context, request, provider, payin, state)
+        await _of_other(context, request, shard, provider, payin, state)
         return
     doubtful = _is_of(payin, sender, notice, state.key, state.account) and decide.contradicts_end(payin, state)
-    if doubtful and await _is_decided(context, request, provider, payin, state):
+    if doubtful and await _is_decided(context, request, shard, provider, payin, state):
         return
     noted = commands.NotePayment(
         facts=calls.facts_of(payin, settlement_days=0),
@@ -83,13 +84,15 @@ async def _payment(context: Context, request: Request, sender: Sender, notice: N
         sealed=calls.nobody(context, payin.id),
         confirmed=False,
     )
-    await context.commit(context.settings.shard, noted, request.deadline)
+    await context.commit(shard, noted, request.deadline)
 
 
-async def _is_decided(context: Context, request: Request, provider: str, payin: Payin, told: PaymentState) -> bool:
+async def _is_decided(
+    context: Context, request: Request, shard: int, provider: str, payin: Payin, told: PaymentState
+) -> bool:
     """A success of a payin that has ended: whether the provider, asked back, has said what it is. What it does not
     confirm is written down as it was told."""
-    shard, until = context.settings.shard, min(request.deadline, monotonic() + _CONFIRMED_WITHIN_S)
+    until = min(request.deadline, monotonic() + _CONFIRMED_WITHIN_S)
     found = await calls.confirm(context, shard, payin, until, told.key)
     if isinstance(found, Unresolved):
         return False
@@ -109,11 +112,11 @@ def _is_of(payin: Payin, sender: Sender, notice: Notice, key: str, account: str)
 
 
 async def _operation(context: Context, request: Request, sender: Sender, notice: Notice, state: OperationState) -> None:
-    (provider, method), shard, id = sender, context.settings.shard, _id_of(state.key)
+    (provider, method), id, shard = sender, _id_of(state.key), await _shard_of(context, state.payment_key)
     operation = None if id is None else await store.operation(context, shard, id)
     payin = None if operation is None else await store.payin_row(context, shard, operation.payin)
     if operation is None or payin is None:
-        if not await _is_return(context, method, state):
+        if not await _is_return(context, shard, method, state):
             await _unknown(context, request, provider, notice)
         return
     about(payin.id)
@@ -144,15 +147,15 @@ def _misfit(
     return None if same and state.currency == operation.currency else "other_amount"
 
 
-async def _is_return(context: Context, method: str, state: OperationState) -> bool:
+async def _is_return(context: Context, shard: int, method: str, state: OperationState) -> bool:
     """Whether it is the return of money that came for a payin that had ended: whoever ordered it asks for its end."""
-    deposit = await store.deposit(context, context.settings.shard, decide.late_deposit(method, state.payment_key))
+    deposit = await store.deposit(context, shard, decide.late_deposit(method, state.payment_key))
     return deposit is not None and state.key in calls.return_keys(deposit)
 
 
 async def _dispute(context: Context, request: Request, sender: Sender, notice: Notice, state: DisputeState) -> None:
     """Raises Retry where the payment itself, or what is under way with it, has to be known first: it is told again."""
-    (provider, method), shard, id = sender, context.settings.shard, _id_of(state.payment_key)
+    (provider, method), id, shard = sender, _id_of(state.payment_key), await _shard_of(context, state.payment_key)
     respond_by = _moment_of(state.respond_by)
     payin = None if id is None else await store.payin_row(context, shard, id)
     if payin is None:
@@ -160,7 +163,7 @@ async def _dispute(context: Context, request: Request, sender: Sender, notice: N
         return
     about(payin.id)
     if payin.method != method:
-        await _of_other(context, request, provider, payin, state)
+        await _of_other(context, request, shard, provider, payin, state)
         return
     if _is_of(payin, sender, notice, state.payment_key, state.account):
         payin = await calls.caught_up(context, shard, payin)
@@ -199,16 +202,22 @@ def _moment_of(text: str) -> datetime:
 
 
 async def _of_other(
-    context: Context, request: Request, provider: str, payin: Payin, said: PaymentState | DisputeState
+    context: Context, request: Request, shard: int, provider: str, payin: Payin, said: PaymentState | DisputeState
 ) -> None:
     """It is about a payin of another method: written down for a person."""
     odd = commands.NoteOdd(book=payin.book, provider=provider, kind="other_account", payin=payin.id, said=said)
-    await context.commit(context.settings.shard, odd, request.deadline)
+    await context.commit(shard, odd, request.deadline)
 
 
 async def _unknown(context: Context, request: Request, provider: str, notice: Notice) -> None:
     command = commands.NoteOdd(book=int(notice.mode == "live"), provider=provider, said=notice.about)
-    await context.commit(context.settings.shard, command, request.deadline)
+    await context.commit(HOUSE_SHARD, command, request.deadline)
+
+
+async def _shard_of(context: Context, key: str) -> int:
+    """The shard of the payin that a provider's key speaks of."""
+    id = _id_of(key)
+    return HOUSE_SHARD if id is None else await shard_of(context, id)
 
 
 def _id_of(key: str) -> UUID | None:

@@ -8,15 +8,15 @@ from uuid import UUID
 
 import msgspec
 
-from caudal.contracts.pages import cursor_of, page_of
+from caudal.contracts.pages import Looked, Place, cursor_of, page_of
 from caudal.kernel import ids
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request, Response, Route, ok, query_of
 from caudal.kernel.parse import parser
-from caudal.merchants import authenticate_operator, operator_key
+from caudal.merchants import HOUSE_SHARD, authenticate_operator, operator_key
 from caudal.payins import calls, commands, decide, store
-from caudal.payins.http.answering import committed, id_of
+from caudal.payins.http.answering import committed, id_of, merged, on_any
 from caudal.payins.http.operations import DestinationAsked, sealed_destination
 from caudal.payins.http.seen import seen_of
 from caudal.payins.model import (
@@ -70,65 +70,80 @@ async def discrepancies(context: Context, request: Request) -> Response:
     await authenticate_operator(context, request)
     asked = query_of(request, DiscrepancyQuery)
     before = cursor_of(asked.after) or (store.FAR_OFF, UUID(int=2**128 - 1))
-    rows, looked = await store.discrepancies_before(
-        context,
-        context.settings.shard,
-        before,
-        all=asked.all,
-        kind=asked.kind,
-        provider=asked.provider,
-        limit=asked.limit + 1,
-    )
-    page = page_of(rows, asked.limit, lambda row: (row.created_at, row.id), looked=looked)
+
+    async def page_of_shard(shard: int) -> Looked[tuple[int, Discrepancy]]:
+        found = await store.discrepancies_before(
+            context,
+            shard,
+            before,
+            all=asked.all,
+            kind=asked.kind,
+            provider=asked.provider,
+            limit=asked.limit + 1,
+        )
+        return Looked([(shard, row) for row in found.rows], found.looked)
+
+    rows, looked = await merged(context, _place, page_of_shard)
+    page = page_of(rows, asked.limit, _place, looked=looked)
     proposed = await _proposed(context, page.rows)
-    data = [discrepancy_case(row, proposed[row.id]) for row in page.rows]
+    data = [discrepancy_case(row, proposed[row.id]) for _, row in page.rows]
     return ok(DiscrepancyList(data=data, has_more=page.has_more, next=page.next))
+
+
+def _place(found: tuple[int, Discrepancy]) -> Place:
+    return found[1].created_at, found[1].id
 
 
 async def discrepancy(context: Context, request: Request) -> Response:
     """One of them."""
     await authenticate_operator(context, request)
-    found = await _found(context, request)
-    return ok(discrepancy_case(found, (await _proposed(context, [found]))[found.id]))
+    shard, found = await _found(context, request)
+    return ok(discrepancy_case(found, (await _proposed(context, [(shard, found)]))[found.id]))
 
 
-async def _found(context: Context, request: Request) -> Discrepancy:
+async def _found(context: Context, request: Request) -> tuple[int, Discrepancy]:
+    """The one in the path, and its shard. Raises Refused("not_found")."""
     id = id_of("disc", request.parameters[0])
-    found = await store.discrepancy(context, context.settings.shard, id)
+    found = await on_any(context, lambda shard: store.discrepancy(context, shard, id))
     if found is None:
         raise Refused("not_found", "there is no such discrepancy")
     return found
 
 
-async def _proposed(context: Context, rows: Sequence[Discrepancy]) -> dict[UUID, tuple[Proposal, ...]]:
+async def _proposed(context: Context, found: Sequence[tuple[int, Discrepancy]]) -> dict[UUID, tuple[Proposal, ...]]:
     """The proposals of each, from how everything stands now."""
-    seen = await seen_of(context, context.settings.shard, rows)
-    return {row.id: decide.proposals(row, decide.known_of(seen, row)) for row in rows}
+    proposed = dict[UUID, tuple[Proposal, ...]]()
+    for shard in sorted({shard for shard, _ in found}):
+        rows = [row for of, row in found if of == shard]
+        seen = await seen_of(context, shard, rows)
+        proposed |= {row.id: decide.proposals(row, decide.known_of(seen, row)) for row in rows}
+    return proposed
 
 
 async def resolve_discrepancy(context: Context, request: Request) -> Response:
     """Says that a discrepancy was looked after, and how."""
     operator = await authenticate_operator(context, request)
-    asked = _parse_resolve(request.body)
+    asked, id = _parse_resolve(request.body), id_of("disc", request.parameters[0])
+    found = await on_any(context, lambda shard: store.discrepancy(context, shard, id))
+    shard = HOUSE_SHARD if found is None else found[0]
     command = commands.ResolveDiscrepancy(
-        id=id_of("disc", request.parameters[0]),
-        operator=operator,
+        id=id,
+        operator=operator.on(shard),
         resolution=asked.resolution,
         entry=ids.uuid7(),
         key=operator_key(context, request, operator),
         request_id=request.id,
     )
-    return await committed(context, context.settings.shard, command, request)
+    return await committed(context, shard, command, request)
 
 
 async def correct_discrepancy(context: Context, request: Request) -> Response:
     """Carries out what is proposed, once, if nothing has changed since it was looked at."""
     operator = await authenticate_operator(context, request)
     key = operator_key(context, request, operator)
-    asked, found = _parse_correct(request.body), await _found(context, request)
-    shard = context.settings.shard
+    asked, (shard, found) = _parse_correct(request.body), await _found(context, request)
     payin = None if found.payin is None else await store.payin_row(context, shard, found.payin)
-    offered = (await _proposed(context, [found]))[found.id]
+    offered = (await _proposed(context, [(shard, found)]))[found.id]
     needed = any(one.correction == asked.correction and one.destination == "needed" for one in offered)
     sealed = None
     if payin is not None and (needed or asked.destination is not None):
@@ -138,7 +153,7 @@ async def correct_discrepancy(context: Context, request: Request) -> Response:
         found=found,
         facts=None if payin is None else calls.facts_of(payin, settlement_days=0),
         chosen=decide.Chosen(
-            operator=operator,
+            operator=operator.on(shard),
             correction=asked.correction,
             facts=asked.facts,
             destination=sealed,

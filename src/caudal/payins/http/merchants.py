@@ -102,7 +102,7 @@ def transfer(
             return_url=asked.return_url,
         ),
         expires_in=timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None,
-        clabe_prefix=context.settings.spei_prefix,
+        clabe_prefix=spei.prefix_of(context.settings.spei_prefix, caller.shard),
         sealed=sealed,
         key_digest=caller.key_digest,
         key=key,

@@ -17,7 +17,7 @@ from caudal.kernel.parse import parser
 from caudal.merchants import authenticate_operator, operator_key
 from caudal.merchants import place_of as place_of_merchant
 from caudal.payins import commands, store
-from caudal.payins.http.answering import committed, id_of, is_known, place_of
+from caudal.payins.http.answering import committed, id_of, is_known, merged, on_any, place_of
 from caudal.payins.http.operations import DestinationAsked, sealed_destination
 from caudal.payins.model import Deposit, DepositBody, Payin, deposit_body
 
@@ -57,8 +57,12 @@ async def deposits(context: Context, request: Request) -> Response:
     elif not asked.unapplied:
         error = FieldError(field="?merchant", code="missing", detail="or `payin`: needed where `unapplied` is false")
         raise Invalid("invalid_request", "the query has errors", errors=(error,))
-    rows, looked = await store.deposits_before(
-        context, context.settings.shard, of, before, unapplied=asked.unapplied, limit=asked.limit + 1
+    rows, looked = await merged(
+        context,
+        place_of,
+        lambda shard: store.deposits_before(
+            context, shard, of, before, unapplied=asked.unapplied, limit=asked.limit + 1
+        ),
     )
     page = page_of(rows, asked.limit, place_of, looked=looked)
     return ok(DepositList(data=[deposit_body(row) for row in page.rows], has_more=page.has_more, next=page.next))
@@ -102,10 +106,10 @@ async def return_deposit(context: Context, request: Request) -> Response:
     key = operator_key(context, request, operator)
     asked = _parse_return(request.body or b"{}")
     id = id_of("dep", request.parameters[0])
-    shard = context.settings.shard
-    deposit = await answered(store.deposit(context, shard, id), request.deadline)
-    if deposit is None:
+    found = await answered(on_any(context, lambda shard: store.deposit(context, shard, id)), request.deadline)
+    if found is None:
         raise Refused("not_found", "there is no such deposit")
+    shard, deposit = found
     nobody = deposit.book & 1 and deposit.provider == BANK and not spei.bank_of(context.settings, live=True)
     if nobody and not await is_known(context, request, shard, key):
         raise Refused("forbidden_transition", "no live bank is connected: nobody could send the money back")
@@ -114,7 +118,7 @@ async def return_deposit(context: Context, request: Request) -> Response:
         book=deposit.book,
         payin=deposit.payin,
         currency=deposit.currency,
-        operator=operator,
+        operator=operator.on(shard),
         entry=ids.uuid7(),
         destination=await _destination(context, shard, deposit, asked.destination),
         key=key,

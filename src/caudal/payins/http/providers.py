@@ -14,7 +14,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request, Response, Route, ok
 from caudal.kernel.parse import parser
-from caudal.merchants import authenticate_operator, operator_key
+from caudal.merchants import HOUSE_SHARD, authenticate_operator, operator_key
 from caudal.payins import calls, commands, decide
 from caudal.payins.http.answering import committed
 from caudal.payins.http.refusals import Refusals, RefusedCallbacks
@@ -76,7 +76,7 @@ async def drain(context: Context, request: Request) -> Response:
 async def _override(context: Context, request: Request, mode: Mode, said: decide.Forcing | decide.Draining) -> Response:
     operator = await authenticate_operator(context, request)
     key, name = operator_key(context, request, operator), request.parameters[0]
-    shard = context.settings.shard
+    shard = HOUSE_SHARD
     if provider_of(context, name, mode) is None and not await idempotency.is_known(context, shard, key):
         raise Refused("not_found", f"there is no {mode} provider of this name")
     command = commands.OverrideProvider(

@@ -19,7 +19,7 @@ from caudal.kernel.http import Request, Response, Route, no_body, ok, query_of
 from caudal.kernel.parse import parser
 from caudal.merchants import authenticate_operator, operator_key
 from caudal.payins import calls, commands, decide, store
-from caudal.payins.http.answering import committed
+from caudal.payins.http.answering import committed, on_any
 from caudal.payins.http.waiting import ASKING, Found, all_of, body_of, found_of, prefix_of
 from caudal.payins.model import (
     Deposit,
@@ -107,9 +107,7 @@ async def one(context: Context, request: Request) -> Response:
     await authenticate_operator(context, request)
     found, now = await _one(context, request), await store.now(context)
     body, payin = body_of(found, now), found.payin
-    changes, discrepancies = (
-        ([], []) if payin is None else await store.evidence_on(context, context.settings.shard, payin.id)
-    )
+    changes, discrepancies = ([], []) if payin is None else await store.evidence_on(context, found.shard, payin.id)
     sent = None if payin is None else payin.details().submission
     counts = None if payin is None else decide.counts_from(payin)
     detail = UnresolvedDetail(
@@ -131,8 +129,11 @@ async def _one(context: Context, request: Request) -> Found:
     text = request.parameters[0]
     prefix = text.rpartition("_")[0]
     id = ids.parse(prefix, text) if prefix in _PREFIXES else None
-    work = None if id is None else await store.work_in_vain_of(context, context.settings.shard, _PREFIXES[prefix], id)
-    found = [] if work is None else await found_of(context, [work])
+    work = None
+    if id is not None:
+        kinds = _PREFIXES[prefix]
+        work = await on_any(context, lambda shard: store.work_in_vain_of(context, shard, kinds, id))
+    found = [] if work is None else await found_of(context, work[0], [work[1]])
     if not found or prefix_of(found[0].row) != prefix:
         raise Refused("not_found", "nothing with this id waits for an outcome")
     return found[0]
@@ -146,19 +147,22 @@ async def ask_now(context: Context, request: Request) -> Response:
     found = await _one_unless_answered(context, request, key)
     by = decide.ByHand(operator=operator, subject=request.parameters[0], happened=False, reason="", entry=ids.uuid7())
     command = _again(by, key, request)
-    if found is not None:
-        command = msgspec.structs.replace(command, due=found.due)
-    return await committed(context, context.settings.shard, command, request)
+    if isinstance(found, int):
+        return await committed(context, found, command, request)
+    by = msgspec.structs.replace(by, operator=operator.on(found.shard))
+    command = msgspec.structs.replace(command, due=found.due, by=by)
+    return await committed(context, found.shard, command, request)
 
 
-async def _one_unless_answered(context: Context, request: Request, key: Key) -> Found | None:
-    """The one in the path; None where the key has an answer already, which is about what was there then."""
+async def _one_unless_answered(context: Context, request: Request, key: Key) -> Found | int:
+    """The one in the path; where its key has an answer already, about what was there then, the shard of that."""
     try:
         return await _one(context, request)
     except Refused:
-        if not await idempotency.is_known(context, context.settings.shard, key):
-            raise
-        return None
+        for shard in await context.every_shard():
+            if await idempotency.is_known(context, shard, key):
+                return shard
+        raise
 
 
 def _again(by: decide.ByHand, key: Key, request: Request) -> commands.AskNow:
@@ -179,20 +183,20 @@ async def settle(context: Context, request: Request) -> Response:
         reason=asked.reason,
         entry=ids.uuid7(),
     )
-    answering = None if found is None else _answering(context, found, by.happened)
-    if found is None:
-        return await committed(context, context.settings.shard, _again(by, key, request), request)
+    if isinstance(found, int):
+        return await committed(context, found, _again(by, key, request), request)
+    answering = _answering(context, found, by.happened)
     if answering is None:
         raise Refused("forbidden_transition", "a question about a discrepancy has no outcome: resolve the discrepancy")
     command = commands.SettleByHand(
         due=found.due,
-        by=by,
+        by=msgspec.structs.replace(by, operator=operator.on(found.shard)),
         answering=answering,
         version=found.row.version if isinstance(found.row, Deposit) else None,
         key=key,
         request_id=request.id,
     )
-    return await committed(context, context.settings.shard, command, request)
+    return await committed(context, found.shard, command, request)
 
 
 def _answering(context: Context, found: Found, happened: bool) -> Any:

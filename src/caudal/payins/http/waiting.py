@@ -50,8 +50,9 @@ _OVERDUE_S: Final = 300
 
 
 class Found(NamedTuple):
-    """A piece of work with the row that it is about, and that row's payin."""
+    """A piece of work with the row that it is about, that row's payin, and their shard."""
 
+    shard: int
     due: Due
     row: Any
     payin: Payin | None
@@ -62,19 +63,29 @@ async def all_of(context: Context, place: tuple[int, UUID], now: datetime) -> As
     """Everything behind a place, a step at a time."""
     first, after = place
     for kind in ASKING[first:]:
-        step = await store.work_in_vain(context, context.settings.shard, kind, after, _STEP)
-        while step:
-            for found in await found_of(context, step):
-                yield found.due, body_of(found, now)
-            if len(step) < _STEP:
+        while True:
+            steps = {
+                shard: await store.work_in_vain(context, shard, kind, after, _STEP)
+                for shard in await context.every_shard()
+            }
+            whole = [step[-1].subject for step in steps.values() if len(step) == _STEP]
+            until = min(whole, default=store.LAST)  # behind it a shard may have more that comes before what others have
+            found = [
+                one
+                for shard, step in steps.items()
+                for one in await found_of(context, shard, [due for due in step if due.subject <= until])
+            ]
+            for one in sorted(found, key=lambda one: one.due.subject):
+                yield one.due, body_of(one, now)
+            if not whole:
                 break
-            step = await store.work_in_vain(context, context.settings.shard, kind, step[-1].subject, _STEP)
+            after = until
         after = store.FIRST
 
 
-async def found_of(context: Context, works: Sequence[Due]) -> list[Found]:
-    """The rows that the work is about."""
-    seen, shard = Seen(await store.now(context)), context.settings.shard
+async def found_of(context: Context, shard: int, works: Sequence[Due]) -> list[Found]:
+    """The rows that the work of a shard is about."""
+    seen = Seen(await store.now(context))
     await seen.read(context, shard, [(_TABLES[due.kind], due.subject) for due in works])
     rows = [(due, seen.get(_TABLES[due.kind], due.subject)) for due in works]
     disputes = [(DISPUTES, row.dispute) for _, row in rows if isinstance(row, Evidence)]
@@ -86,7 +97,7 @@ async def found_of(context: Context, works: Sequence[Due]) -> list[Found]:
     payins = [_payin_of(row, dispute) for _, row, dispute in found]
     await seen.read(context, shard, [(PAYINS, id) for id in payins if id is not None])
     return [
-        Found(due, row, None if id is None else seen.get(PAYINS, id), dispute)
+        Found(shard, due, row, None if id is None else seen.get(PAYINS, id), dispute)
         for (due, row, dispute), id in zip(found, payins, strict=True)
         if row is not None
     ]

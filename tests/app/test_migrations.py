@@ -84,6 +84,14 @@ async def test_several_at_once_migrate_once(empty: str) -> None:
     assert rows(empty, "select id from shard order by id") == [(0,), (1,), (2,)]
 
 
+async def test_shards_are_added_and_never_taken_away(empty: str) -> None:
+    await migrate(empty)
+    await migrate(empty, shards=2)
+    with pytest.raises(MigrationError, match="has 2 shards, and CAUDAL_SHARDS=1"):
+        await migrate(empty)
+    assert rows(empty, "select id from shard order by id") == [(0,), (1,)]
+
+
 async def test_an_ordinary_role_that_owns_its_database_can_migrate_it(empty: str) -> None:
     with psycopg.connect(empty, autocommit=True) as connection:
         connection.execute("create role ordinary login password 'x'")

@@ -141,10 +141,10 @@ class Context:
             found = self._once[kind] = kind(self)
         return found
 
-    async def every_shard(self) -> tuple[int, ...]:
-        """All shards of the database, as they were a moment ago. Raises Retry (database_unavailable)."""
+    async def every_shard(self, *, fresh: bool = False) -> tuple[int, ...]:
+        """All shards of the database, as they were a moment ago, or are. Raises Retry (database_unavailable)."""
         known, until = self._every_shard
-        if monotonic() >= until:
+        if fresh or monotonic() >= until:
             known = tuple(id for (id,) in await self.rows(SQL["shards"]))
             self._every_shard = known, monotonic() + _SHARDS_S
         return known

@@ -37,7 +37,7 @@ async def spei_callback(context: Context, request: Request) -> Response:
         live, report = spei.receive(request, context.settings, context.now_s())
     shard, payin, book, plan, day = HOUSE_SHARD, None, int(live), 0, None
     place = spei.place_of(context.settings.spei_prefix, report.account)
-    if place is not None and place[0] in await context.every_shard():
+    if place is not None and await _is_there(context, place[0]):
         shard, number = place
         found = await store.payin_of_number(context, shard, number, _FAMILY)
         if found is not None and found.book & 1 == live:
@@ -64,6 +64,11 @@ async def spei_callback(context: Context, request: Request) -> Response:
         await _contradicts(context, request, shard, id, report)
         raise result.outcome
     return ok(CallbackAccepted(deposit=ids.public("dep", id)))
+
+
+async def _is_there(context: Context, shard: int) -> bool:
+    """Whether there is such a shard; one that is new may have given a number out already."""
+    return shard in await context.every_shard() or shard in await context.every_shard(fresh=True)
 
 
 async def _first_shard(context: Context, id: UUID, shard: int) -> int:

@@ -168,7 +168,7 @@ async def _dispute(context: Context, request: Request, sender: Sender, notice: N
     if _is_of(payin, sender, notice, state.payment_key, state.account):
         payin = await calls.caught_up(context, shard, payin)
         await _refuse_early(context, shard, payin, provider, state)
-    noted = commands.NoteDispute(
+    told = commands.NoteDispute(
         facts=calls.facts_of(payin, settlement_days=0),
         id=decide.dispute_id(provider, method, state.reference),
         live=notice.mode == "live",
@@ -176,7 +176,7 @@ async def _dispute(context: Context, request: Request, sender: Sender, notice: N
         state=state,
         respond_by=respond_by,
     )
-    await context.commit(shard, noted, request.deadline)
+    await context.commit(shard, told, request.deadline)
 
 
 async def _refuse_early(context: Context, shard: int, payin: Payin, provider: str, state: DisputeState) -> None:

@@ -14,7 +14,7 @@ from caudal.kernel.context import Context, answered
 from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.http import Request, Response, Route, ok, query_of
 from caudal.kernel.parse import parser
-from caudal.merchants import authenticate_operator, operator_key
+from caudal.merchants import authenticate_operator, operator_key, shard_of
 from caudal.merchants import place_of as place_of_merchant
 from caudal.payins import commands, store
 from caudal.payins.http.answering import committed, id_of, is_known, merged, on_any, place_of
@@ -73,7 +73,8 @@ async def _payin(context: Context, asked: DepositQuery, payin: str) -> Payin:
     if asked.merchant is not None:
         error = FieldError(field="?merchant", code="contradiction", detail="a payin has one merchant: name either")
         raise Invalid("invalid_request", "the query has errors", errors=(error,))
-    found = await store.payin_row(context, context.settings.shard, id_of("payin", payin))
+    id = id_of("payin", payin)
+    found = await store.payin_row(context, await shard_of(context, id), id)
     if found is None:
         raise Refused("not_found", "there is no such payin")
     return found

@@ -26,7 +26,8 @@ from caudal.kernel.http import Request, Response, Route, ok
 from caudal.kernel.parse import partial_parser
 from caudal.merchants import Caller, authenticate
 from caudal.payins.asked import CreatePayinBody, asked_of, has_price
-from caudal.payins.http.merchants import WRITE, create, has_bank, transfer
+from caudal.payins.http.merchants import WRITE, create
+from caudal.payins.http.transfers import has_bank, transfer
 from caudal.payins.model import PayinBody
 
 log = logging.getLogger(__name__)

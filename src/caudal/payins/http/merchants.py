@@ -10,12 +10,12 @@ from uuid import UUID
 import msgspec
 
 from caudal import vault
-from caudal.catalogue import BRANDS, COUNTRIES, METHODS, Method
-from caudal.connectors import CAPABILITIES, any_crowded, door, spei, takers
+from caudal.catalogue import BRANDS, COUNTRIES, METHODS
+from caudal.connectors import CAPABILITIES, any_crowded, door, takers
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
 from caudal.kernel import ids
-from caudal.kernel.commit import Answer, Key, Lane
+from caudal.kernel.commit import Answer, Key
 from caudal.kernel.context import Context, answered
 from caudal.kernel.door import Door
 from caudal.kernel.errors import FieldError, Invalid, Refused, Retry
@@ -27,6 +27,7 @@ from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, store
 from caudal.payins.asked import CreatePayinBody, asked_of, has_price, no_price
 from caudal.payins.http.answering import committed, id_of, is_known, place_of, provider_is_asked
+from caudal.payins.http.transfers import has_bank, new_payin, transfer
 from caudal.payins.model import (
     Attempt,
     Chosen,
@@ -38,7 +39,7 @@ from caudal.payins.model import (
     body_of,
     body_with_payer,
 )
-from caudal.payins.states import FIRST, FIRST_WITH_PROVIDER, Status
+from caudal.payins.states import FIRST_WITH_PROVIDER, Status
 from caudal.routing import Facts
 
 _BRANDS: Final = {
@@ -64,7 +65,7 @@ async def create(context: Context, request: Request) -> Response:
         expires_in = timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None
         detail = _detail(asked, caller.routing_profile)
         route, attempt = await _first_attempt(context, request, asked, id, caller, key, detail)
-        payin = _new(id, caller, asked, FIRST_WITH_PROVIDER)
+        payin = new_payin(id, caller, asked, FIRST_WITH_PROVIDER)
         with door(context, attempt.provider, "live" if caller.live else "test").entered(request.deadline):
             return await _through_provider(
                 context, request, caller, key, payin, detail, payer, sealed, expires_in, route, attempt
@@ -73,42 +74,6 @@ async def create(context: Context, request: Request) -> Response:
         raise _not_available("no live bank is connected")
     return await committed(
         context, caller.shard, transfer(context, caller, request.id, id, key, asked, method), request
-    )
-
-
-def has_bank(context: Context, caller: Caller) -> bool:
-    """Whether a bank takes transfers of the caller's mode."""
-    return not caller.live or spei.bank_of(context.settings, live=True) is not None
-
-
-def transfer(
-    context: Context,
-    caller: Caller,
-    request_id: str,
-    id: UUID,
-    key: Key,
-    asked: CreatePayinBody,
-    method: Method,
-    lane: Lane = Lane.NORMAL,
-) -> commands.CreatePayin:
-    """The command of a payin that no provider is asked about: the payer makes a transfer."""
-    sealed = None if asked.payer is None else context.sealer.seal(encode(asked.payer.as_payer()), id.bytes)
-    return commands.CreatePayin(
-        payin=_new(id, caller, asked, FIRST),
-        detail=Detail(
-            description=asked.description,
-            metadata=asked.metadata,
-            risk_score=asked.risk_score,
-            return_url=asked.return_url,
-        ),
-        expires_in=timedelta(minutes=method.expiry_minutes) if asked.expires_at is None else None,
-        clabe_prefix=spei.prefix_of(context.settings.spei_prefix, caller.shard),
-        sealed=sealed,
-        key_digest=caller.key_digest,
-        key=key,
-        request_id=request_id,
-        payer_page=context.settings.sandbox_url,
-        lane=lane,
     )
 
 
@@ -249,30 +214,6 @@ def _detail(asked: CreatePayinBody, routing: UUID | None) -> Detail:
         return_url=asked.return_url,
         chosen=chosen,
         routing=routing,
-    )
-
-
-def _new(id: UUID, caller: Caller, asked: CreatePayinBody, status: Status) -> Payin:
-    """What is asked for, as a payin; the decision sets number and times."""
-    return Payin(
-        id=id,
-        book=caller.book,
-        version=1,
-        status=status,
-        reason=None,
-        method=asked.method,
-        country=asked.country,
-        currency=asked.currency,
-        amount_minor=asked.amount,
-        received_minor=0,
-        fee_minor=0,
-        fee_plan=caller.fee_plan,
-        deposit_number=None,
-        reference=asked.reference,
-        detail=None,
-        created_at=store.LONG_AGO,
-        expires_at=asked.expires_at or store.LONG_AGO,
-        paid_at=None,
     )
 
 

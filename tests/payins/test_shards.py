@@ -260,3 +260,24 @@ async def test_discrepancies_of_every_shard_are_listed_and_resolved(
         resolved = await ana.post(f"{path}/resolutions", {"resolution": "looked at"}, key=ana.olga)
         assert resolved.status == 201, resolved.body
     assert [one["id"] for one in await ana.odd()] == [one["id"] for one in found[2:]]
+
+
+async def test_a_payments_story_is_told_wherever_it_is(ana: Seller, caro: Seller) -> None:
+    made = [await one.payin() for one in (ana, caro)]  # the first events of payins on both shards
+    for one, payin in zip((ana, caro), made, strict=True):
+        [event] = await one.events()
+        for id in (payin["id"], event["id"]):
+            told = await ana.get(f"/v1/operator/traces/{id}", key=ana.olga)
+            assert (told.status, told.json["payin"]) == (200, payin["id"]), told.body
+
+
+async def test_a_crowd_on_one_shard_refuses_nobody_of_another(ana: Seller, caro: Seller, context: Context) -> None:
+    await ana.payin(), await caro.payin()
+    lanes = context.shard(1).lanes
+    lanes.admitted = context.settings.queue_limit
+    assert ((await ana.create()).status, (await caro.create()).status) == (201, 503)
+    unknown = await ana.post("/v1/payins", {}, key="sk_test_" + "x" * 43)
+    assert unknown.status == 401, "whose it is nobody knows, and one shard has room"
+    context.shard(0).lanes.admitted = context.settings.queue_limit
+    assert (await ana.post("/v1/payins", {}, key="sk_test_" + "y" * 43)).code == "overloaded"
+    lanes.admitted = context.shard(0).lanes.admitted = 0

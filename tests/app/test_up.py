@@ -254,8 +254,10 @@ def test_the_services_get_their_settings_and_the_sandbox_only_its_secrets() -> N
     )  # fmt: skip
     sandbox, *own = own_services(settings)
     assert [service.name for service in own] == ["web", "web-2", "worker", "worker-2"]
-    for service in own:
-        assert load(service.environment) == msgspec.structs.replace(settings, share_port=True, stop_notice_s=0.0)
+    for number, service in enumerate(own):
+        assert load(service.environment) == msgspec.structs.replace(
+            settings, share_port=True, stop_notice_s=0.0, metrics_port=8702 + number
+        )
     mine = {name: value for name, value in sandbox.environment.items() if name.startswith("CAUDAL_")}
     assert mine == {
         "CAUDAL_SANDBOX_SPEI_SECRET": "shared",

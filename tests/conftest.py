@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -23,6 +24,10 @@ from caudal.kernel.settings import Settings
 from tests.whole import Whole
 
 pytest_plugins = ["tests.house.said", "tests.house.seconds"]
+
+# How long an example takes is the machine's affair.
+hypothesis.settings.register_profile("caudal", deadline=None)
+hypothesis.settings.load_profile("caudal")
 
 ROOT = Path(__file__).parents[1]
 KEK = base64.b64encode(bytes(range(32))).decode()

@@ -68,7 +68,7 @@ class Caller:
 
     async def answer(self, *, bare: bool = False) -> Answer:
         """The next response. `bare`: it has no body, whatever its length says."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             head = await self._reader.readuntil(b"\r\n\r\n")
             answer = Answer(head[:-4], b"")
             if answer.headers.get("transfer-encoding") == "chunked":
@@ -81,7 +81,7 @@ class Caller:
 
     async def rest(self) -> bytes:
         """What still comes until the other side ends."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self._reader.read()
 
     def leave(self) -> None:
@@ -153,6 +153,6 @@ def chunked(body: bytes, size: int) -> bytes:
 
 async def until(true: Callable[[], bool]) -> None:
     """Waits until something has come about."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

@@ -42,7 +42,7 @@ def begun(command: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
 def ended(command: str, **environment: str) -> tuple[int, list[str]]:
     """The status of a process that ends by itself, and the lines that are no log."""
     with begun(command, **environment) as process:
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=60)
         return process.returncode, [line for line in said.splitlines() if not line.startswith("{")]
 
 
@@ -62,7 +62,7 @@ def answers(port: int) -> bool:
 
 
 def serves(process: subprocess.Popen[str], port: int) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not (listens(process.pid, port) and answers(port)):
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.05)
@@ -87,7 +87,7 @@ def test_the_api_and_the_worker_end_with_0_when_they_are_asked_to(database_url: 
         logs(worker, "worker runs")
         for process in (web, worker):
             process.send_signal(number)
-            said, _ = process.communicate(timeout=15)
+            said, _ = process.communicate(timeout=60)
             assert (process.returncode, "Traceback" in said) == (0, False), said
 
 
@@ -95,7 +95,7 @@ def test_a_worker_that_waits_for_its_database_ends_with_0_too() -> None:
     with begun("worker", CAUDAL_DATABASE_URL=NOWHERE) as worker:
         logs(worker, "does not answer yet")
         worker.send_signal(signal.SIGTERM)
-        worker.communicate(timeout=15)
+        worker.communicate(timeout=60)
         assert worker.returncode == 0
 
 
@@ -124,7 +124,7 @@ def test_siblings_share_a_port(database_url: str) -> None:
         for process in (first, second):
             serves(process, port)
         first.send_signal(signal.SIGTERM)
-        first.communicate(timeout=15)
+        first.communicate(timeout=60)
         serves(second, port)
 
 
@@ -166,7 +166,7 @@ def as_another(command: str, var: Path) -> subprocess.CompletedProcess[str]:
         env={**OUTSIDE, "CAUDAL_VAR": str(var)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

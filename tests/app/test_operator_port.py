@@ -176,5 +176,5 @@ async def test_a_port_that_another_one_has_is_taken_when_it_is_free(database_url
         async with OperatorPort(context).open():
             await asyncio.sleep(0.05)
             taken.close()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert (await asked(context, "/livez"))[0] == 200

@@ -82,7 +82,7 @@ def test_the_api_takes_connections_while_balancers_look_and_a_second_signal_ends
         time.sleep(0.3)
         assert answers(port), "it is alive, and new connections are taken"
         web.send_signal(signal.SIGTERM)
-        web.communicate(timeout=15)
+        web.communicate(timeout=60)
         assert web.returncode == 128 + signal.SIGTERM
 
 
@@ -93,7 +93,7 @@ def test_what_does_not_end_is_broken_off(database_url: str) -> None:
     with begun("web", **settings, CAUDAL_STOP_NOTICE_S="60", CAUDAL_STOP_S="0.3") as web:
         serves(web, port)
         web.send_signal(signal.SIGTERM)
-        said, _ = web.communicate(timeout=15)
+        said, _ = web.communicate(timeout=60)
         assert web.returncode == 1 and "is broken off" in said
 
 
@@ -129,7 +129,7 @@ async def test_work_that_does_not_end_is_given_back_and_due_at_once(
     await a_piece(context, datetime.now(UTC) - timedelta(seconds=1), 0)
     running = Worker(context)
     task = asyncio.create_task(running.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await began.wait()
         assert await due_of(context) == [("toy", 1, False)], "it is held"
         running.stop()
@@ -149,7 +149,7 @@ async def test_work_that_ends_in_time_is_waited_for(context: Context, monkeypatc
     await a_piece(context, datetime.now(UTC) - timedelta(seconds=1), 0)
     running = Worker(context)
     task = asyncio.create_task(running.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await began.wait()
         running.stop()
         await asyncio.sleep(0.05)

@@ -105,7 +105,7 @@ async def said_back(streams: Streams, data: bytes) -> bytes:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 (what a socket does)
             await asyncio.sleep(0.005)
 

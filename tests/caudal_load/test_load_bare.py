@@ -50,7 +50,7 @@ async def test_a_key_that_was_there_writes_nothing_but_its_batch(database_url: s
 
 async def test_an_error_ends_the_run(database_url: str) -> None:
     with pytest.raises(psycopg.Error):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await committed(database_url, [os.urandom(16), None])  # type: ignore[list-item]
 
 

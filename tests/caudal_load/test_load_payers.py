@@ -20,7 +20,7 @@ async def paid(fake: FakeCaudal, numbers: range) -> tuple[Payers, Requests]:
         await payers.connect()
         for number in numbers:
             payers.told(number, ANSWER)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not payers.idle:  # noqa: ASYNC110 - as the generator looks
                 await asyncio.sleep(0.005)
         await payers.end()

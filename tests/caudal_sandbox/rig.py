@@ -175,7 +175,7 @@ class Bank:
         """Send a signal and wait for the end; return the exit code."""
         assert self.process is not None and self.process.stdout is not None
         self.process.send_signal(number)
-        code = self.process.wait(timeout=10)
+        code = self.process.wait(timeout=60)
         self.process.stdout.close()
         self.process = None
         return code
@@ -183,7 +183,7 @@ class Bank:
     def call(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()
@@ -220,7 +220,7 @@ class Bank:
         return [json.loads(line) for line in self.get("/v1/bank/statement").text.splitlines()]
 
 
-def until(true: Callable[[], bool], within_s: float = 8.0) -> None:
+def until(true: Callable[[], bool], within_s: float = 60.0) -> None:
     """Wait for something that another process does."""
     give_up = time.monotonic() + within_s
     while not true():

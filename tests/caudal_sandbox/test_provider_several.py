@@ -169,7 +169,7 @@ def test_a_list_of_providers_that_is_wrong_stops_the_start(text: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "caudal_sandbox"],
         env={**os.environ, "CAUDAL_SANDBOX_SPEI_SECRET": "x", "CAUDAL_SANDBOX_PROVIDERS": text},
-        timeout=20,
+        timeout=60,
         capture_output=True,
         text=True,
         check=False,

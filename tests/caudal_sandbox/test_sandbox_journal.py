@@ -76,7 +76,7 @@ def run(*arguments: str, secret: str | None = SECRET.decode()) -> subprocess.Com
     if secret is not None:
         environment["CAUDAL_SANDBOX_SPEI_SECRET"] = secret
     command = [sys.executable, "-m", "caudal_sandbox", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_second_bank_on_the_same_books_refuses_to_start(bank: Bank) -> None:

@@ -39,7 +39,7 @@ def test_the_examples_print_what_the_page_shows(tmp_path: Path) -> None:
 
 def run(code: str, url: str) -> Any:
     script = code.replace("http://127.0.0.1:8701", url)
-    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=60, check=True)
     return timeless(done.stdout)
 
 

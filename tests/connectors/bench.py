@@ -124,6 +124,6 @@ class Sandbox:
     def end(self) -> None:
         """Ends it."""
         self._process.terminate()
-        assert self._process.wait(timeout=10) == 0
+        assert self._process.wait(timeout=60) == 0
         assert self._process.stdout is not None
         self._process.stdout.close()

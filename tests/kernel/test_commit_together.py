@@ -11,7 +11,7 @@ from tests.kernel.stores import RealStore
 from tests.kernel.toy import Note, key, soon
 
 WAITED_S = 0.01  # ten times as long as is called waiting
-SOON_S = 10.0
+SOON_S = 30.0
 
 
 class Holder:

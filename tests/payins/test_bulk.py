@@ -20,7 +20,7 @@ from tests.payins.cast import ASKED, SECRET, Merchant
 from tests.payins.desk import Desk
 
 SPEI = {"amount": 10_000, "currency": "MXN", "country": "MX", "method": "spei"}
-SOON_S = 5.0
+SOON_S = 30.0
 # What is wrong with a list, and where; nothing of it is written.
 REFUSED = """
 []                                                          /payins:invalid_value

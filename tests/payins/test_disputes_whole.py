@@ -14,7 +14,7 @@ from tests.payins.disputing import CARD, PDF
 from tests.whole import Whole
 
 DISPUTED = "4000000000000259"
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 def call(running: Whole, path: str, body: Any = None, *, of: str = "", content_type: str = "application/json") -> Any:

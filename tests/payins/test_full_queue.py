@@ -28,7 +28,7 @@ async def context(database_url: str) -> AsyncIterator[Context]:
 
 
 async def until(context: Context, waiting: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(context.shard(0).lanes) < waiting:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

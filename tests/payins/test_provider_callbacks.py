@@ -123,7 +123,7 @@ async def test_who_forges_is_told_nothing_and_changes_nothing(
     forged = (
         signature("another secret", now, "POST", path, raw),
         signature(SECRET, now - 301, "POST", path, raw),
-        signature(SECRET, now + 301, "POST", path, raw),
+        signature(SECRET, now + 360, "POST", path, raw),
         signature(SECRET, now, "POST", "/v1/callbacks/sandbox/card", raw),
         signature(SECRET, now, "GET", path, raw),
         signature(SECRET, now, "POST", path, raw + b" "),

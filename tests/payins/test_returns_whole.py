@@ -15,7 +15,7 @@ import pytest
 from tests.payins.cast import ASKED, TO, key_of
 from tests.whole import Whole
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 COLOMBIAN = {"account": "12345678901", "bank": "1007", "kind": "savings"}
 COLOMBIAN |= {"holder_name": "Carlos Ruiz", "holder_document": "1020304050"}
 

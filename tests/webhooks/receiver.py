@@ -65,7 +65,7 @@ class Receiver:
         self._changed.set()
         return await self.answer(message)
 
-    async def until(self, count: int, within_s: float = 10.0) -> list[Message]:
+    async def until(self, count: int, within_s: float = 60.0) -> list[Message]:
         """Waits until so many have come."""
         async with asyncio.timeout(within_s):
             while len(self.messages) < count:

@@ -214,7 +214,7 @@ async def test_an_event_that_is_read_while_the_one_before_it_fails_waits_too(
         await ana.paid(payin)
         await told(context)
         deliverer.wake()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await failing.wait()
         await settled(context)
     assert server.types == ["payin.created", "payin.created"]

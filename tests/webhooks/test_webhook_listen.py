@@ -63,7 +63,7 @@ def test_listen_prints_what_happens_and_cleans_up(running: Whole) -> None:
             seen = line(listening)
         assert "payin.created" in seen and re.search(r"evt_[0-9a-f]{32}  ok$", seen.rstrip()), seen
         listening.send_signal(signal.SIGINT)
-        rest, _ = listening.communicate(timeout=30)
+        rest, _ = listening.communicate(timeout=60)
     assert listening.returncode == 0 and f"{endpoint} is deleted" in rest
     assert ask(running, f"/v1/webhook_endpoints/{endpoint}")["status"] == "deleted"
 
@@ -81,10 +81,10 @@ def test_listen_deletes_what_a_listener_left_that_was_killed_and_no_other(runnin
         with started(running, "-m", "caudal", "listen", "--type", "payin.created") as second:
             assert line(second).startswith("listening"), "the first one is alive"
             second.send_signal(signal.SIGINT)
-            second.communicate(timeout=30)
+            second.communicate(timeout=60)
         assert ask(running, f"/v1/webhook_endpoints/{alive}")["status"] == "enabled"
         first.send_signal(signal.SIGINT)
-        first.communicate(timeout=30)
+        first.communicate(timeout=60)
     assert ask(running, f"/v1/webhook_endpoints/{dead}")["status"] == "deleted"
 
 
@@ -99,7 +99,7 @@ def test_listen_deletes_what_a_listener_left_that_was_killed_and_no_other(runnin
 )
 def test_listen_says_what_is_wrong(running: Whole, options: list[str], said: str) -> None:
     with started(running, "-m", "caudal", "listen", *options) as listening:
-        out, _ = listening.communicate(timeout=30)
+        out, _ = listening.communicate(timeout=60)
     assert listening.returncode == 2 and said in out and "Traceback" not in out, out
 
 
@@ -125,7 +125,7 @@ def sold(running: Whole, port: int) -> None:
             {"Content-Type": "application/json"},
         )
         urllib.request.urlopen(request, timeout=10).close()
-        rest, _ = shop.communicate(timeout=30)
+        rest, _ = shop.communicate(timeout=60)
     assert shop.returncode == 0 and "order-7 is paid: here is your bread" in rest
 
 

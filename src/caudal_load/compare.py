@@ -69,10 +69,10 @@ class Difference:
         """In words."""
         if self.low is None or self.high is None:
             return f"no statement: a side has fewer than {_LEAST_SECONDS} whole seconds"
-        between = f"{self.low:+.1%} to {self.high:+.1%} at 95 %"
+        between = f"{self.low:+.1%} to {self.high:+.1%}"
         if not self.seen:
             return f"no difference seen at 95 % ({between})"
-        return f"{'higher' if self.change > 0 else 'lower'}, {between}"
+        return f"{'higher' if self.change > 0 else 'lower'} at 95 % ({between})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -227,7 +227,7 @@ def _figures(runs: Sequence[_Sum]) -> dict[str, float | None]:
 
 def print_comparison(found: Comparison, console: Console) -> None:
     """The same for people."""
-    table = Table("", "first", "second", "change", "", title_justify="left")
+    table = Table("", "first", "second", "change", "at 95 %", box=None, pad_edge=False)
     for each in found.differences:
         table.add_row(each.name, f"{each.first:,.2f}", f"{each.second:,.2f}", f"{each.change:+.1%}", each.statement)
     console.print(table)

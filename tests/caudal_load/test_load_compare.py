@@ -50,7 +50,7 @@ def test_a_difference_is_seen_with_its_size(tmp_path: Path) -> None:
     found = differences(run(tmp_path, "a", 1), run(tmp_path, "b", 2, rate=120, latency_ms=4))
     assert found["rate"].seen and found["rate"].change == pytest.approx(0.2, abs=0.05)
     assert found["p50_ms"].seen and found["p50_ms"].change == pytest.approx(-0.2, abs=0.06)
-    assert found["p50_ms"].statement.startswith("lower, -")
+    assert found["p50_ms"].statement.startswith("lower at 95 % (-")
     low, high = found["rate"].low, found["rate"].high
     assert low is not None and high is not None and low < found["rate"].change < high
 

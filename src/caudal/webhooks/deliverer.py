@@ -321,7 +321,6 @@ class Deliverer:
                 self._offer(lane)
 
     async def _fly(self, lane: Lane, letter: Letter, book: int, turns: Turns) -> None:
-        number = letter.attempts + 1
         try:
             if letter.body is None:
                 self._expired(lane, letter)
@@ -329,9 +328,9 @@ class Deliverer:
                 assert lane.target is not None, "what is sent has been read with its endpoint"
                 sender = self._context.once(Sender)
                 call = Outgoing(self._context.tracer, letter.subject.int)
-                attempt = await sender.send(lane.target, letter.event, letter.body, number, call.header)
+                attempt = await sender.send(lane.target, letter.event, letter.body, letter.attempts + 1, call.header)
                 error = None if attempt.accepted else attempt.error or f"status {attempt.status}"
-                told: Attributes = {"messaging.message.id": letter.event, "caudal.webhook.attempt": number}
+                told: Attributes = {"messaging.message.id": letter.event, "caudal.webhook.attempt": attempt.number}
                 call.ended("webhook", told | {"http.response.status_code": attempt.status or 0}, error)
                 self._landed(lane, letter, attempt)
         finally:

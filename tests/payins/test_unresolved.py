@@ -101,7 +101,8 @@ async def test_everything_that_waits_is_listed_with_what_is_known(
     assert (by["void"]["payin"], by["return"]["status"]) == (several["void"]["id"], "returning")
     assert {one["mode"] for one in found} == {"test"} and all(one["since"] <= one["next_ask_at"] for one in found)
     counted = await overdue(context, older_than_s=0)
-    assert (counted.count, counted.oldest_s) == (6, max(one["age_seconds"] for one in found))
+    ages = sorted(one["age_seconds"] for one in found)
+    assert counted.count == 6 and counted.oldest_s >= ages[-1], "asked a moment later, the same one is the oldest"
     assert (await overdue(context)).count == 0, "nothing is old yet"
 
 

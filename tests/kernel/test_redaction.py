@@ -16,7 +16,7 @@ import pytest
 
 from caudal.kernel.errors import Fault
 from caudal.kernel.settings import Settings
-from caudal.kernel.telemetry import Sampling, Tracer, configure, redact
+from caudal.kernel.telemetry import CURRENT, Sampling, Tracer, configure, redact
 from caudal.payins.model import Payer
 from tests.api import Api
 
@@ -144,6 +144,7 @@ def test_a_line_carries_the_trace_that_it_belongs_to(json_log: Log) -> None:
         b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 0.0
     )
     logging.getLogger("caudal.test").info("x")
+    CURRENT.set(None)
     [line] = json_log.lines
     assert (line["trace_id"], line["span_id"]) == ("4bf92f3577b34da6a3ce929d0e0e4736", f"{trace.place[1]:016x}")
 

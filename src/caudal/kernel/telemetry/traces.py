@@ -51,12 +51,16 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
     share: float
     by_parent: bool = False
+    below: int = 0  # what a trace's last bits have to stay under; follows from the share
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "below", round(self.share * (_CHANCE_BITS + 1)))
 
     def takes(self, trace: int, said: bool | None = None) -> bool:
         """Whether this trace is kept; `said` is the flag that came with it. The same in every process, at any time."""
         if self.by_parent and said is not None:
             return said
-        return (trace & _CHANCE_BITS) < self.share * (_CHANCE_BITS + 1)
+        return (trace & _CHANCE_BITS) < self.below
 
 
 def first_span(trace: int) -> int:
@@ -122,17 +126,27 @@ class Asking(Protocol):
 class Trace:
     """What is under way for one request or piece of work."""
 
-    __slots__ = ("_batches", "_calls", "_said", "_span", "_trace", "about", "began", "creates", "parent", "tracer")
+    __slots__ = ("_batches", "_calls", "_span", "_trace", "about", "began", "creates", "parent", "sampled", "tracer")
 
     def __init__(self, tracer: Tracer, parent: tuple[int, int, bool] | None, began: float) -> None:
-        self.tracer, self.began, self._said = tracer, began, None if parent is None else parent[2]
-        self._trace: int | None = None if parent is None else parent[0]
-        self.parent: int | None = None if parent is None else parent[1]
+        self.tracer, self.began = tracer, began
+        self._trace: int | None = None
+        self.parent: int | None = None
+        self.sampled = False  # whether it is kept even if nothing is wrong, as far as that is known yet
+        if parent is not None:
+            self._trace, self.parent, said = parent
+            self.sampled = tracer.sampling.takes(self._trace, said)
         self._span: int | None = None
         self.about: int | None = None
         self.creates = False
-        self._calls: list[Span] = []
-        self._batches: list[tuple[Committed, float]] = []
+        self._calls: list[Span] | None = None
+        self._batches: list[tuple[Committed, float]] | None = None
+
+    def belongs(self, object: int, *, creates: bool) -> None:
+        """It is about an object, or makes it."""
+        self.about, self.creates = object, creates
+        if not self.sampled:
+            self.sampled = self.tracer.sampling.takes(object)
 
     @property
     def place(self) -> Place:
@@ -147,29 +161,23 @@ class Trace:
             self._trace = _new(16)
         return self._trace, self._span
 
-    @property
-    def is_sampled(self) -> bool:
-        """Whether it is kept even if nothing is wrong, as far as that is known yet."""
-        sampling = self.tracer.sampling
-        if self._trace is not None and sampling.takes(self._trace, self._said):
-            return True
-        return self.about is not None and sampling.takes(self.about)
-
     def note(self, batch: Committed, since: float) -> None:
         """A command of it, which waited since then, was in a batch."""
+        if self._batches is None:
+            self._batches = []
         self._batches.append((batch, since))
 
     def call(self, span: Span) -> None:
         """A call of it has ended."""
+        if self._calls is None:
+            self._calls = []
         self._calls.append(span)
 
     def is_kept(self, error: str | None, ended: float) -> bool:
         """Whether it is worth it, now that it is over: sampled, gone wrong, or slow."""
-        if error is not None or ended - self.began >= self.tracer.slow_s:
+        if self.sampled or error is not None or ended - self.began >= self.tracer.slow_s:
             return True
-        if self._trace is None and self.about is None:
-            _ = self.place  # whose last digits decide
-        return self.is_sampled
+        return self._trace is None and self.about is None and self.tracer.sampling.takes(self.place[0])
 
     def end(self, name: str, kind: Kind, attributes: Attributes, *, error: str | None, ended: float) -> None:
         """It is over: told if it is worth it."""
@@ -201,9 +209,9 @@ class Trace:
             tracer.keep(
                 msgspec.structs.replace(own, name="payin", kind="internal", place=root, parent=None, links=[place])
             )
-        for call in self._calls:
+        for call in self._calls or ():
             tracer.keep(call)
-        for batch, since in self._batches:
+        for batch, since in self._batches or ():
             tracer.keep(_commit(tracer, place, batch, since))
             batch.tell(place)
 
@@ -232,7 +240,7 @@ class Outgoing:
         if self._trace is not None:
             trace, self._parent = self._trace.place
             self._place = (trace, _new(8))
-            self.header = header(*self._place, sampled=self._trace.is_sampled)
+            self.header = header(*self._place, sampled=self._trace.sampled)
         elif about is None:
             self._place, self._parent, self.header = (0, 0), 0, ""
         else:
@@ -276,7 +284,7 @@ def about(object: UUID, *, creates: bool = False) -> None:
     """What runs here is about an object, or makes it: their traces belong together."""
     trace = CURRENT.get()
     if trace is not None:
-        trace.about, trace.creates = object.int, creates
+        trace.belongs(object.int, creates=creates)
 
 
 class Tracer:
@@ -299,17 +307,20 @@ class Tracer:
     def work(self, object: UUID) -> Trace:
         """Work on an object that nobody waits for."""
         trace = Trace(self, None, monotonic())
-        trace.about = object.int
+        trace.belongs(object.int, creates=False)
         CURRENT.set(trace)
         return trace
 
     def batch(self, asking: Sequence[Asking], batch: UUID, began: float, ended: float, attributes: Attributes) -> None:
         """A batch has ended; what waited for it knows it, and those that are sampled are linked."""
-        traces = [(one.trace, one.since) for one in asking if one.trace is not None]
-        links = [trace.place for trace, _ in traces if trace.is_sampled]
+        links: list[Place] = []
         committed = Committed(self, batch, began, ended, attributes, links)
-        for trace, since in traces:
-            trace.note(committed, since)
+        for one in asking:
+            trace = one.trace
+            if trace is not None:
+                trace.note(committed, one.since)
+                if trace.sampled:
+                    links.append(trace.place)
         if links or attributes["caudal.outcome"] != "committed":
             committed.tell()
 

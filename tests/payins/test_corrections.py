@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from caudal.connectors import Declined
 from caudal.kernel.context import Context
 from tests.payins.books import assert_in_order, postings_of, rows
 from tests.payins.cast import Merchant, key_of
@@ -150,6 +151,51 @@ async def test_it_is_asked_about_and_put_right(
     seen = await ana.seen(payin)
     assert f"{seen['status']} {seen['amount_received']} {seen['amount_refunded']}" == books
     await assert_in_order(context)
+
+
+@pytest.mark.parametrize(
+    ("what", "verb", "told", "there", "then", "books"),
+    [
+        ("captured", "capture", "captured_5000", "more", "return_money", "paid 3000 0"),
+        ("paid", "refund", "refunded_3000", "refunded", "book_refund", "paid 10000 3000"),
+    ],
+)
+async def test_what_is_under_way_is_settled_before_anything_agrees(
+    ana: Merchant, desk: Desk, context: Context, what: str, verb: str, told: str, there: str, then: str, books: str
+) -> None:
+    payin, _ = await payin_of(ana, desk, what)
+    await ana.told("card", "payment", desk.told(key_of(payin), **TOLD[told]))
+    desk.says[verb] = ["nothing"]
+    await getattr(ana, verb)(payin, 2_000 if verb == "capture" else 3_000)
+    answers(desk, key_of(payin), "", there)
+    assert (await corrected(ana, await case_of(ana, "other_amount"))).status == 201
+    assert await ana.work("discrepancy.ask") == 1
+    case = await case_of(ana, "other_amount")
+    assert case["resolved_at"] is None, "what is under way may be the whole difference"
+    assert "under way" in case["proposals"][0]["because"]
+    desk.says[verb] = [Declined(reason="not_permitted", detail="no")]
+    assert await ana.work("payin.operate") == 1
+    assert (await corrected(ana, await case_of(ana, "other_amount"))).status == 201
+    assert await ana.work("discrepancy.ask") == 1
+    case = await case_of(ana, "other_amount")
+    assert case["proposals"][0]["correction"] == then
+    assert (await corrected(ana, case)).status == 201
+    seen = await ana.seen(payin)
+    assert f"{seen['status']} {seen['amount_received']} {seen['amount_refunded']}" == books
+    await assert_in_order(context)
+
+
+async def test_a_payment_that_is_partly_given_back_as_it_is_first_heard_of_is_a_case(ana: Merchant, desk: Desk) -> None:
+    desk.says["submit"] = ["lost"]
+    payin = await ana.card()
+    desk.change(key_of(payin), refunded_minor=3_000)
+    assert await ana.work("payin.submit") == 1
+    assert (await corrected(ana, await case_of(ana, "other_amount"))).status == 201
+    assert await ana.work("discrepancy.ask") == 1
+    case = await case_of(ana, "other_amount")
+    assert case["proposals"][0]["correction"] == "book_refund"
+    assert (await corrected(ana, case)).status == 201
+    assert (await ana.seen(payin))["amount_refunded"] == 3_000
 
 
 async def does_what_it_says(ana: Merchant, context: Context, proposal: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ async def ask_about(context: Context, shard: int, due: Due) -> None:
     assert found is not None and found.payin is not None, "work to ask about it names what there is"
     payin = await store.payin_row(context, shard, found.payin)
     assert payin is not None, "a payin is never removed"
+    version = 0 if await store.under_way(context, shard, payin.id) else payin.version
     answer = await _answer(context, shard, found, payin)
     if isinstance(answer, Unresolved) and answer.otherwise is not None:
         answer = answer.otherwise  # of another amount: booked nowhere, and kept with the discrepancy
@@ -30,6 +31,7 @@ async def ask_about(context: Context, shard: int, due: Due) -> None:
         found=found,
         facts=facts_of(payin, settlement_days=0),
         answer=answer,
+        version=version,
         sealed=nobody(context, payin.id),
         due=due,
     )

@@ -69,11 +69,12 @@ class NoteOdd(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class NoteAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the provider says of a discrepancy, asked about it; `facts` are its payin's."""
+    """What the provider says of a discrepancy, asked about it; `facts` are its payin's, `version` as for `answered`."""
 
     found: Discrepancy
     facts: Facts
     answer: decide.Answer
+    version: int
     sealed: bytes
     due: Due
     key: None = None
@@ -95,7 +96,9 @@ class NoteAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             yield OPERATIONS, UUID(hex=self.answer.key)
 
     def decide(self, view: View) -> Decision:
-        return decide.answered(view, id=self.found.id, answer=self.answer, sealed=self.sealed, due=self.due)
+        return decide.answered(
+            view, id=self.found.id, answer=self.answer, version=self.version, sealed=self.sealed, due=self.due
+        )
 
     def render(self, outcome: Any) -> Answer:
         raise AssertionError("not stored")

@@ -37,7 +37,7 @@ from caudal.payins.model import (
     Proposal,
     refund_body,
 )
-from caudal.payins.rows import DEPOSITS, DISCREPANCIES, OPERATIONS
+from caudal.payins.rows import DEPOSITS, DISCREPANCIES, OPERATIONS, PAYINS
 from caudal.payins.states import Happening
 
 Answer = PaymentState | OperationState | NotFound
@@ -71,21 +71,25 @@ class _Work(NamedTuple):
 # The provider is asked
 
 
-def answered(view: View, *, id: UUID, answer: Answer, sealed: bytes, due: Due) -> Decision:
+def answered(view: View, *, id: UUID, answer: Answer, version: int, sealed: bytes, due: Due) -> Decision:
     """What the provider says of a discrepancy when it is asked: booked like any answer, and kept with it.
 
-    It closes where the provider confirms what it was opened for, or where an operator has asked and nothing differs.
+    `version` was the payin's when it was asked, 0 while a capture, a void or a refund was under way. The discrepancy
+    closes where the provider confirms what it was opened for, or where an operator has asked and nothing differs.
     """
     found = view.get(DISCREPANCIES, id)
     assert found is not None and found.payin is not None, "work to ask about it names what there is"
     if found.resolved_at is not None:
         return Decision(outcome=found, done=(due,))
-    booked = _without_twin(_booked(view, found, found.payin, answer, sealed), found)
-    json = encode(NothingHeard() if isinstance(answer, NotFound) else _shown(answer))
+    payin = view.get(PAYINS, found.payin)
+    assert payin is not None, "a payin is never removed"
+    booked = _without_twin(_booked(view, found, payin.id, answer, sealed), found)
+    after = next((put.record for put in booked.puts if isinstance(put.record, Payin)), payin)
+    json = encode(_kept(answer, after.version if payin.version == version else 0))
     new = msgspec.structs.replace(found, version=found.version + 1, answer=json, correction=None)
     if _is_confirmed(found, answer) and booked.events:
         new = closed(view, new, CONFIRMED, version=new.version)
-    elif found.correction == "ask_again" and _is_as_booked(view, new, booked, answer):
+    elif found.correction == "ask_again" and _is_as_booked(view, new, after, answer):
         new = closed(view, new, AS_BOOKED, version=new.version, correction="ask_again")
     events = (event_of(new),) if new.resolved_at is not None else ()
     return msgspec.structs.replace(
@@ -118,10 +122,13 @@ def _without_twin(booked: Decision, found: Discrepancy) -> Decision:
     )
 
 
-def _shown(answer: PaymentState | OperationState) -> PaymentState | OperationState:
+def _kept(answer: Answer, version: int) -> msgspec.Struct | dict[str, object]:
+    """The answer, with the version of the payin that it is about: what is another one by then is asked for again."""
+    if isinstance(answer, NotFound):
+        return NothingHeard()
     if isinstance(answer, PaymentState):
-        return msgspec.structs.replace(answer, action=None, payer_page=None)
-    return answer
+        answer = msgspec.structs.replace(answer, action=None, payer_page=None)
+    return {**msgspec.to_builtins(answer), "payin_version": version}
 
 
 def _is_confirmed(found: Discrepancy, answer: Answer) -> bool:
@@ -134,13 +141,12 @@ def _is_confirmed(found: Discrepancy, answer: Answer) -> bool:
     return (told.status, told.captured_minor) == (answer.status, answer.captured_minor)
 
 
-def _is_as_booked(view: View, found: Discrepancy, booked: Decision, answer: Answer) -> bool:
-    known = known_of(view, found)
-    changed_payin = next((put.record for put in booked.puts if isinstance(put.record, Payin)), known.payin)
-    if isinstance(answer, PaymentState) and changed_payin is not None:
-        return agrees(changed_payin, said_of(encode(_shown(answer))), known.surplus)
-    proposal = proposals(found, known)[0]
-    return proposal.correction == "none_needed"
+def _is_as_booked(view: View, found: Discrepancy, payin: Payin, answer: Answer) -> bool:
+    known = known_of(view, found)._replace(payin=payin)
+    if isinstance(answer, PaymentState) and found.answer is not None:
+        said = said_of(found.answer)
+        return said.payin_version == payin.version and agrees(payin, said, known.surplus)
+    return proposals(found, known)[0].correction == "none_needed"
 
 
 # An operator chooses

@@ -40,6 +40,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     tracking_key: str | None = None
     respond_by: str | None = None
     reason: str | None = None
+    payin_version: int | None = None  # of an answer: that of the payin which it was about; 0 where that was changing
 
     @property
     def about(self) -> str:
@@ -138,22 +139,21 @@ def days_of(payin: Payin) -> tuple[date, ...]:
 
 
 def agrees(payin: Payin, answer: Said, surplus: Deposit | None) -> bool:
-    """Whether what a provider answered is what our books say."""
+    """Whether what a provider answered is what our books say; nothing of the payin was under way then."""
     if answer.key is not None and payin.is_earlier(answer.key):
         return answer.status not in ("paid", "authorized")  # an attempt that came to nothing before another one began
-    strayed = 0 if surplus is None else surplus.amount_minor
-    own = payin.details().reference
     if answer.key is not None and (answer.amount_minor, answer.currency) != (payin.amount_minor, payin.currency):
         return False
-    if answer.refunded_minor > payin.refunded_minor + strayed or own not in (None, BY_HAND, answer.reference):
+    strayed, returned = (0, 0) if surplus is None else (surplus.amount_minor, surplus.returned_minor)
+    own, refunded = payin.details().reference, answer.refunded_minor - payin.refunded_minor
+    if refunded > strayed or own not in (None, BY_HAND, answer.reference):
         return False
-    taken = (answer.captured_minor or 0) - strayed
     match payin.status:
         case Status.PAID:
-            most = payin.received_minor + payin.details().capturing_minor
-            return answer.status == "paid" and payin.received_minor <= taken <= most
+            taken = (answer.captured_minor or 0) - strayed
+            return answer.status == "paid" and taken == payin.received_minor and refunded >= returned
         case Status.AUTHORIZED:
-            return answer.status == "authorized" or taken == payin.details().capturing_minor > 0
+            return answer.status == "authorized"
         case Status.PENDING | Status.SUBMITTING:
             return answer.status == "pending"
     return answer.status not in ("paid", "authorized")

@@ -62,6 +62,9 @@ def _about_payment(found: Discrepancy, known: Known, payin: Payin) -> tuple[Prop
     if found.answer is None:
         return _one(found, known, "ask_again", "it was only told: the provider is asked how the payment stands")
     answer = said_of(found.answer)
+    if answer.payin_version not in (None, payin.version):
+        why = "the payin has changed since the provider was asked: once what is under way is settled it is asked again"
+        return _one(found, known, "ask_again", why)
     if agrees(payin, answer, known.surplus):
         return _one(found, known, "none_needed", "the provider was asked, and says what our books say")
     detail = payin.details()

@@ -99,7 +99,7 @@ def note(
     if not confirmed and goes_on(payin, state):
         return Decision(outcome=Created(payin, encode(body_of(payin))))
     decision = _judged(view, payin, provider, state, sealed, done)
-    if not _takes_more(payin, state):
+    if not _takes_more(payin, state) and not _brings_refund(payin, state):
         return decision
     told = told_of(view, payin.book, provider, "other_amount", payin, state, ())
     return msgspec.structs.replace(decision, puts=(*decision.puts, *told.puts), events=(*decision.events, *told.events))
@@ -177,6 +177,13 @@ def _is_by_capture(payin: Payin) -> bool:
 def _takes_more(payin: Payin, state: PaymentState) -> bool:
     """Whether the provider has captured what nobody has asked for."""
     return _is_by_capture(payin) and state.captured_minor > payin.captured_minor + payin.details().capturing_minor
+
+
+def _brings_refund(payin: Payin, state: PaymentState) -> bool:
+    """Whether money of which we hear for the first time is partly given back already, which nobody has asked for."""
+    if state.refunded_minor <= payin.refunded_minor or state.status != "paid":
+        return False
+    return payin.status in (Status.SUBMITTING, Status.PENDING, Status.AUTHORIZED)
 
 
 def contradicts_end(payin: Payin, state: PaymentState) -> bool:

@@ -17,6 +17,15 @@ import msgspec
 from caudal.app.replay.model import Model
 from caudal.contracts.envelope import event_id
 from caudal.kernel.idempotency import digest
+from caudal_simulation.books import (
+    books_agree,
+    disputes_agree,
+    every_case_is_closed,
+    nobody_before_a_lease_ends,
+    nobody_pays_for_nothing,
+    one_attempt_at_a_time,
+    one_charge_an_order,
+)
 from caudal_simulation.clients import Client
 from caudal_simulation.world import World
 
@@ -26,6 +35,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # state, event → state, as docs/payins.md draws it.
 _MOVES: Final = {
     ("submitting", "submitted_again", "submitting"),
+    ("submitting", "next_attempt", "submitting"),
     ("submitting", "accepted", "pending"),
     ("submitting", "authorized", "authorized"),
     ("submitting", "all_received", "paid"),
@@ -54,6 +64,8 @@ _MOVES: Final = {
     ("paid", "rest_released", "paid"),
     ("paid", "refund_requested", "paid"),
     ("paid", "refund_failed", "paid"),
+    ("paid", "dispute_opened", "paid"),
+    ("paid", "dispute_won", "paid"),
     ("expired", "part_received", "expired"),
     ("expired", "all_received", "paid"),
     ("expired", "part_returned", "expired"),
@@ -171,7 +183,7 @@ def one_effect_a_key(world: World, clients: Sequence[Client]) -> Iterator[str]:
     mine = {row["subject"] for row in keys.values()}
     for name in ("payin", "payin_operation"):
         for row in world.database.dicts(name):
-            if row["id"] not in mine and row.get("kind") != "void":
+            if row["id"] not in mine and row.get("kind") != "void" and not _is_correction(row):
                 yield f"{name} {row['id'].hex} was made under no key"
     for client in clients:
         yield from client.reads
@@ -179,6 +191,11 @@ def one_effect_a_key(world: World, clients: Sequence[Client]) -> Iterator[str]:
             ids = {msgspec.json.decode(body).get("id") for status, body in asked.answers if 200 <= status < 300}
             if len(ids) > 1:
                 yield f"key {asked.key} has made {sorted(map(str, ids))}"
+
+
+def _is_correction(row: dict[str, Any]) -> bool:
+    """An operator's key stands for the discrepancy that it put right, not for what was booked in doing so."""
+    return "kind" in row and msgspec.json.decode(row["detail"]).get("correction") is not None
 
 
 def acknowledged_is_stored(world: World, clients: Sequence[Client]) -> Iterator[str]:
@@ -193,60 +210,6 @@ def acknowledged_is_stored(world: World, clients: Sequence[Client]) -> Iterator[
             for status, body in said:
                 if row is None or (row["status"], row["answer"]) != (status, body):
                     yield f"key {asked.key} was answered {status}, stored is {None if row is None else row['status']}"
-
-
-def books_agree(world: World, clients: Sequence[Client]) -> Iterator[str]:
-    """Ours and the outside's: payments, operations, what the bank took and what it sent."""
-    outside = world.outside
-    payins = {row["id"].hex: row for row in world.database.dicts("payin") if row["method"] == "card"}
-    late: Counter[str] = Counter()
-    for row in world.database.dicts("deposit"):
-        late[row["tracking_key"]] += row["amount_minor"] - row["returned_minor"]
-    for key, payment in outside.payments.items():
-        payin = payins.get(key)
-        if payin is None:
-            yield f"the provider has a payment {key} that we do not know"
-            continue
-        here = (payin["received_minor"] + late[key], payin["amount_minor"])
-        if payment["status"] in ("paid", "cancelled", "expired") and here != (payment["captured"], payment["amount"]):
-            yield f"payin {key} received {here[0]}, the provider captured {payment['captured']}"
-    for row in payins.values():
-        known = outside.payments.get(row["id"].hex)
-        if row["status"] in ("paid", "authorized", "pending") and known is None:
-            yield f"payin {row['id'].hex} is {row['status']}, the provider has never heard of it"
-    yield from _operations_agree(world)
-    ours = Counter({row["tracking_key"]: row["amount_minor"] for row in world.database.dicts("deposit")
-                    if row["provider"] == "spei"})  # fmt: skip
-    theirs = {tracking: amount for tracking, (_, amount) in world.deposits.items()}
-    if ours != Counter(theirs):
-        yield f"the bank took {theirs}, we have {dict(ours)}"
-
-
-def _operations_agree(world: World) -> Iterator[str]:
-    outside = world.outside
-    cards = {row["id"] for row in world.database.dicts("payin") if row["method"] == "card"}
-    operations = {row["id"].hex: row for row in world.database.dicts("payin_operation")}
-    for key, done in outside.operations.items():
-        mine = operations.get(key)
-        if mine is None:
-            if not any(row["tracking_key"] == done["payment_key"] for row in world.database.dicts("deposit")):
-                yield f"the provider has an operation {key} that we do not know"
-        elif mine["status"] == "failed":
-            yield f"operation {key} failed here, the provider did it"
-    for key, mine in operations.items():
-        if mine["status"] != "succeeded":
-            continue
-        if mine["payin"] in cards and key not in outside.operations:
-            yield f"operation {key} succeeded, the provider has never heard of it"
-        if mine["payin"] not in cards and key not in outside.sent:
-            yield f"refund {key} succeeded, the bank never sent it"
-
-
-def one_charge_an_order(world: World, clients: Sequence[Client]) -> Iterator[str]:
-    """No order moved money twice at the provider."""
-    for key, times in world.outside.charges.items():
-        if times > 1:
-            yield f"order {key} moved money {times} times"
 
 
 def events_without_gaps(world: World, clients: Sequence[Client]) -> Iterator[str]:
@@ -328,7 +291,7 @@ def _wanted(world: World) -> Iterator[tuple[str, str, int, Any]]:
 
 def nothing_is_stuck(world: World, clients: Sequence[Client]) -> Iterator[str]:
     """Nothing waits for ever: no payment, operation or key without an outcome, no late work, no lock."""
-    for name, status in (("payin", "submitting"), ("payin_operation", "pending")):
+    for name, status in (("payin", "submitting"), ("payin_operation", "pending"), ("dispute_evidence", "pending")):
         for row in world.database.dicts(name):
             if row["status"] == status:
                 yield f"{name} {row['id'].hex} is still {status}"
@@ -338,6 +301,9 @@ def nothing_is_stuck(world: World, clients: Sequence[Client]) -> Iterator[str]:
     for row in world.database.dicts("webhook_delivery"):
         if row["status"] == "pending":
             yield f"delivery of event {row['event_seq']} is still pending"
+    for row in world.database.dicts("deposit"):
+        if row["returning_minor"]:
+            yield f"deposit {row['tracking_key']} is still on its way back"
     if world.restless:
         yield "it never became quiet"
     for broken in world.loop.broken:
@@ -357,6 +323,11 @@ CHECKS: Final[dict[str, Check]] = {
     "answers": acknowledged_is_stored,
     "books": books_agree,
     "charges": one_charge_an_order,
+    "attempts": one_attempt_at_a_time,
+    "leases": nobody_before_a_lease_ends,
+    "payers": nobody_pays_for_nothing,
+    "disputes": disputes_agree,
+    "cases": every_case_is_closed,
     "events": events_without_gaps,
     "states": states_along_the_table,
     "delivered": delivered,

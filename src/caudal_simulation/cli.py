@@ -7,7 +7,8 @@
     --without CHECK    leaves a check out; may be given more than once
     --plant FILE       plants a fault in the code first (docs/simulation.md)
     --plants           tries every planted fault: is it caught, and does it survive without the checks that catch it?
-    --find             with it: where a fault's seed no longer catches it, looks for another and writes it down
+    --table            prints every planted fault, its seed and the checks that catch it there
+    --find             with --plants: where a fault's seed no longer catches it, looks for another and writes it down
     --mirror URL       carries out on this PostgreSQL, a database of today's schema that loses its rows, what each
                        history has committed; compares every answer and, at the end, every table
     --until-caught     ends at the first violation
@@ -28,7 +29,7 @@ from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Final
 
 from caudal_simulation.plants import prepare, read
-from caudal_simulation.trying import try_all
+from caudal_simulation.trying import table, try_all
 
 if TYPE_CHECKING:
     from caudal_simulation.history import History
@@ -146,6 +147,7 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--without", action="append", default=[], metavar="CHECK", help="leaves a check out")
     parser.add_argument("--plant", type=Path, default=None, metavar="FILE", help="plants a fault first")
     parser.add_argument("--plants", action="store_true", help="tries every planted fault")
+    parser.add_argument("--table", action="store_true", help="prints the planted faults")
     parser.add_argument("--find", action="store_true", help="with --plants: looks for seeds that catch")
     parser.add_argument("--mirror", metavar="URL", help="compares with a real PostgreSQL")
     parser.add_argument("--until-caught", action="store_true", help="ends at the first violation")
@@ -165,6 +167,9 @@ def main(given: Sequence[str]) -> int:
         from caudal_simulation.mirror import mirror
 
         return mirror(asked.mirror, range(asked.seed, asked.seed + asked.histories))
+    if asked.table:
+        print(table())
+        return 0
     if asked.plants:
         return try_all(find=asked.find)
     if asked.show:

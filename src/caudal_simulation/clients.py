@@ -12,14 +12,15 @@ from caudal_simulation.programs import Lost
 from caudal_simulation.world import World
 
 _TRIES: Final = 8
-_AGAIN: Final = (0, 409, 429, 500, 503, 504)
+_JSON: Final = b"application/json"
+_FILE: Final = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\nstartxref\n45\n%%EOF\n"
 
 
 class Asked:
     """One request with a key: each answer that came, in order. Status 0: none came."""
 
-    def __init__(self, key: str, path: str, body: bytes) -> None:
-        self.key, self.path, self.body = key, path, body
+    def __init__(self, key: str, path: str, body: bytes, type: bytes = _JSON) -> None:
+        self.key, self.path, self.body, self.type = key, path, body, type
         self.answers: list[tuple[int, bytes]] = []
 
     @property
@@ -67,6 +68,9 @@ class Client:
             (self.race, 2),
             (self.reuse, 1),
             (self.confirm, 2),
+            (self.dispute, 2),
+            (self.answer, 1),
+            (self.decide, 1),
             (self.look, 1),
         )
         lots = [verb for verb, weight in verbs for _ in range(weight)]
@@ -173,23 +177,56 @@ class Client:
     async def confirm(self) -> bool:
         """A payer proves to hold the card."""
         payin = self._one("card")
-        if payin is None:
+        placed = None if payin is None else self.world.outside.with_(payin["id"])
+        if placed is None:
             return False
-        self.world.outside.payer_confirms(payin["id"].removeprefix("payin_"))
+        provider, key = placed
+        provider.payer_confirms(key)
         return True
+
+    async def dispute(self) -> bool:
+        """A payer disputes a payment, or a part of it; one about which its provider has not erred."""
+        payin = self._one("card")
+        placed = None if payin is None else self.world.outside.with_(payin["id"])
+        if placed is None:
+            return False
+        provider, key = placed
+        left = provider.payments[key]["captured"] - provider.disputed(key)
+        if left <= 0 or key in provider.erred:
+            return False
+        provider.dispute(key, left if self.random.random() < 0.5 else max(1, left // 3), self.world.in_days(3))
+        return True
+
+    async def answer(self) -> bool:
+        """The merchant looks at a payin that is disputed, and answers with a file."""
+        payin = next((one for one in self.payins if self.world.outside.is_disputed(one["id"])), None)
+        found = None if payin is None else await self._seen(payin)
+        if found is None or not found["dispute"]:
+            return False
+        await self.ask(self._new(f"/v1/disputes/{found['dispute']}/evidence", _FILE, b"application/pdf"))
+        return True
+
+    async def decide(self) -> bool:
+        """The scheme decides a dispute."""
+        return self.world.outside.decide(self.random)
 
     async def look(self) -> bool:
         """What was answered is there."""
         payin = self._one(None)
         if payin is None:
             return False
+        await self._seen(payin)
+        return True
+
+    async def _seen(self, payin: dict[str, Any]) -> dict[str, Any] | None:
         try:
             response = await self.world.ask("GET", f"/v1/payins/{payin['id']}", b"", self._headers(None))
         except Lost:
-            return True
+            return None
         if response.status == 404:
             self.reads.append(f"{payin['id']} was answered and is not there")
-        return True
+        found: dict[str, Any] | None = msgspec.json.decode(response.body) if response.status == 200 else None
+        return found
 
     # Asking
 
@@ -202,14 +239,15 @@ class Client:
     def _among(self, things: list[Any]) -> Any:
         return things[int(self.random.random() * len(things))]
 
-    def _new(self, path: str, body: dict[str, Any] | None) -> Asked:
+    def _new(self, path: str, body: dict[str, Any] | bytes | None, type: bytes = _JSON) -> Asked:
         key = f"{self.merchant.name}-{self.number}-{len(self.asked)}"
-        asked = Asked(key, path, b"" if body is None else msgspec.json.encode(body))
+        raw = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
+        asked = Asked(key, path, raw, type)
         self.asked.append(asked)
         return asked
 
-    def _headers(self, key: str | None) -> dict[bytes, bytes]:
-        headers = {b"authorization": f"Bearer {self.merchant.secret}".encode(), b"content-type": b"application/json"}
+    def _headers(self, key: str | None, type: bytes = _JSON) -> dict[bytes, bytes]:
+        headers = {b"authorization": f"Bearer {self.merchant.secret}".encode(), b"content-type": type}
         if key is not None:
             headers[b"idempotency-key"] = key.encode()
         return headers
@@ -228,7 +266,7 @@ class Client:
 
     async def _once(self, asked: Asked, web: int | None) -> tuple[int, bytes]:
         try:
-            response = await self.world.ask("POST", asked.path, asked.body, self._headers(asked.key), web)
+            response = await self.world.ask("POST", asked.path, asked.body, self._headers(asked.key, asked.type), web)
             answer = (response.status, response.body)
         except Lost:
             answer = (0, b"")

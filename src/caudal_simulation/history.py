@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
-from caudal.merchants import first_merchant
+import msgspec
+
+from caudal.merchants import first_merchant, first_operator
 from caudal_simulation.checks import CHECKS
 from caudal_simulation.clients import Client, Merchant
 from caudal_simulation.database import Transaction, relations
 from caudal_simulation.database.byhand import UNKNOWN, Unsimulated
 from caudal_simulation.loop import Endless
 from caudal_simulation.nature import CLOCK
+from caudal_simulation.operators import Desk
 from caudal_simulation.world import Rows, World
 
 _CARD: Final = (
@@ -21,10 +24,16 @@ _CARD: Final = (
     b'"holder_name":"ANA PEREZ"}}'
 )
 _ENDPOINT: Final = b'{"url":"http://localhost:8080/caro"}'  # of the last one; the others' events are for nobody
-_NAMES: Final = ("Ana", "Caro")
+# How each merchant's card payments find a provider: in an order, or by halves; a soft decline goes on to the other one.
+_ROUTES: Final = {
+    "Ana": b'{"by":"order","providers":["acme","bravo"]}',
+    "Caro": b'{"by":"split","shares":{"acme":50,"bravo":50}}',
+}
 # Money that waits for its day is not stuck; a payin that waits for its payer is not either.
-_WAITS: Final = ("funds.release", "payin.expire")
+_WAITS: Final = ("funds.release", "payin.expire", "dispute.expire")
 _ROUNDS: Final = 80
+_LOOKS: Final = 8
+_EARLIER_S: Final = 60.0  # the world is older than its histories
 _COMMANDS: Final = 20  # of all clients together, at least
 
 
@@ -45,46 +54,65 @@ class History:
         self.rows: Rows = {}
 
 
+class Beginning(NamedTuple):
+    """The rows of a world in which merchants have keys, a card in the vault, a way to providers and an endpoint."""
+
+    rows: Rows
+    merchants: tuple[Merchant, ...]
+    operator: str  # her key
+
+
 @cache
-def beginning() -> tuple[Rows, tuple[Merchant, ...]]:
-    """The rows of a world in which merchants have keys, a card in the vault and an endpoint; and the merchants."""
+def beginning() -> Beginning:
+    """What every history begins with."""
     world = World(0, {"shard": {(0,): (0, *relations()["shard"].defaults[1:])}}, rate=0.0)
+    CLOCK.at_s -= _EARLIER_S
     merchants: list[Merchant] = []
+    operators: list[str] = []
 
     async def begins() -> None:
-        context = world.webs[0].context
-        for name in _NAMES:
-            _, secret = await first_merchant(context, name, "BR")
-            await asyncio.sleep(0.5)
-            headers = {b"authorization": f"Bearer {secret}".encode(), b"content-type": b"application/json"}
-            kept = await world.ask("POST", "/v1/instruments", _CARD, headers, 0)
-            await asyncio.sleep(0.5)
-            if kept.status != 201:
-                raise Told(f"{kept.body!r}")
-            instrument = kept.body.partition(b'"id":"')[2].partition(b'"')[0].decode()
-            merchants.append(Merchant(name, secret, len(merchants) + 1, instrument))
-        named = {**headers, b"idempotency-key": b"hears"}
-        hears = await world.ask("POST", "/v1/webhook_endpoints", _ENDPOINT, named, 0)
-        await asyncio.sleep(0.5)
-        if hears.status != 201:
-            raise Told(f"{hears.body!r}")
+        operators.append(await first_operator(world.webs[0].context))
+        for name, choose in _ROUTES.items():
+            merchants.append(await _merchant(world, name, len(merchants) + 1, choose))
+        await _made(world, merchants[-1].secret, "/v1/webhook_endpoints", _ENDPOINT, b"hears")
 
     world.run(begins())
     world.close()
-    return {name: dict(rows) for name, rows in world.database.rows.items() if rows}, tuple(merchants)
+    rows = {name: dict(rows) for name, rows in world.database.rows.items() if rows}
+    return Beginning(rows, tuple(merchants), operators[0])
+
+
+async def _merchant(world: World, name: str, slot: int, choose: bytes) -> Merchant:
+    _, secret = await first_merchant(world.webs[0].context, name, "BR")
+    await asyncio.sleep(0.5)
+    instrument = await _made(world, secret, "/v1/instruments", _CARD)
+    rules = b'{"name":"cards","rules":[{"name":"all","when":{},"choose":%s}]}' % choose
+    profile = await _made(world, secret, "/v1/routing/profiles", rules, b"ways")
+    await _made(world, secret, f"/v1/routing/profiles/{profile}/activations", b"", b"this way")
+    return Merchant(name, secret, slot, instrument)
+
+
+async def _made(world: World, secret: str, path: str, body: bytes, key: bytes | None = None) -> str:
+    """The id of what a request has made. Raises Told."""
+    headers = {b"authorization": f"Bearer {secret}".encode(), b"content-type": b"application/json"}
+    answer = await world.ask("POST", path, body, headers | ({} if key is None else {b"idempotency-key": key}), 0)
+    await asyncio.sleep(0.5)
+    if answer.status >= 300:
+        raise Told(f"{answer.body!r}")
+    return str(msgspec.json.decode(answer.body)["id"])
 
 
 def play(
     seed: int, *, rate: float = 1.0, off: frozenset[str] = frozenset(), journal: bool = False, shown: bool = False
 ) -> History:
     """Plays the history of a seed and checks how it ended, without the checks that are off."""
-    rows, merchants = beginning()
+    rows, merchants, operator = beginning()
     world = World(seed, rows, rate=rate, shown=shown)
     if journal:
         world.database.journal = []
     clients = [Client(world, merchants[number % len(merchants)], number) for number in range(4 if seed % 4 == 0 else 3)]
     try:
-        world.run(_story(world, clients))
+        world.run(_story(world, clients, Desk(world, operator)))
     except Endless:
         world.restless = True
     history = History(seed)
@@ -101,18 +129,30 @@ def play(
     return history
 
 
-async def _story(world: World, clients: list[Client]) -> None:
+async def _story(world: World, clients: list[Client], desk: Desk) -> None:
     loop = asyncio.get_running_loop()
-    misfortune = loop.create_task(_misfortune(world))
+    misfortune, operator = loop.create_task(_misfortune(world)), loop.create_task(desk.attend())
     commands = -(-_COMMANDS // len(clients)) + int(world.random.random() * 2)
     await asyncio.gather(*(client.work(commands) for client in clients))
     await misfortune
     world.heal()
-    await _quiet(world)
+    await operator
+    await _settled(world, desk)
     if world.random.random() < 0.5:
         world.note("every payin's time passes")
         world.jump(4 * 86_400)
+        await _settled(world, desk)
+    if world.outside.decide_all(world.random):
+        await _settled(world, desk)
+
+
+async def _settled(world: World, desk: Desk) -> None:
+    """Until nothing waits, providers have told how it stands where they erred, and the operator's desk is empty."""
+    for _ in range(_LOOKS):
         await _quiet(world)
+        told = [provider.report() for provider in world.outside.providers]
+        if not await desk.look() and not any(told):
+            return
 
 
 async def _misfortune(world: World) -> None:

@@ -43,7 +43,7 @@ def mirror(database_url: str, seeds: range) -> int:
         connection.execute(_CLOCKS, prepare=False)
         connection.execute(_PATH)
         connection.execute("set timezone = 'UTC'")
-        _begin(connection, beginning()[0])
+        _begin(connection, beginning().rows)
         while played < len(seeds):
             seed = seeds.start + played + left_out
             try:

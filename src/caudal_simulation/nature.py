@@ -12,6 +12,8 @@ import sys
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib import import_module
 from typing import Any, Final, cast
 
 _DAWN: Final = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)  # a Monday's noon
@@ -45,7 +47,11 @@ class Clock:
 
     def wall(self) -> datetime:
         """The time of day."""
-        return _DAWN + timedelta(seconds=self.now_s)
+        return self.at(self.now_s)
+
+    def at(self, now_s: float) -> datetime:
+        """The time of day at so many seconds."""
+        return _DAWN + timedelta(seconds=now_s)
 
 
 CLOCK: Final = Clock()
@@ -70,7 +76,8 @@ def take_over() -> None:
 
 
 def _put_in_place() -> None:
-    """Columns are not packed for a wire that is not there, and nobody looks about ten times a second."""
+    """Columns are not packed for a wire that is not there, nobody looks about ten times a second, and what a
+    configuration says is read once."""
     from caudal.kernel import db
     from caudal_simulation.database.arrays import unpacked
 
@@ -83,6 +90,8 @@ def _put_in_place() -> None:
 
     shard._LOOK_S = 0.5  # type: ignore[misc]
     deliverer._BETWEEN_ROUNDS_S = 0.25  # type: ignore[misc]
+    links = vars(import_module("caudal.connectors.links"))
+    links["providers_of"] = cache(links["providers_of"])
 
 
 def begin(seed: int) -> None:

@@ -17,6 +17,7 @@ from contextvars import Context, copy_context
 from typing import Any, Final, Protocol
 
 from caudal_simulation.chance import Faults
+from caudal_simulation.loop import OF
 
 _FATES: Final = ("lost", "unheard", "slow", "busy", "broken", "wandering")
 _BUSY: Final = b'{"type":"about:blank","title":"busy","status":503,"code":"busy","detail":"later"}'
@@ -35,26 +36,33 @@ class Service(Protocol):
 class Network:
     """Where connections lead."""
 
-    def __init__(self, faults: Faults, service: Service) -> None:
-        self.faults, self.service = faults, service
+    def __init__(self, faults: Faults, at: Callable[[str], Service]) -> None:
+        self.faults, self._at = faults, at
         self.wandering = 0
+        self.asked: list[tuple[float, str, str]] = []  # when which program has asked how which payment stands
 
     async def connect(self, protocol_factory: Callable[[], asyncio.Protocol], host: str, port: int) -> Any:
         """What an event loop does for `create_connection`. Raises OSError."""
         await self.faults.hop()
-        if not self.service.up or self.faults.happens("provider refuses connections", 0.02):
+        service = self._at(host)
+        if not service.up or self.faults.happens("provider refuses connections", 0.02):
             raise ConnectionRefusedError
         protocol = protocol_factory()
-        wire = Wire(self, protocol)
+        wire = Wire(self, service, protocol)
         protocol.connection_made(wire)
         return wire, protocol
+
+
+def _program() -> str:
+    process = OF.get()
+    return "" if process is None else process.name
 
 
 class Wire(asyncio.Transport):
     """One connection of one program. What comes back runs as that program, if it still lives."""
 
-    def __init__(self, network: Network, protocol: asyncio.Protocol) -> None:
-        self._network, self._protocol = network, protocol
+    def __init__(self, network: Network, service: Service, protocol: asyncio.Protocol) -> None:
+        self._network, self._service, self._protocol = network, service, protocol
         self._sent = b""
         self._closed = False
         self._context: Context = copy_context()
@@ -76,6 +84,8 @@ class Wire(asyncio.Transport):
 
     def _send(self, verb: str, path: str, body: bytes) -> None:
         faults, fate = self._network.faults, "done"
+        if verb == "GET" and "/payments/" in path:
+            self._network.asked.append((faults.clock.now_s, _program(), path.rpartition("/")[2]))
         if faults.on and faults.random.random() < 0.06 * faults.rate:
             fate = faults.pick(_FATES)
             faults.happened[f"provider {fate}"] += 1
@@ -91,10 +101,10 @@ class Wire(asyncio.Transport):
     def _arrived(self, verb: str, path: str, body: bytes, fate: str) -> None:
         """At the service, whoever asked."""
         faults = self._network.faults
-        if not self._network.service.up:
+        if not self._service.up:
             self._later(faults.hop_s(), self._break)
             return
-        status, told = (503, _BUSY) if fate == "busy" else self._network.service.handle(verb, path, body)
+        status, told = (503, _BUSY) if fate == "busy" else self._service.handle(verb, path, body)
         if fate == "unheard":
             self._later(faults.hop_s(), self._break)
             return
@@ -106,7 +116,7 @@ class Wire(asyncio.Transport):
 
     def _found_its_way(self, verb: str, path: str, body: bytes) -> None:
         self._network.wandering -= 1
-        self._network.service.handle(verb, path, body)
+        self._service.handle(verb, path, body)
 
     def _later(self, delay_s: float, callback: Callable[..., object], *arguments: Any) -> None:
         """Happens to the program."""

@@ -35,14 +35,15 @@ from caudal.webhooks.sender import Sender, Target
 from caudal_simulation.chance import Faults
 from caudal_simulation.loop import OF, Process
 from caudal_simulation.nature import CLOCK
-from caudal_simulation.provider import BANK_SECRET, SECRET
+from caudal_simulation.outside import PROVIDERS
 from caudal_simulation.server import Connection, Pool, Server, SimulatedPort
+from caudal_simulation.signatures import BANK_SECRET
 
 SETTINGS: Final = Settings(
     database_url="postgresql://simulated",
     kek="AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-    sandbox_url="http://outside:80",
-    provider_secret_test=SECRET,
+    sandbox_url="http://bank:80",
+    providers=str(PROVIDERS),
     spei_secret_test=BANK_SECRET,
     request_timeout_ms=2_500,
     provider_timeout_ms=700,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
@@ -17,9 +18,11 @@ from caudal_simulation.database.byhand import statement_of
 from caudal_simulation.loop import Loop
 from caudal_simulation.nature import CLOCK
 from caudal_simulation.network import Network
+from caudal_simulation.outside import Outside
 from caudal_simulation.programs import Lost, Program, Receiver, WebProgram, WorkerProgram, promise
-from caudal_simulation.provider import Outside, bank_signature, provider_signature
+from caudal_simulation.provider import CardProvider
 from caudal_simulation.server import Server
+from caudal_simulation.signatures import bank_signature, provider_signature
 
 Rows = Mapping[str, Mapping[Row, Row]]
 
@@ -37,10 +40,11 @@ class World:
         self.database = Database(statement_of, CLOCK.wall, packed=False).restored(rows)
         self.server = Server(self.database, self.faults)
         self.outside, self.receiver = Outside(self.faults, self.told), Receiver()
-        self.network = Network(self.faults, self.outside)
+        self.network = Network(self.faults, self.outside.at)
         self.loop.connecting = self.network.connect
-        self.outside.forgets = seed % 3 == 0
-        promise(deduplicates=not self.outside.forgets)
+        for provider in self.outside.providers:
+            provider.forgets = seed % 3 == 0
+        promise(deduplicates=seed % 3 != 0)
         self.webs: list[WebProgram] = []
         self.worker: WorkerProgram | None = None
         self.dead: list[Program] = []
@@ -99,14 +103,18 @@ class World:
         self.server.crash(for_s)
 
     def close_outside(self, for_s: float) -> None:
-        """Provider and bank are away."""
-        self.note("provider away")
+        """A provider is away, or the bank, or all of them."""
+        everybody = self.outside.everybody()
+        gone = everybody if self.random.random() < 0.4 else [self.faults.pick(everybody)]
+        self.note(f"{len(gone)} of the outside away")
         self.faults.happened["provider away"] += 1
-        self.outside.up = False
+        for service in gone:
+            service.up = False
         self.faults.later(for_s, self._open_outside)
 
     def _open_outside(self) -> None:
-        self.outside.up = True
+        for service in self.outside.everybody():
+            service.up = True
 
     # The outside calls
 
@@ -123,32 +131,34 @@ class World:
         told = {"tracking_key": tracking, "clabe": clabe, "amount": amount, "currency": "MXN"}
         body = msgspec.json.encode({**told, "payer_name": "Beto Ruiz"})
         self.owed += 1
-        await self._tell("/v1/callbacks/spei", body, f"deposit {tracking} of {amount}", bank=True)
+        await self._tell("/v1/callbacks/spei", body, f"deposit {tracking} of {amount}")
         self.owed -= 1
 
-    def told(self, about: str, told: dict[str, Any]) -> None:
-        """The provider calls back: late, twice, out of order, and again until it is heard."""
+    def told(self, provider: CardProvider, about: str, told: dict[str, Any]) -> None:
+        """A provider calls back: late, twice, out of order, and again until it is heard."""
         self.callbacks += 1
-        body = msgspec.json.encode({"id": f"cb_{self.callbacks}", "type": about, about: told})
         self.owed += 1
-        self.loop.create_task(self._callback(body, f"{about} {told['status']}"))
+        body = msgspec.json.encode({"id": f"cb_{self.callbacks}", "type": about, about: told})
+        self.loop.create_task(self._callback(provider, body, f"{provider.name} tells {about} {told['status']}"))
 
-    async def _callback(self, body: bytes, what: str) -> None:
+    async def _callback(self, provider: CardProvider, body: bytes, what: str) -> None:
         if self.faults.happens("late callback", 0.2):
             await asyncio.sleep(self.faults.spread(0.5, 4.0))
         else:
             await asyncio.sleep(self.random.random() * 0.2)
-        await self._tell("/v1/callbacks/sandbox/card", body, f"callback {what}", bank=False)
+        await self._tell(f"/v1/callbacks/{provider.name}/card", body, what, provider)
         self.owed -= 1
 
-    async def _tell(self, path: str, body: bytes, what: str, *, bank: bool) -> None:
+    async def _tell(self, path: str, body: bytes, what: str, provider: CardProvider | None = None) -> None:
         twice = self.faults.happens("callback twice", 0.1)
         pause_s = 0.2
         while True:
             at = int(CLOCK.time())
-            signed = bank_signature(at, body) if bank else provider_signature(at, path, body)
             headers = {b"content-type": b"application/json"}
-            headers[b"spei-signature" if bank else b"provider-signature"] = signed.encode()
+            if provider is None:
+                headers[b"spei-signature"] = bank_signature(at, body).encode()
+            else:
+                headers[b"provider-signature"] = provider_signature(provider.secret, at, path, body).encode()
             try:
                 status = (await self.ask("POST", path, body, headers)).status
             except Lost:
@@ -166,12 +176,17 @@ class World:
     def heal(self) -> None:
         """Nothing goes wrong from here on, and everything runs."""
         self.note("heal")
-        self.faults.on, self.server.up, self.outside.up = False, True, True
+        self.faults.on, self.server.up = False, True
+        self._open_outside()
         for number, web in enumerate(self.webs):
             if not web.alive:
                 self._start_web(number)
         if self.worker is not None and not self.worker.alive:
             self._start_worker()
+
+    def in_days(self, days: int) -> str:
+        """A moment some days from now, RFC 3339."""
+        return (CLOCK.wall() + timedelta(days=days)).isoformat()
 
     def jump(self, seconds: float) -> None:
         """Time passes in which nobody does anything."""

@@ -10,6 +10,7 @@ import pytest
 
 from caudal_simulation.database import Database
 from caudal_simulation.database.byhand import statement_of
+from caudal_simulation.plants import DIRECTORY, read
 from tests.caudal_simulation.simulating import nothing_is_wrong_in, simulate
 
 
@@ -17,10 +18,13 @@ def test_whatever_fails_nothing_is_lost_or_doubled() -> None:
     nothing_is_wrong_in(range(1, 501))
 
 
-def test_a_seed_is_the_same_history_wherever_it_is_played() -> None:
-    first, second = (simulate("--show", "--seed", "17") for _ in range(2))
+def test_a_failing_seed_is_the_same_history_wherever_it_is_played() -> None:
+    plant = read(DIRECTORY / "cascade_over_an_unresolved_attempt.plant")
+    shown = ("--show", "--seed", str(plant.seed), "--plant", str(DIRECTORY / f"{plant.name}.plant"))
+    first, second = (simulate(*shown) for _ in range(2))
     assert first.stdout == second.stdout
     assert len(first.stdout.splitlines()) > 30
+    assert first.returncode == 1 and "\nattempts: " in first.stdout, "a cascade is in play, and goes wrong"
 
 
 def test_sessions_that_end_at_once_end_in_the_order_in_which_they_were_made() -> None:

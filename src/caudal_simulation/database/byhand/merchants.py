@@ -61,6 +61,15 @@ def callers(session: Session, given: Sequence[Any]) -> Rows:
     return found, len(found)
 
 
+def operator(session: Session, given: Sequence[Any]) -> Rows:
+    (digest,) = given
+    place = session.get("directory", ("operator", digest))
+    row = place and session.get("operator", (_value("directory", place, "shard"), digest))
+    if not row or _value("operator", row, "revoked_at") is not None:
+        return [], 0
+    return [tuple([_value("operator", row, column) for column in ("id", "name", "digest", "shard")])], 1
+
+
 def read_fee_plans(session: Session, given: Sequence[Any]) -> Rows:
     books, versions, shard = given
     found: list[Row] = []
@@ -93,6 +102,7 @@ def enter_digest(session: Session, given: Sequence[Any]) -> Rows:
 
 STATEMENTS: Final[Mapping[str, Statement]] = {
     "callers": callers,
+    "operator": operator,
     "read_fee_plans": read_fee_plans,
     "next_slot": next_slot,
     "place_merchant": place_merchant,

@@ -11,7 +11,24 @@ from caudal_simulation.database.schema import Row, relations
 
 Rows = tuple[list[Row], int]
 
-_AT: Final = {name: relations()[name].at for name in ("payin", "payer", "book", "fee_plan", "deposit_account")}
+_AT: Final = {
+    name: relations()[name].at for name in ("payin", "payer", "book", "fee_plan", "deposit_account", "discrepancy")
+}
+_OF_DISCREPANCY: Final = (
+    "id",
+    "book",
+    "version",
+    "provider",
+    "kind",
+    "payin",
+    "detail",
+    "created_at",
+    "resolved_at",
+    "resolution",
+    "held",
+    "answer",
+    "correction",
+)
 _UNENDED: Final = ("submitting", "pending", "authorized")
 _OPEN: Final = ("pending", "authorized")
 
@@ -73,9 +90,44 @@ def payins_to_expire(session: Session, given: Sequence[Any]) -> Rows:
     return found[:limit], len(found[:limit])
 
 
+def open_discrepancies_before(session: Session, given: Sequence[Any]) -> Rows:
+    shard, before_at, before_id, end_at, end_id, kind, _, provider, _, limit = given
+    at = _AT["discrepancy"]
+    found: list[Row] = []
+    for row in session.all("discrepancy"):
+        place = (row[at["created_at"]], row[at["id"]])
+        within = (end_at, end_id) <= place < (before_at, before_id) and row[at["shard"]] == shard
+        told = kind in (None, row[at["kind"]]) and provider in (None, row[at["provider"]])
+        if within and told and row[at["resolved_at"]] is None:
+            found.append(tuple([row[at[column]] for column in _OF_DISCREPANCY]))
+    found.sort(key=lambda row: (row[7], row[0]), reverse=True)
+    return found[:limit], len(found[:limit])
+
+
+def keep_file(session: Session, given: Sequence[Any]) -> Rows:
+    shard, id, sealed = given
+    before = session.get("dispute_file", (shard, id))
+    if before is None:
+        session.insert("dispute_file", (shard, id, sealed, session.now))
+    else:
+        session.changed("dispute_file", before, kept_at=session.now)
+    return [], 1
+
+
+def drop_file(session: Session, given: Sequence[Any]) -> Rows:
+    shard, id = given
+    known = session.get("dispute_file", (shard, id)) is not None
+    if known and session.get("dispute_evidence", (shard, id)) is None:
+        session.delete("dispute_file", (shard, id))
+    return [], int(known)
+
+
 STATEMENTS: Final[Mapping[str, Statement]] = {
     "insert_deposit_accounts": insert_deposit_accounts,
     "payin_of_number": payin_of_number,
     "payins_by_id": payins_by_id,
     "payins_to_expire": payins_to_expire,
+    "open_discrepancies_before": open_discrepancies_before,
+    "keep_file": keep_file,
+    "drop_file": drop_file,
 }

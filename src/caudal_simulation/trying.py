@@ -9,7 +9,7 @@ import sys
 from caudal_simulation.plants import DIRECTORY, Plant, all_plants, prepare
 
 SEEDS_MAX = 5_000
-_NEAR = 20  # seeds from its own on: what histories ask chance for may change a little
+_NEAR = 400  # seeds from its own on: whatever changes what histories ask chance for moves some
 _CAUGHT, _SURVIVED, _BROKEN = 0, 1, 2
 _WORDS = {_CAUGHT: "caught", _SURVIVED: "NOT CAUGHT", _BROKEN: "BROKEN"}
 

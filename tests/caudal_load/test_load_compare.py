@@ -16,7 +16,7 @@ from caudal_load.seconds import Second
 
 @pytest.fixture(autouse=True)
 def a_few_lots_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("caudal_load.compare.TIMES", 200)
+    monkeypatch.setattr("caudal_load.compare.TIMES", 120)
 
 
 def run(tmp_path: Path, name: str, seed: int, rate: float = 100.0, latency_ms: float = 5.0, seconds: int = 20) -> Path:

@@ -42,12 +42,14 @@ ALERTS: Final[tuple[Alert, ...]] = (
     ),
     Alert(
         "CaudalLedgerUnchecked", "ticket",
-        "time() - max by (caudal_check) (caudal_ledger_check_last_run_timestamp_seconds) > {86400:age}", 300,
+        "time() - max by (caudal_check)"
+        " (max_over_time(caudal_ledger_check_last_run_timestamp_seconds[{172800:window}])) > {86400:age}", 300,
         "{{ $labels.caudal_check }} was not looked at for a day",
         "The running check of the books does not come round: no worker does it, or its share of time is too small.",
     ),
     Alert(
-        "CaudalWatchStale", "page", "time() - max(caudal_watch_last_run_timestamp_seconds) > {120:age}", 60,
+        "CaudalWatchStale", "page", # Whoever gathered them may be gone, and its figures with it.
+        "time() - max(max_over_time(caudal_watch_last_run_timestamp_seconds[{3600:window}])) > {120:age}", 60,
         "No worker gathers what only the database knows",
         "Workers hang, are gone or have no database: sweeps and webhooks stand still, and their figures are old.",
     ),

@@ -97,7 +97,7 @@ def _recorded(slo: Slo, scale: Scale) -> list[Rule]:
     # Kept as it is now, so that days of it are read and not worked out again each time.
     means = f'avg_over_time({_BAD_NOW}{{slo="{slo.name}"}}[{{window}}])'
     return [
-        {"record": _BAD_NOW, "expr": slo.bad, "labels": labels},
+        {"record": _BAD_NOW, "expr": scale.filled(slo.bad), "labels": labels},
         *(
             {"record": recorded_name(window), "expr": means.replace("{window}", scale.time(window)), "labels": labels}
             for window in WINDOWS

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from caudal.app.check import laws
-from caudal.app.telemetry import Watch, watch
+from caudal.app.telemetry import Watch
 from caudal.app.worker import JOBS
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
@@ -23,17 +23,11 @@ from tests.conftest import settings_of
 Figures = dict[tuple[str, ...], object]
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "EVERY_S", 0.02)
-    monkeypatch.setattr(watch, "_BETWEEN_ROUNDS_S", 0.02)
-
-
 @asynccontextmanager
 async def watching(database_url: str) -> AsyncIterator[Context]:
     """A worker that does nothing else."""
     stopping = asyncio.Event()
-    async with Context(settings_of(database_url, check_share=1.0), name="worker") as context:
+    async with Context(settings_of(database_url, check_share=1.0, watch_s=0.02), name="worker") as context:
         task = asyncio.create_task(Watch(context, tuple(JOBS)).run(stopping))
         yield context
         stopping.set()

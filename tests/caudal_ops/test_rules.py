@@ -68,7 +68,7 @@ CASES: dict[str, Case] = {
     "CaudalDefect": _level('caudal_commit_alarms_total{caudal_shard="0"}', "0x29 1 1 1", "7x"),
     "CaudalLedgerViolation": _level('caudal_ledger_check_violations{caudal_check="balances"}', "1x", "0x"),
     "CaudalLedgerUnchecked": _level(
-        'caudal_ledger_check_last_run_timestamp_seconds{caudal_check="balances"}', "1x", "0+300x", _DAYS
+        'caudal_ledger_check_last_run_timestamp_seconds{caudal_check="balances"}', "1x", "0+3599x", _DAYS
     ),
     "CaudalWatchStale": _level("caudal_watch_last_run_timestamp_seconds", "1x", "0+60x"),
     "CaudalWebhooksStuck": Case({_LAG: "90x", "caudal_consumer_lag": "5x"}, {_LAG: "0x", "caudal_consumer_lag": "5x"}),

@@ -184,6 +184,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(gt=0, le=1, description="part of the time that one worker holds the laws of the books against the rows"),
     ] = 0.03
+    watch_s: Annotated[
+        float,
+        Meta(
+            ge=0.01,
+            le=300,
+            description="how often one worker gathers what only the database knows, seconds",
+        ),
+    ] = 15.0
     key_days: Annotated[int, Meta(ge=1, description="how long idempotency keys are kept, days")] = 30
     event_days: Annotated[int, Meta(ge=31, description="how long events are kept, days")] = 365
 

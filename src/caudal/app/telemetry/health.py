@@ -13,6 +13,7 @@ The last two are told and are no reason for balancers to go elsewhere: they woul
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -29,6 +30,9 @@ from caudal.payins import overdue
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 
 _STUCK_S: Final = 5.0
+_GLANCE_S: Final = 0.2
+_FIRST_S: Final = 5.0
+_SLOW_S: Final = 1.0
 _UNKNOWN_EVERY_S: Final = 10.0
 _TOLD: Final = ("shard", "queue")
 
@@ -53,6 +57,8 @@ class _Watched:
         self._migrated = False
         self._asked_at, self._told = 0.0, list[str]()
         self._found: Health | None = None
+        self._looking: asyncio.Task[Health] | None = None
+        self._looks_since = 0.0
         context.meter.add(self._readings)
 
     async def health(self) -> Health:
@@ -62,6 +68,18 @@ class _Watched:
             return Health(status="unavailable", reasons=[why], checks={"running": why})
         self._found = await self._look()
         return self._found
+
+    async def glance(self) -> None:
+        """Looks for the page of figures, which waits for no database: a look that takes long goes on behind it."""
+        if self._looking is None or self._looking.done():
+            self._looking, self._looks_since = asyncio.create_task(self._look(), name="health"), monotonic()
+        patience_s = _FIRST_S if self._found is None else _GLANCE_S
+        done, _ = await asyncio.wait({self._looking}, timeout=patience_s)
+        if done:
+            self._found = self._looking.result()
+        elif monotonic() - self._looks_since > _SLOW_S and self._found is not None:
+            checks = self._found.checks | {"database": f"the database has not answered for {_SLOW_S:.0f} s"}
+            self._found = Health(status="unavailable", reasons=[checks["database"]], checks=checks)
 
     async def _look(self) -> Health:
         checks, told = {"running": "ok"}, list[str]()
@@ -118,3 +136,8 @@ class _Watched:
 async def health_of(context: Context) -> Health:
     """How this process is. It does not raise."""
     return await context.once(_Watched).health()
+
+
+async def glance(context: Context) -> None:
+    """Finds out how this process is, for its figures, without waiting for its database."""
+    await context.once(_Watched).glance()

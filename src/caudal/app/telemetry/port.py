@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Final
 
-from caudal.app.telemetry.health import Health, health_of
+from caudal.app.telemetry.health import Health, glance, health_of
 from caudal.app.telemetry.inside import target_of
 from caudal.kernel.context import Context
 from caudal.kernel.http import JSON, encode
@@ -83,8 +83,9 @@ class OperatorPort:
             return 405, b"text/plain", b"GET or HEAD\n"
         if path == b"/livez":
             return 200, JSON, encode(Health(status="ok"))
-        health = await health_of(self._context)
         if path == b"/readyz":
+            health = await health_of(self._context)
             return 200 if health.status == "ok" else 503, JSON, encode(health)
+        await glance(self._context)
         readings = self._context.meter.read()
         return 200, prometheus.CONTENT_TYPE, prometheus.page(readings, target_of(self._context)).encode()

@@ -1,7 +1,7 @@
 """What one worker at a time gathers for all: figures that only the database knows, and whether the books are in order.
 
 Who watches holds a lock of its session (`watch_alone`); when that process or its connection ends, another one finds
-the lock free within `EVERY_S`. Nothing depends on it but who measures. Every figure is a few probes of indexes,
+the lock free within CAUDAL_WATCH_S. Nothing depends on it but who measures. Every figure is a few probes of indexes,
 bounded. The laws of db/checks are held against one range after the other, for a small share of the time, round after
 round.
 """
@@ -29,9 +29,8 @@ from caudal.payins import overdue
 log = logging.getLogger(__name__)
 
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
-EVERY_S: Final = 15.0
 RANGE: Final = 2_000
-_BETWEEN_ROUNDS_S: Final = 60.0
+_ROUND_EVERY: Final = 4  # gatherings: after so many the laws are held against all rows anew
 _AFTER_ERROR_S: Final = 5.0
 _TOLD_MAX: Final = 20  # violations of one round that are logged one by one
 _MERCHANTS: Final = 2 << 16  # the ids of the house's accounts are below
@@ -65,7 +64,7 @@ class Watch:
             except Exception:
                 log.exception("gathering figures broke")
             self._forget()
-            await _pause(stopping, EVERY_S)
+            await _pause(stopping, self._context.settings.watch_s)
 
     async def _watch(self, connection: Connection, stopping: asyncio.Event) -> None:
         connection.prepare_threshold = None  # a plan for any range might read a whole table for each
@@ -76,7 +75,7 @@ class Watch:
         try:
             while not stopping.is_set():
                 self._figures, self._watches = [one async for one in self._gathered(connection)], True
-                await _pause(stopping, EVERY_S)
+                await _pause(stopping, self._context.settings.watch_s)
         finally:
             checking.cancel()
             with suppress(asyncio.CancelledError):
@@ -134,13 +133,13 @@ class Watch:
                     await connection.execute(SQL["take_time"])
                     for shard, *_ in await _rows(connection, SQL["heads"]):
                         await self._check_shard(connection, shard, stopping)
-                await _pause(stopping, _BETWEEN_ROUNDS_S)
+                await _pause(stopping, _ROUND_EVERY * self._context.settings.watch_s)
             except (psycopg.Error, OSError) as error:
                 log.warning("the laws of the books are not looked at: %s", error)
                 await _pause(stopping, _AFTER_ERROR_S)
             except Exception:
                 log.exception("looking at the laws of the books broke")
-                await _pause(stopping, _BETWEEN_ROUNDS_S)
+                await _pause(stopping, _ROUND_EVERY * self._context.settings.watch_s)
 
     async def _check_shard(self, connection: Connection, shard: int, stopping: asyncio.Event) -> None:
         """One round of a shard, at no more than its share of the time."""

@@ -68,8 +68,9 @@ async def test_payins_from_long_before_the_run_are_not_read() -> None:
 
 
 async def stand(database_url: str, payins: list[tuple[UUID, str]]) -> None:
-    """Put payins into the database."""
+    """Put payins into a shard of the database that is not its first."""
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("insert into shard (id) values (1)")
         for id, reference in payins:
             await connection.execute(
                 "insert into payin (shard, id, book, version, status, method, country, currency, amount_minor,"

@@ -4,7 +4,9 @@ The provider's statement names a payment by caudal's key, the payin's id; the ba
 key that the generator gave it, which is the payin's reference without its hyphens. So both sides meet in one name.
 
 *Disagreeing* is a payin whose money received differs from what was collected of its payer, or money that was collected
-for a payin that is not there. *Unpaid* is a payin that is paid over there and not `paid` here.
+for a payin that is not there. *Unpaid* is a payin that is paid over there and not `paid` here. Payins that others
+ask of the same caudal are known, so that their money is no stranger's, and not judged: their payers name transfers as
+they like.
 """
 
 import json
@@ -55,14 +57,16 @@ class Agreement:
     unpaid: tuple[str, ...] = ()
 
 
-def compare(ours: dict[str, Ours], theirs: Iterable[Theirs]) -> Agreement:
-    """Compare what caudal has, by name, with every payment of the sandbox's. Pure."""
+def compare(ours: dict[str, Ours], theirs: Iterable[Theirs], prefix: str) -> Agreement:
+    """Compare what caudal has, by name, with every payment of the sandbox's. References of the run begin so. Pure."""
     seen, twice, disagreeing, unpaid = set[str](), list[str](), list[str](), list[str]()
     for there in theirs:
         here = ours.get(there.name)
         if here is None:
             if there.collected_minor:
                 disagreeing.append(there.name)
+            continue
+        if not here.reference.startswith(prefix):
             continue
         if there.name in seen:
             twice.append(here.reference)
@@ -71,7 +75,8 @@ def compare(ours: dict[str, Ours], theirs: Iterable[Theirs]) -> Agreement:
             disagreeing.append(here.reference)
         if there.is_paid and here.status != "paid":
             unpaid.append(here.reference)
-    disagreeing += [here.reference for name, here in ours.items() if here.received_minor and name not in seen]
+    run = ((name, here) for name, here in ours.items() if here.reference.startswith(prefix))
+    disagreeing += [here.reference for name, here in run if here.received_minor and name not in seen]
     return Agreement(twice=tuple(twice), disagreeing=tuple(disagreeing), unpaid=tuple(unpaid))
 
 

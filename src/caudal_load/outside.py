@@ -25,7 +25,9 @@ _EVENTS = "select e.seq" + _EVENTS_OF_ENDPOINTS
 _DELIVERED = "select event_seq from webhook_delivery where endpoint = any(%s) and status = 'delivered'"
 _WAITING = (
     "select count(*) from shard s join payin p on p.shard = s.id"
-    " where p.id >= %s and p.status = any(%s) and starts_with(p.reference, %s)"
+    " where p.id >= %s and starts_with(p.reference, %s) and (p.status = any(%s) or exists ("
+    "select from payin_operation o"
+    " where o.shard = p.shard and o.payin = p.id and o.kind = 'capture' and o.status = 'pending'))"
 )
 
 
@@ -84,7 +86,7 @@ class Outside:
 
 
 async def come_to_rest(database_url: str, outside: Outside | None, lowest: UUID, prefix: str) -> None:
-    """Wait, for as long as patience goes, until no payin of the run is under way and all events have come.
+    """Wait, for as long as patience goes, until no payin or capture of the run is under way and all events have come.
 
     Raises psycopg.Error.
     """
@@ -92,8 +94,15 @@ async def come_to_rest(database_url: str, outside: Outside | None, lowest: UUID,
     until_s = asyncio.get_running_loop().time() + PATIENCE_S
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         while asyncio.get_running_loop().time() < until_s:
-            cursor = await connection.execute(_WAITING, (lowest, waits, prefix))
-            row = await cursor.fetchone()
-            if row == (0,) and (outside is None or await outside.all_heard(connection)):
+            under_way = await waiting(connection, lowest, waits, prefix)
+            if not under_way and (outside is None or await outside.all_heard(connection)):
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def waiting(
+    connection: psycopg.AsyncConnection[tuple[int]], lowest: UUID, statuses: Sequence[str], prefix: str
+) -> int:
+    """How many payins of the run are in one of these states, or have a capture whose outcome is not known."""
+    row = await (await connection.execute(_WAITING, (lowest, prefix, list(statuses)))).fetchone()
+    return row[0] if row else 0

@@ -121,7 +121,7 @@ async def verify_in_books(
         return replace(verdict, books=Agreement())
     lowest = lowest_id(tally)
     theirs = await theirs_of(sandbox_url, requests, lowest)  # read first: what is collected has been recorded since
-    books = compare(await ours_of(database_url, lowest), theirs)
+    books = compare(await ours_of(database_url, lowest), theirs, requests.prefix)
     return replace(verdict, doubled=tuple(sorted({*verdict.doubled, *books.twice})), books=books)
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +18,7 @@ import aiohttp
 from caudal.connectors import Connector, PaymentOrder, PaymentState, ProviderHealth
 from caudal.kernel.http import Request
 from tests.connectors import orders
-from tests.connectors.provider import SECRET
+from tests.connectors.provider import SECRET, WAITED_FOR
 
 
 @dataclass(kw_only=True)
@@ -42,6 +43,16 @@ class Bench:
         state = await self.connector.payment(orders.query(order))
         assert isinstance(state, PaymentState), state
         return state
+
+    async def patience(self, fault: str) -> float | None:
+        """Until when to wait for a provider with this fault: half a second where no answer comes.
+
+        Connected by then: a busy machine may take longer for that, and it would be another outcome.
+        """
+        if fault not in WAITED_FOR:
+            return None
+        await self.connector.payment(orders.query(orders.order(self.method)))
+        return time.monotonic() + 0.5
 
     async def paid(self, **changed: Any) -> PaymentOrder:
         """The order of a payment that has been paid."""

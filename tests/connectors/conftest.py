@@ -9,7 +9,7 @@ import pytest
 from caudal.connectors import health, of
 from tests.connectors import orders
 from tests.connectors.bench import Bench, Called, Sandbox
-from tests.connectors.provider import SILENT, Provider
+from tests.connectors.provider import Provider
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +50,8 @@ async def bench(request: pytest.FixtureRequest, behaving: str) -> AsyncIterator[
 
 @pytest.fixture(params=orders.METHODS)
 async def commanded(request: pytest.FixtureRequest, provider: Provider) -> AsyncIterator[Bench]:
-    """A connector whose provider does as the fixture `provider` is told; silence it bears for half a second."""
-    silent = request.node.callspec.params.get("fault") in SILENT
-    context = orders.context(provider.url, provider_timeout_ms=500 if silent else 5000)
+    """A connector whose provider does as the fixture `provider` is told."""
+    context = orders.context(provider.url, provider_timeout_ms=5000)
     yield Bench(method=request.param, connector=of(context, "sandbox", request.param), url=provider.url)
     for close in context.closing:
         await close()

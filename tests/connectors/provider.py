@@ -61,6 +61,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "a text with U+0000": {"payer_page": "a\x00b"},
 }
 SILENT = ["silence before", "silence after", "reset before", "reset after", "drip", "half"]
+WAITED_FOR = {"silence before", "silence after", "drip"}
 BEFORE = {"silence before", "reset before"}
 AFTER = {"silence after", "reset after", "drip", "half"}
 

@@ -36,27 +36,31 @@ RETRY = ["busy", "too many", "not signed"]
 async def test_what_is_no_right_answer_leaves_the_outcome_unknown(
     commanded: Bench, provider: Provider, fault: str
 ) -> None:
+    until = await commanded.patience(fault)
     provider.faults.append(fault)
-    answer = await commanded.connector.submit(orders.order(commanded.method))
+    answer = await commanded.connector.submit(orders.order(commanded.method), until)
     assert isinstance(answer, Unresolved) and answer.kind == "unknown", answer
 
 
 @pytest.mark.parametrize("fault", UNKNOWN)
 async def test_the_same_goes_for_queries(commanded: Bench, provider: Provider, fault: str) -> None:
     order = await commanded.paid()
-    provider.faults.extend([fault, fault])  # aiohttp repeats a GET whose kept connection ends
-    answer = await commanded.connector.payment(orders.query(order))
+    until = await commanded.patience(fault)
+    provider.faults.extend([fault, fault])  # a GET whose kept connection ends is repeated
+    answer = await commanded.connector.payment(orders.query(order), until)
     assert isinstance(answer, Unresolved) and answer.kind == "unknown", answer
 
 
 @pytest.mark.parametrize("fault", [*SILENT, "error", "other key", "other amount", "other currency", "a proxy's 404"])
 async def test_and_for_operations(commanded: Bench, provider: Provider, fault: str) -> None:
     refund = orders.refund(await commanded.paid(), 50, orders.destination(commanded.method))
+    until = await commanded.patience(fault)
     provider.faults.append(fault)
-    answer = await commanded.connector.refund(refund)
+    answer = await commanded.connector.refund(refund, until)
     assert isinstance(answer, Unresolved) and answer.kind == "unknown", answer
+    until = await commanded.patience(fault)
     provider.faults.extend([fault, fault])
-    asked = await commanded.connector.operation(orders.operation(refund))
+    asked = await commanded.connector.operation(orders.operation(refund), until)
     assert isinstance(asked, Unresolved) and asked.kind == "unknown", asked
 
 

@@ -272,7 +272,7 @@ select id, book, dispute, version, kind, content_type, size_bytes, sha256, statu
 from dispute_evidence where shard = %s and dispute = %s order by created_at, id
 
 -- name: keep_file
-insert into dispute_file (shard, id, sealed) values (%s, %s, %s)
+insert into dispute_file (shard, id, sealed, kept_at) values (%s, %s, %s, now())
 on conflict (shard, id) do update set kept_at = now()
 
 -- name: drop_file

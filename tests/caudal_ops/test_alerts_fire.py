@@ -1,7 +1,7 @@
 """Every alert fires when what it is about really happens, and ends with it: real processes, faults and Prometheus.
 
 The rules are production's at 1:60, an hour in a minute; what takes a day there, the books that nobody looks at, at
-1:3,000. What is wrong with time or rows is made so in the rows of a database that is thrown away.
+1:2,000. What is wrong with time or rows is made so in the rows of a database that is thrown away.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from tests.whole import Whole
 
 pytestmark = pytest.mark.server
 
-PATIENCE_S = 60.0
-SLOWEST = 3_000
-EVERY_SCRAPE = "500ms"
+PATIENCE_S = 120.0
+SLOWEST = 2_000
+EVERY_SCRAPE = "1s"
 
 
 class Prometheus:
@@ -179,7 +179,7 @@ class World:
 
     @contextmanager
     def locked(self, *tables: str) -> Iterator[None]:
-        """Tables that nobody can write, and nobody read if they are entries."""
+        """Tables that nobody can write, and nobody read if they are entries; a shard comes first, as for everybody."""
         with psycopg.connect(self.whole.database_url) as connection:
             for table in tables:
                 mode = "access exclusive" if table == "entry" else "exclusive"
@@ -195,7 +195,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = tmp_path_factory.mktemp("alerts")
-    settings = {"CAUDAL_WATCH_S": "0.3", "CAUDAL_CHECK_SHARE": "0.2", "CAUDAL_LEASE_S": "1", "CAUDAL_QUEUE_LIMIT": "24"}
+    settings = {"CAUDAL_WATCH_S": "0.5", "CAUDAL_CHECK_SHARE": "0.4", "CAUDAL_LEASE_S": "1", "CAUDAL_QUEUE_LIMIT": "24"}
     whole = Whole(home / "whole", **settings, CAUDAL_METRICS_PORT=f"{free_port()}")
     whole.start()
     targets = [urllib.parse.urlsplit(address).netloc for address in whole.ready["metrics"].values()]
@@ -252,10 +252,13 @@ def _of_ten_seconds(expr: str) -> str:
 def _sandbox_stands_still(world: World) -> None:
     with world.stopped(world.of("sandbox")):
         world.fires("CaudalProvidersBurnSlow", "CaudalLatencyBurn", "CaudalLatencyBurnSlow", "CaudalBreakerOpen")
-        world.sql("update payin set created_at = created_at - interval '2 hours' where status = 'submitting'")
+        # Asked for the first time in January: nothing that an event tells hangs on that.
+        world.sql(
+            "update payin set detail = convert_to(regexp_replace(convert_from(detail, 'UTF8'),"
+            """ '"first_until":"[^"]*"', '"first_until":"2026-01-01T00:00:00Z"'), 'UTF8') where status = 'submitting'"""
+        )
         world.fires("CaudalUnresolvedOld")
-    world.sql("update payin set created_at = created_at + interval '2 hours' where created_at < now() - interval '1 h'")
-    world.ends("CaudalBreakerOpen", "CaudalUnresolvedOld", "CaudalLedgerViolation")
+    world.ends("CaudalBreakerOpen", "CaudalUnresolvedOld")
 
 
 def _tables_are_locked(world: World) -> None:
@@ -264,7 +267,7 @@ def _tables_are_locked(world: World) -> None:
     world.sql(
         f"update due set at = clock_timestamp() + interval '3 s' where at in ({some})"
     )  # something is due then, and nobody can take it
-    with world.locked("webhook_delivery", "consumer", "due", "entry"):
+    with world.locked("shard", "webhook_delivery", "consumer", "due", "entry"):
         world.fires(*late, "CaudalWebhooksBurnSlow", "CaudalSweepsBurnSlow", f"CaudalLedgerUnchecked{SLOWEST}")
     world.ends(*late, f"CaudalLedgerUnchecked{SLOWEST}")
 

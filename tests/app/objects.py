@@ -66,6 +66,7 @@ class Objects:
 
     def fresh(self) -> dict[str, Callable[[], str]]:
         """What makes an object for an operation that takes it once, or only in a state that it leaves with it."""
+        changed = self.endpoint()  # the last change may leave it disabled
         return {
             "POST /v1/payins/{id}/captures": self.authorized,
             "POST /v1/payins/{id}/cancellations": self.pending,
@@ -78,6 +79,7 @@ class Objects:
             "POST /v1/instruments/{id}/deletions": self.instrument,
             "POST /v1/routing/profiles/{id}/activations": self.profile,
             "POST /v1/routing/profiles/{id}/deactivations": self.active_profile,
+            "POST /v1/webhook_endpoints/{id}": lambda: changed,
             "POST /v1/webhook_endpoints/{id}/deletions": self.endpoint,
             "POST /v1/operator/deposits/{id}/returns": self.deposit,
             "POST /v1/operator/discrepancies/{id}/resolutions": self.discrepancy,

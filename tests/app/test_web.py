@@ -35,6 +35,9 @@ GET     /v1/payins?before=x         -     422  invalid_request
 GET     /v1/payins?limit            -     422  invalid_request
 GET     /v1/payins?method=%00       -     422  invalid_request
 GET     /v1/payins?created_from=now -     422  invalid_request
+GET     /v1/payins?created_from=3   -     422  invalid_request
+GET     /v1/payins?created_to=1.5   -     422  invalid_request
+GET     /v1/balances?at=3           -     422  invalid_request
 GET     /v1/payins?created_from=2026-01-01T00:00:00  -  422  invalid_request
 GET     /v1/payins?method=%ff       -     422  invalid_request
 GET     /v1/payins?&                -     422  invalid_request

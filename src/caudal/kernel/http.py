@@ -7,6 +7,7 @@ service's `http.py` has its `ROUTES`, from which the server, the OpenAPI documen
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from datetime import datetime
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 from urllib.parse import parse_qsl
@@ -138,12 +139,21 @@ def query_of(request: Request, kind: type[T], known: Mapping[str, Known] | None 
             errors += found
         else:
             try:
-                values[name] = msgspec.convert(text, _given(names[name].type), strict=False)
+                values[name] = _value(text, _given(names[name].type))
             except msgspec.ValidationError as error:
                 errors.append(FieldError(field=f"?{name}", code="invalid_value", detail=str(error)))
     if errors:
         raise Invalid("invalid_request", "the query has errors", errors=tuple(errors))
     return kind(**values)
+
+
+def _value(text: str, kind: Any) -> Any:
+    """A parameter's text as what it means. A date-time is one in RFC 3339, and no number of seconds."""
+    return msgspec.convert(text, kind, strict=_is_instant(kind))
+
+
+def _is_instant(kind: Any) -> bool:
+    return kind is datetime or (get_origin(kind) is Annotated and _is_instant(get_args(kind)[0]))
 
 
 def refuse_query(query: bytes) -> None:

@@ -35,7 +35,10 @@ _METADATA_KEY_MAX: Final = 40
 _METADATA_VALUE_MAX: Final = 500
 _TEXT_MAX: Final = {"reference": 120, "description": 500}
 _PAYER_MAX: Final = {"name": 200, "email": 254, "document": 32, "phone": 20}
-_EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
+# What Python takes for white space and ECMA 262 does not is named, so that the pattern means the same in the document.
+_EMAIL: Final = re.compile(
+    r"[^@\s\u0000\u001c-\u001f\u0085]{1,64}@[^@\s.\u0000\u001c-\u001f\u0085]+(\.[^@\s.\u0000\u001c-\u001f\u0085]+)+"
+)
 _URL: Final = re.compile(r"https?://[^\s/]+(/\S*)?")
 
 

@@ -22,7 +22,9 @@ Schema = dict[str, Any]
 
 PLAIN: Final = r"^[^\u0000]*$"
 FILLED: Final = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
-EMAIL: Final = r"^[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+$"
+EMAIL: Final = (
+    r"^[^@\s\u0000\u001c-\u001f\u0085]{1,64}@[^@\s.\u0000\u001c-\u001f\u0085]+(\.[^@\s.\u0000\u001c-\u001f\u0085]+)+$"
+)
 PHONE: Final = r"^\+[1-9]\d{6,14}$"
 URL: Final = r"^https?://[^\s/]+(/\S*)?$"
 OVERLAP_MAX_S: Final = 7 * 86_400
@@ -71,20 +73,29 @@ LIMITS: Final[dict[str, dict[str, Schema]]] = {
         "currency": {"enum": _CURRENCIES},
         "country": {"enum": _COUNTRIES},
         "method": {"enum": sorted({method.method for method in _METHODS})},
-        "return_url": {"maxLength": 2000, "pattern": URL},
+        "return_url": {"maxLength": 2000, "pattern": URL, "format": "web-address"},
         "reference": _text(120),
         "description": _text(500),
         "metadata": _map(50, 40, 500),
         "risk_score": {"minimum": 0, "maximum": RISK_MAX},
     },
     "PayerAsked": {
-        "name": _text(200, FILLED),
+        "name": {**_text(200, FILLED), "format": "payer-name"},
         "email": {"maxLength": 254, "pattern": EMAIL},
         "document": {"minLength": 1, "maxLength": 32},
         "phone": {"maxLength": 20, "pattern": PHONE},
         "address": _map(10, 50, 200),
     },
     "CreatePayinsItem": {"idempotency_key": {"minLength": 1, "maxLength": 255, "pattern": "^[!#-~]([ -~]*[!-~])?$"}},
+    "DestinationAsked": {
+        **{name: {"pattern": PLAIN} for name in ("account", "holder_name", "bank", "holder_document")},
+    },
+    "RefundAsked": {"note": {"pattern": PLAIN}, "metadata": _map(50, 40, 500)},
+    "ResolveAsked": {"resolution": {"pattern": PLAIN}},
+    "CorrectAsked": {"facts": {"pattern": PLAIN}},
+    "SettleAsked": {"reason": {"pattern": PLAIN}},
+    "ForceAsked": {"reason": {"pattern": PLAIN}},
+    "DrainAsked": {"reason": {"pattern": PLAIN}},
     "CreateInstrumentBody": {"country": {"enum": sorted({country for country, _ in BRANDS})}},
     "CardAsked": {
         "number": {"format": "card-number"},

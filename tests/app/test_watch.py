@@ -7,8 +7,10 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from caudal.app.check import laws
@@ -16,6 +18,7 @@ from caudal.app.telemetry import Watch
 from caudal.app.worker import JOBS
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
+from caudal.kernel.primary import Primary
 from tests.api import Api
 from tests.app.test_worker import Work
 from tests.conftest import settings_of
@@ -88,6 +91,30 @@ async def test_a_law_that_is_broken_is_counted_and_told(
             await until(worker, lambda found: not wrong(found))
     told = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert told and all("the books break the law" in record.message for record in told)
+
+
+async def test_who_stops_while_a_look_ends_closes_its_connections(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, connect, stopping = list[psycopg.AsyncConnection[Any]](), Primary.connect, asyncio.Event()
+
+    async def noted(self: Primary, **settings: str) -> psycopg.AsyncConnection[Any]:
+        opened.append(await connect(self, **settings))
+        return opened[-1]
+
+    async def commit(_: psycopg.AsyncConnection[Any]) -> None:
+        await asyncio.sleep(0.1)  # an answer takes its time
+
+    monkeypatch.setattr(Primary, "connect", noted)
+    monkeypatch.setattr(psycopg.AsyncConnection, "commit", commit)
+    async with Context(settings_of(database_url, check_share=0.001, watch_s=0.5), name="worker") as context:
+        task = asyncio.create_task(Watch(context, tuple(JOBS)).run(stopping))
+        found = await until(context, lambda found: found.get(("caudal.ledger.check.ranges", "0")))
+        before = found["caudal.watch.last_run_timestamp",]
+        await until(context, lambda found: found["caudal.watch.last_run_timestamp",] != before)
+        stopping.set()  # the look at the laws has rested for longer than the figures: it ends, and they end it
+        await task
+    assert [connection.closed for connection in opened] == [True, True]
 
 
 async def test_one_watches_at_a_time_and_another_one_goes_on(database_url: str) -> None:

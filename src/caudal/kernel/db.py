@@ -10,8 +10,8 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar, Final, TypeVar, cast
 from uuid import UUID
@@ -235,6 +235,18 @@ async def connect(database_url: str, **settings: str) -> psycopg.AsyncConnection
     )
     connection.prepared_max = None
     return connection
+
+
+@asynccontextmanager
+async def closing(connection: psycopg.AsyncConnection[Any]) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Closes an autocommit connection behind a block, whatever ends it.
+
+    psycopg's own `async with` waits for a COMMIT first, and who is cancelled there leaves the connection open.
+    """
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 @contextmanager

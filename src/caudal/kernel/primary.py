@@ -127,7 +127,7 @@ class Primary:
         address = make_conninfo(self._hosts[number], application_name="caudal-watch", **how)
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+                async with db.closing(await psycopg.AsyncConnection.connect(address, autocommit=True)) as connection:
                     self._away.pop(number, None)
                     await self._follow(number, connection, looked.set)
             except (psycopg.Error, OSError) as error:

@@ -20,7 +20,7 @@ from typing import Any, Final
 import psycopg
 
 from caudal.app.check import looks
-from caudal.kernel import sqlfile
+from caudal.kernel import db, sqlfile
 from caudal.kernel.context import Context
 from caudal.kernel.telemetry import Reading
 from caudal.ledger import account_name
@@ -56,8 +56,7 @@ class Watch:
         """Waits for its turn, and watches from then on."""
         while not stopping.is_set():
             try:
-                connection = await self._context.primary.connect()
-                async with connection:
+                async with db.closing(await self._context.primary.connect()) as connection:
                     await self._watch(connection, stopping)
             except (psycopg.Error, OSError) as error:
                 log.warning("the figures of all are not gathered here: %s", error)
@@ -127,8 +126,7 @@ class Watch:
         """Round after round over all shards; what goes wrong with a look is no violation."""
         while not stopping.is_set():
             try:
-                connection = await self._context.primary.connect()
-                async with connection:
+                async with db.closing(await self._context.primary.connect()) as connection:
                     connection.prepare_threshold = None
                     await connection.execute(SQL["take_time"])
                     for shard, *_ in await _rows(connection, SQL["heads"]):

@@ -10,16 +10,13 @@ from uuid import UUID
 
 import msgspec
 
-from caudal.contracts.envelope import seq_of_event
+from caudal.contracts.envelope import PREFIXES, seq_of_event
 from caudal.kernel import ids, sqlfile
 from caudal.kernel.context import Context
-from caudal.payins import deposits_beside
+from caudal.payins import JOBS, deposits_beside
 
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 _LOOKED_AT: Final = 4_096  # so many events or postings has one moment at most: a batch is far smaller
-_TRIED: Final = [
-    "payin.submit", "payin.expire", "payin.operate", "deposit.return", "dispute.send", "discrepancy.ask",
-]  # fmt: skip
 _OWNERS: Final = {
     "capture": "owner_of_operation",
     "void": "owner_of_operation",
@@ -28,10 +25,6 @@ _OWNERS: Final = {
     "dispute": "owner_of_dispute",
     "disc": "owner_of_discrepancy",
 }
-_OF_EVENTS: Final = {
-    "payin": "payin", "capture": "capture", "refund": "refund", "deposit": "dep", "dispute": "dispute",
-    "discrepancy": "disc",
-}  # fmt: skip
 
 Row = tuple[Any, ...]
 
@@ -100,7 +93,7 @@ async def payin_of(context: Context, shard: int, text: str) -> UUID | None:
         if not found:
             return None
         type, subject = found[0]
-        prefix = _OF_EVENTS.get(type.partition(".")[0], "")
+        prefix = PREFIXES.get(type.partition(".")[0], "")
         return await payin_of(context, shard, ids.public(prefix, subject)) if prefix else None
     id = ids.parse(prefix, text)
     if id is None or prefix == "payin":
@@ -124,7 +117,7 @@ async def story_of(context: Context, shard: int, id: UUID) -> Story | None:
     rows["deposits"] = await _rows(context, "deposits", shard=shard, ids=[*detail.deposits, *beside])
     rows["evidence"] = await _rows(context, "evidence", shard=shard, disputes=[row[0] for row in rows["disputes"]])
     subjects = [id, *(row[0] for name, found in rows.items() if name != "changes" for row in found)]
-    rows["tried"] = await _rows(context, "tried", shard=shard, kinds=_TRIED, ids=subjects)
+    rows["tried"] = await _rows(context, "tried", shard=shard, kinds=list(JOBS), ids=subjects)
     moments = _moments(payin, rows)
     rows["batches"] = await _rows(context, "batches", shard=shard, moments=moments)
     numbered = {"shard": shard, "moments": moments, "subjects": subjects, "looked_at": _LOOKED_AT}

@@ -14,7 +14,7 @@ from caudal.kernel import ids
 from caudal.kernel.clock import rfc3339
 from caudal.ledger import account_name
 
-_MADE_OF: Final = {0: "", 1: "", 2: "held", 3: "posted", 4: "let go", 5: "expired"}
+_MADE_OF: Final = {1: "", 2: "held", 3: "posted", 4: "let go", 5: "expired"}
 # At one time: first what the batch decided, then what it wrote about it.
 _ORDER: Final[tuple[Kind, ...]] = (
     "batch", "deposit", "operation", "dispute", "evidence", "attempt", "state", "posting", "event", "discrepancy",

@@ -242,10 +242,10 @@ def _cpu_us(cpu_s: Mapping[str, float], tally: Tally) -> float | None:
 
 
 def _bytes_per_request(intervals: Sequence[Interval], tally: Tally) -> dict[str, float | None]:
-    """Of the write-ahead log, and to disk by caudal's processes, per acknowledged request."""
+    """Of the write-ahead log, and to the disk that holds the data, per acknowledged request."""
     count = max(1, tally.window_acknowledged)
     logged = [each.wal_bytes for each in intervals if each.wal_bytes is not None]
-    written = [bytes_ for each in intervals for name, bytes_ in each.disk_bytes.items() if of_caudal(name)]
+    written = [each.device_bytes for each in intervals if each.device_bytes is not None]
     return {
         "wal_bytes_per_request": round(sum(logged) / count, 1) if logged else None,
         "disk_bytes_per_request": round(sum(written) / count, 1) if written else None,

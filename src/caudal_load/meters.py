@@ -1,7 +1,7 @@
-"""What every process uses from second to second, read from /proc beside the load, and what PostgreSQL writes.
+"""What every process uses from second to second, read from /proc beside the load, and what is written to log and disk.
 
 A thread of the process that conducts, which sends nothing itself. A process is taken with all its descendants:
-PostgreSQL with its backends, ended ones too where the kernel adds them up (CPU and disk).
+PostgreSQL with its backends, ended ones too where the kernel adds them up (CPU).
 """
 
 import contextlib
@@ -9,11 +9,12 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from time import monotonic, perf_counter_ns
 
 import psycopg
 
-from caudal_load.processes import Use, trees_use
+from caudal_load.processes import Use, device_bytes, device_of, trees_use
 
 _EVERY_S = 1.0
 _WAL = "select (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint"
@@ -27,20 +28,26 @@ class Reading:
     at_ns: int
     uses: Mapping[str, Use]
     wal_bytes: int | None
+    device_bytes: int | None
 
 
 class Meter:
     """Reads at once, every second until it is stopped, and then once more.
 
-    `processes` are taken with their descendants, those of `alone` without.
+    `processes` are taken with their descendants, those of `alone` without. `place` is where the data are.
     """
 
     def __init__(
-        self, processes: Mapping[str, int], database_url: str | None, alone: Mapping[str, int] | None = None
+        self,
+        processes: Mapping[str, int],
+        database_url: str | None,
+        alone: Mapping[str, int] | None = None,
+        place: Path | None = None,
     ) -> None:
         self.readings: list[Reading] = []
         self._processes, self._database_url = dict(processes), database_url
         self._alone = dict(alone or {})
+        self._device = None if place is None else device_of(place)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name="meter", daemon=True)
 
@@ -63,6 +70,7 @@ class Meter:
                         at_ns=perf_counter_ns(),
                         uses=trees_use(self._processes, self._alone),
                         wal_bytes=_wal(connection),
+                        device_bytes=device_bytes(self._device),
                     )
                 )
                 if self._stopped.is_set():
@@ -100,8 +108,9 @@ class Interval:
     memory_mb: Mapping[str, float]
     threads: Mapping[str, int]
     files: Mapping[str, int]
-    disk_bytes: Mapping[str, int]
     wal_bytes: int | None
+    device_bytes: int | None
+    """Written to the disk that holds the data, by whomever."""
 
 
 def intervals(readings: list[Reading], opened_ns: int, before_s: float) -> list[Interval]:
@@ -112,7 +121,6 @@ def intervals(readings: list[Reading], opened_ns: int, before_s: float) -> list[
         both = [name for name in then.uses if name in first.uses]
         if seconds <= 0:
             continue
-        wal = None if None in (first.wal_bytes, then.wal_bytes) else (then.wal_bytes or 0) - (first.wal_bytes or 0)
         found.append(
             Interval(
                 begin_s=round(before_s + (first.at_ns - opened_ns) / 1e9, 3),
@@ -121,8 +129,12 @@ def intervals(readings: list[Reading], opened_ns: int, before_s: float) -> list[
                 memory_mb={name: then.uses[name].memory_mb for name in both},
                 threads={name: then.uses[name].threads for name in both},
                 files={name: then.uses[name].files for name in both},
-                disk_bytes={n: max(0, then.uses[n].disk_bytes - first.uses[n].disk_bytes) for n in both},
-                wal_bytes=wal,
+                wal_bytes=_between(first.wal_bytes, then.wal_bytes),
+                device_bytes=_between(first.device_bytes, then.device_bytes),
             )
         )
     return found
+
+
+def _between(first: int | None, then: int | None) -> int | None:
+    return None if first is None or then is None else then - first

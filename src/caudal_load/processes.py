@@ -15,6 +15,7 @@ from pathlib import Path
 _PROC = Path("/proc")
 _ESTABLISHED = "01"
 _SIZES = ("RssAnon:", "RssFile:", "RssShmem:")
+_SECTORS_WRITTEN, _SECTOR_BYTES = 9, 512
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -44,8 +45,6 @@ class Use:
     threads: int
     files: int
     """Open files, sockets too."""
-    disk_bytes: int
-    """Written to a disk; what goes to a file system in memory is none. 0 where the kernel does not say."""
 
 
 def trees_use(roots: Mapping[str, int], alone: Mapping[str, int]) -> dict[str, Use]:
@@ -65,7 +64,6 @@ def _use(tree: list[int], fields_of: dict[int, list[str]]) -> Use:
         memory_mb=round(sum(own for own, _ in sizes) + max((shared for _, shared in sizes), default=0.0), 1),
         threads=sum(int(fields_of[pid][17]) for pid in tree),
         files=sum(_open_files(pid) for pid in tree),
-        disk_bytes=sum(_disk_bytes(pid) for pid in tree),
     )
 
 
@@ -87,13 +85,30 @@ def _open_files(pid: int) -> int:
         return 0
 
 
-def _disk_bytes(pid: int) -> int:
-    """What it and those of its children that were waited for have had written to disks."""
-    try:
-        lines = (_PROC / str(pid) / "io").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("write_bytes:")), 0)
+def device_of(path: Path) -> tuple[int, int] | None:
+    """The numbers of the block device that holds `path`; None where the kernel counts for none.
+
+    That is so in memory, and for file systems that spread over devices of their own.
+    """
+    with contextlib.suppress(OSError):
+        number = path.stat().st_dev
+        device = os.major(number), os.minor(number)
+        return None if device_bytes(device) is None else device
+    return None
+
+
+def device_bytes(device: tuple[int, int] | None) -> int | None:
+    """What was written to a block device since the machine started, by anybody.
+
+    The device's own counter: what /proc/<pid>/io says of a process is four times that and more, for a kernel with
+    large folios counts the whole folio of which a byte was changed.
+    """
+    with contextlib.suppress(OSError):
+        for line in (_PROC / "diskstats").read_text().splitlines():
+            fields = line.split()
+            if (int(fields[0]), int(fields[1])) == device:
+                return int(fields[_SECTORS_WRITTEN]) * _SECTOR_BYTES
+    return None
 
 
 def trees_memory_mb(roots: Mapping[str, int]) -> dict[str, float]:

@@ -87,7 +87,8 @@ class Side:
         if isinstance(self.loop, Crew):
             self.loop.open_window(open_ns)  # said before, so that all know of it when it comes
             everybody = {**self.running.processes, **self.loop.pids}
-            meter = Meter(everybody, self.running.database_url, alone={CONDUCTOR: os.getpid()})
+            place = self.running.var if "postgres" in self.running.processes else None
+            meter = Meter(everybody, self.running.database_url, alone={CONDUCTOR: os.getpid()}, place=place)
         self.loop.start(start_ns, lead_s)
         await asyncio.sleep((open_ns - perf_counter_ns()) / 1e9)
         self._note_memory()

@@ -152,36 +152,36 @@ def _curve(pairs: Sequence[Sequence[int]]) -> list[Point]:
 def _process_plots(intervals: Sequence[Mapping[str, Any]]) -> list[Plot]:
     names = list(dict.fromkeys(name for each in intervals for name in each["cores"]))
 
-    def of(field: str, per_s: bool = False, scale: float = 1.0) -> list[Series]:
+    def of(field: str) -> list[Series]:
         return [
             Series(
                 name=name,
-                points=[
-                    (
-                        (each["begin_s"] + each["end_s"]) / 2,
-                        each[field].get(name, 0) / scale / (each["end_s"] - each["begin_s"] if per_s else 1),
-                    )
-                    for each in intervals
-                ],
+                points=[((each["begin_s"] + each["end_s"]) / 2, each[field].get(name, 0)) for each in intervals],
                 colour=number,
                 dashed=not of_caudal(name),
             )
             for number, name in enumerate(names)
         ]
 
-    written = [one for one in of("disk_bytes", per_s=True, scale=_MB) if any(value for _, value in one.points)]
-    logged = [
-        ((each["begin_s"] + each["end_s"]) / 2, each["wal_bytes"] / _MB / (each["end_s"] - each["begin_s"]))
-        for each in intervals
-        if each["wal_bytes"] is not None
+    written = [
+        Series(name=name, points=points, colour=colour, filled=True)
+        for name, field, colour in (("write-ahead log", "wal_bytes", 6), ("disk, by whomever", "device_bytes", 0))
+        if (points := _megabytes_per_s(intervals, field))
     ]
-    log = [Series(name="write-ahead log", points=logged, colour=6, filled=True)] if logged else []
     return [
         Plot(title="CPU", unit="cores", series=of("cores")),
         Plot(title="Memory", unit="MB", series=of("memory_mb")),
         Plot(title="Threads", unit="count", series=of("threads")),
         Plot(title="Open files", unit="count", series=of("files")),
-        Plot(title="Written", unit="MB per second", series=[*log, *written]),
+        Plot(title="Written", unit="MB per second", series=written),
+    ]
+
+
+def _megabytes_per_s(intervals: Sequence[Mapping[str, Any]], field: str) -> list[Point]:
+    return [
+        ((each["begin_s"] + each["end_s"]) / 2, each[field] / _MB / (each["end_s"] - each["begin_s"]))
+        for each in intervals
+        if each.get(field) is not None
     ]
 
 

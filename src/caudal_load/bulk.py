@@ -13,12 +13,12 @@ from typing import Any
 
 import msgspec
 
-from caudal_load.caudal_up import CaudalFailed, Running, caudal_up
+from caudal_load.answers import answer
+from caudal_load.caudal_up import Running, caudal_up
 from caudal_load.flows import SPEI
 from caudal_load.histogram import Histogram
 from caudal_load.merchants import make_merchants
 from caudal_load.processes import machine, own_cpu_s, trees_cpu_s
-from caudal_load.response import parse
 from caudal_load.scenario import TOKEN, Requests, Target
 from caudal_load.scenarios import SPEI_CREATE
 from caudal_load.seed import Say
@@ -169,22 +169,9 @@ async def _ask(load: Load, target: Target, key: str) -> None:
             since_ns, counts = time.perf_counter_ns(), load.measured
             writer.write(request)
             await writer.drain()
-            status, body = await _answer(reader)
+            status, body = await answer(reader)
             if counts:
                 load.latency.record(time.perf_counter_ns() - since_ns)
             load.told(first, status, body)
     finally:
         writer.close()
-
-
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Status and body of one answer. Raises CaudalFailed for one that breaks off."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(
-        int(line.partition(b":")[2]) for line in head.split(b"\r\n") if line[:15].lower() == b"content-length:"
-    )
-    whole = head + await reader.readexactly(length)
-    found = parse(whole)
-    if found is None or found.end != len(whole):
-        raise CaudalFailed("an answer that is not whole")
-    return found.status, whole[found.body_start :]

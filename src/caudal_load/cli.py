@@ -26,6 +26,7 @@ from caudal_load.failover import Failover, failover, print_outcome
 from caudal_load.faults.command import Asked, check_again, faults, print_list
 from caudal_load.faults.report import print_report
 from caudal_load.overload import overload, print_overload
+from caudal_load.pages import Pages, pages_in, table_of
 from caudal_load.plan import Plan
 from caudal_load.rolling import rolling
 from caudal_load.run import against_bare
@@ -157,6 +158,22 @@ def bulk_command(
     print(json.dumps(figures))
     if figures["lost"] or figures["doubled"]:
         raise typer.Exit(1)
+
+
+@app.command("pages")
+def pages_command(
+    var: Annotated[Path, typer.Option(help="ask the one that `caudal up` runs on this directory")] = Path("var"),
+    requests: Annotated[int, typer.Option(min=1, max=100_000, help="of each kind of question")] = 400,
+    connections: Annotated[int, typer.Option(min=1, max=64, help="so many, one request in flight on each")] = 2,
+    seed: Annotated[int, typer.Option(help="decides which payins are asked for")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Time lists and search for the merchant with the most payins: which page takes how long, whatever else is there.
+
+    Exit 1: an answer was not the page that was asked for.
+    """
+    found = carried_out(pages_in(var, Pages(requests=requests, connections=connections, seed=seed), say))
+    print(json.dumps(found) if as_json else table_of(found))
 
 
 @app.command("bare")

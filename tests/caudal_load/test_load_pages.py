@@ -1,0 +1,58 @@
+"""Lists and search, timed: what is asked is found, and a wrong page ends the run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+from typer.testing import CliRunner
+
+from caudal_load import pages as module
+from caudal_load.caudal_up import CaudalFailed, up_in
+from caudal_load.cli import app
+from caudal_load.merchants import make_merchants, post
+from caudal_load.pages import Kind, Pages, pages, table_of
+from tests.whole import Whole
+
+SPEI = {"amount": 12050, "currency": "MXN", "country": "MX", "method": "spei"}
+PAYER = {"name": "Ana Souza", "email": "ana@example.com"}
+
+
+async def give_a_past(running: Whole) -> None:
+    (key,) = await make_merchants(running.api_url, running.operator_key, 1)
+    async with aiohttp.ClientSession(running.api_url) as session:
+        for number in range(25):
+            await post(session, "/v1/payins", {**SPEI, "reference": f"order-{number}", "payer": PAYER}, key)
+
+
+async def test_each_kind_of_page_is_timed_and_looked_at(running: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
+    await give_a_past(running)
+    caudal, said = up_in(running.var), list[str]()
+    found = await pages(caudal, Pages(requests=5, connections=2), said.append)
+    assert found["payins"] >= 25 and found["requests_of_each"] == 5
+    assert {"the newest 20", "20 of a day", "by reference", "a filter that finds nothing"} <= set(found["pages"])
+    assert all(0 < row["p50_ms"] <= row["p99_ms"] <= row["p100_ms"] for row in found["pages"].values())
+    assert len(said) == len(found["pages"]) and "by reference" in table_of(found)
+    wrong = Kind("wrong", lambda _: "/v1/payins?limit=20", lambda page: not page["data"])
+    monkeypatch.setattr(module, "_kinds", lambda _: [wrong])
+    with pytest.raises(CaudalFailed, match="another page"):
+        await pages(caudal, Pages(requests=2), said.append)
+    monkeypatch.setattr(module, "_kinds", lambda _: [replace(wrong, path=lambda _: "/v1/payins?limit=0")])
+    with pytest.raises(CaudalFailed, match="was answered 422"):
+        await pages(caudal, Pages(requests=2), said.append)
+
+
+def test_the_command_prints_what_it_found(running: Whole) -> None:
+    asyncio.run(give_a_past(running))
+    done = CliRunner().invoke(app, ["pages", "--var", str(running.var), "--requests", "2", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["pages"]
+
+
+def test_where_no_caudal_runs_it_says_so(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["pages", "--var", str(tmp_path)])
+    assert done.exit_code == 1 and "no caudal runs on" in done.stderr

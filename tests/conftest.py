@@ -19,6 +19,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from caudal.app.migrate import migrate
+from caudal.kernel import db
 from caudal.kernel.context import Context
 from caudal.kernel.settings import Settings
 from tests.whole import Whole
@@ -149,6 +150,16 @@ def settings_of(database_url: str, **changed: object) -> Settings:
         **changed,
     }
     return Settings(**values)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server waits for locks for as long as anybody does: whoever ends sooner has a reason of its own.
+
+    For connections that are opened after this.
+    """
+    for name in ("lock_timeout", "transaction_timeout"):
+        monkeypatch.setitem(db.SESSION_SETTINGS, name, "0")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta, tzinfo
-from time import monotonic
 from typing import Final, LiteralString
 
 import psycopg
@@ -16,6 +15,7 @@ from caudal.app.migrate import migrate
 from caudal.app.partitions import TABLES, Tidied, keep_partitions, tidy
 from caudal.kernel.context import Context
 from tests.api import Api
+from tests.conftest import settings_of
 from tests.payins.books import assert_in_order
 
 WEEK = timedelta(weeks=1)
@@ -144,19 +144,23 @@ async def test_migrating_goes_on_beside_such_rows(database_url: str, context: Co
     assert await migrate(database_url) == []
 
 
-async def test_a_long_reader_holds_nobody_up_for_long(database_url: str, context: Context) -> None:
+@pytest.mark.usefixtures("patient")
+async def test_a_long_reader_holds_nobody_up_for_long(database_url: str) -> None:
+    """Weeks are given up sooner than the server would give up: the patient one never does."""
+    async with Context(settings_of(database_url), name="test") as context:
+        await creates_beside_a_long_reader(database_url, context)
+
+
+async def creates_beside_a_long_reader(database_url: str, context: Context) -> None:
     api, later = Api(context), datetime.now(UTC) + WEEK
     await api.ana()
     async with await psycopg.AsyncConnection.connect(database_url) as reader:
         await reader.execute("select count(*) from key")
         making = asyncio.create_task(tidied(context, later))
-        slowest_s = 0.0
         while not making.done():
-            started = monotonic()
             assert (await api.create()).status == 201
-            slowest_s = max(slowest_s, monotonic() - started)
         done, whole = await making
-        assert not whole and slowest_s < 0.7
+        assert not whole
         assert [one.partition("_")[0] for one in done] == ["made event", "made webhook", "made webhook"]
     assert await tidied(context, later) == ([f"made key_{monday(later + 2 * WEEK)}"], True)
 

@@ -120,7 +120,7 @@ def slow(rig: Rig) -> None:
     began_s = time.monotonic()
     status, told = rig.answer(rig.order(), 5)
     assert (status, told["status"]) == (201, "paid")
-    assert 1.5 <= time.monotonic() - began_s < 4
+    assert time.monotonic() - began_s >= 1.5
 
 
 def twice(rig: Rig) -> None:

@@ -32,7 +32,7 @@ def test_a_callback_carries_the_transfer_and_a_fresh_signature(bank: Bank, recei
     names = ("tracking_key", "clabe", "amount", "currency", "payer_name", "payer_bank", "paid_at")
     assert call.body == {name: booked[name] for name in names}
     assert fits(call)
-    assert -1 <= age_s(call) <= 3
+    assert -1 <= age_s(call) <= 60
 
 
 def test_it_is_sent_again_until_it_is_accepted(bank: Bank, receiver: Receiver, clabe: str) -> None:
@@ -104,7 +104,7 @@ def test_a_forged_callback_is_fresh_but_signed_with_another_secret(bank: Bank, r
     bank.becomes(bank.pay(clabe, deliver={"fault": "forged"}).json["tracking_key"], "refused")
     (call,) = receiver.calls[clabe]
     assert not fits(call)
-    assert age_s(call) <= 3
+    assert age_s(call) <= 60
 
 
 def test_a_stale_callback_is_rightly_signed_ten_minutes_ago(bank: Bank, receiver: Receiver, clabe: str) -> None:
@@ -112,7 +112,7 @@ def test_a_stale_callback_is_rightly_signed_ten_minutes_ago(bank: Bank, receiver
     bank.becomes(bank.pay(clabe, deliver={"fault": "stale"}).json["tracking_key"], "refused")
     (call,) = receiver.calls[clabe]
     assert fits(call)
-    assert 599 <= age_s(call) <= 603
+    assert 599 <= age_s(call) <= 660
 
 
 def test_a_held_callback_waits_for_redelivery(bank: Bank, receiver: Receiver, clabe: str) -> None:

@@ -149,7 +149,7 @@ class Provider:
 
     async def _vanish(self, fault: str, writer: asyncio.StreamWriter, answer: bytes = b"") -> bool:
         if fault.startswith("silence"):
-            await asyncio.sleep(30)
+            await asyncio.sleep(3600)
         if fault == "half":
             writer.write(answer[:-5])
             await writer.drain()

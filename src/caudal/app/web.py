@@ -7,7 +7,6 @@ sockets; for uvicorn, which owns those, `Web` is an application that only begins
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,7 +21,7 @@ from caudal.app.telemetry import OperatorPort, Requests, exported, inside, trace
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.commit import Lane
-from caudal.kernel.context import Context
+from caudal.kernel.context import Context, in_time
 from caudal.kernel.door import Door
 from caudal.kernel.errors import CaudalError, Fault, Refused, Retry, Unknown
 from caudal.kernel.http import JSON, Handler, Request, Response, header_error, refuse_query
@@ -253,8 +252,7 @@ def _timeout_s(headers: dict[bytes, bytes], default_s: float) -> float:
 async def _in_time(reading: Awaitable[Response], timeout_s: float) -> Response:
     """What only reads is given up at the deadline, its statement too. Raises Retry."""
     try:
-        async with asyncio.timeout(timeout_s):
-            return await reading
+        return await in_time(reading, timeout_s)
     except TimeoutError as error:
         raise Retry("database_unavailable", "the database did not answer by the request's deadline") from error
 

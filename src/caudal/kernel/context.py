@@ -35,6 +35,7 @@ _KEY_READERS: Final = 2
 _SHARDS_S: Final = 5.0  # a new shard is known to every process after so long
 _READ_S: Final = 6.0  # longer than the server's own limit for a statement: it stands still
 _RECONNECT_S: Final = 0.5  # rather than pauses that double for as long as the database is away
+_CANCEL_S: Final = 0.25  # for the server to cancel what nobody waits for any more; it takes 5 ms
 _LOOK_S: Final = 2.0  # for the server that is up; the writer's own connections look each time that they are opened
 
 
@@ -259,10 +260,19 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
+async def in_time(reading: Awaitable[T], timeout_s: float | None) -> T:
+    """What is read, or TimeoutError after so long; the statement ends then too.
+
+    psycopg asks the server to cancel, and waits for that. Where the question overtook its statement, or the server
+    stands still, nothing comes of it: then the connection is given up, for nobody waits beyond the deadline.
+    """
+    async with asyncio.timeout(None if timeout_s is None else timeout_s + _CANCEL_S), asyncio.timeout(timeout_s):
+        return await reading
+
+
 async def answered(asked: Awaitable[T], deadline: float | None) -> T:
     """What the database answers. Raises Retry when it does not by the deadline (monotonic seconds)."""
     try:
-        async with asyncio.timeout(None if deadline is None else max(deadline - monotonic(), 0.0)):
-            return await asked
+        return await in_time(asked, None if deadline is None else max(deadline - monotonic(), 0.0))
     except (TimeoutError, psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Retry("database_unavailable", "the database does not answer; nothing was written") from error

@@ -3,14 +3,12 @@
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
-
+from caudal_sandbox.http import HungUp, Request, Response, Route
 from caudal_sandbox.signature import SignatureRefused
 
 log = logging.getLogger(__name__)
@@ -29,14 +27,22 @@ class FieldError:
 class Problem(Exception):
     """The request is refused; the server answers with it."""
 
-    def __init__(self, status: int, code: str, detail: str, errors: list[FieldError] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: list[FieldError] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
         self.errors = errors or []
+        self.headers = headers or {}
 
-    def response(self) -> web.Response:
+    def response(self) -> Response:
         """Write the problem."""
         body: dict[str, Any] = {
             "type": f"urn:caudal-sandbox:problem:{self.code}",
@@ -48,7 +54,9 @@ class Problem(Exception):
         if self.errors:
             body["errors"] = [{"field": e.field, "code": e.code, "detail": e.detail} for e in self.errors]
         text = json.dumps(body, ensure_ascii=False)
-        return web.Response(status=self.status, body=text.encode(), content_type="application/problem+json")
+        return Response(
+            status=self.status, body=text.encode(), content_type="application/problem+json", headers=self.headers
+        )
 
 
 def invalid(errors: list[FieldError]) -> Problem:
@@ -56,22 +64,22 @@ def invalid(errors: list[FieldError]) -> Problem:
     return Problem(422, "invalid_request", "Some fields are not as they must be.", errors)
 
 
-def as_problems(refusals: Refusals) -> Middleware:
-    """Turn everything that goes wrong in a handler into a problem; no stack or SQL ever leaves."""
+def answering(refusals: Refusals) -> Callable[[Request], Awaitable[Response]]:
+    """Have requests answered; everything that goes wrong becomes a problem; no stack or SQL ever leaves."""
+    kinds = tuple(refusals)
 
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def answer(request: Request) -> Response:
         try:
-            return await handler(request)
+            return await _route_of(request).handler(request)
+        except HungUp:
+            raise
         except Problem as problem:
             return problem.response()
-        except tuple(refusals) as refusal:
+        except kinds as refusal:
             say = next(say for kind, say in refusals.items() if isinstance(refusal, kind))
             return say(refusal).response()
         except SignatureRefused as refusal:
             return Problem(401, refusal.code, refusal.detail).response()
-        except web.HTTPException as wrong:
-            return _of_http(request, wrong)
         except sqlite3.Error:
             log.exception("the books failed")
             detail = "The sandbox cannot say whether it booked this; ask again with the same key."
@@ -81,18 +89,18 @@ def as_problems(refusals: Refusals) -> Middleware:
             detail = "The sandbox made a mistake; ask again with the same key."
             return Problem(500, "internal_error", detail).response()
 
-    return middleware
+    return answer
 
 
-def _of_http(request: web.Request, wrong: web.HTTPException) -> web.StreamResponse:
-    """Say what aiohttp refuses as a problem; let its redirects through."""
-    match wrong:
-        case web.HTTPNotFound():
-            return Problem(404, "not_found", f"There is nothing at {request.path}.").response()
-        case web.HTTPMethodNotAllowed():
-            response = Problem(405, "method_not_allowed", f"{request.path} does not know {request.method}.").response()
-            response.headers["Allow"] = ", ".join(sorted(wrong.allowed_methods))
-            return response
-        case web.HTTPRequestEntityTooLarge():
-            return Problem(413, "body_too_large", "The body is too large.").response()
-    raise wrong
+def _route_of(request: Request) -> Route:
+    """Who answers. Raises Problem where nobody does, and for a body that is too large for whoever does."""
+    routes = request.found.routes
+    if not routes:
+        raise Problem(404, "not_found", f"There is nothing at {request.path}.")
+    route = routes.get(request.method)
+    if route is None:
+        detail = f"{request.path} does not know {request.method}."
+        raise Problem(405, "method_not_allowed", detail, headers={"Allow": ", ".join(sorted(routes))})
+    if request.too_large:
+        raise Problem(413, "body_too_large", f"A body has at most {route.body_max} bytes here.")
+    return route

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from caudal_sandbox.bank import api as bank_api
 from caudal_sandbox.bank import books as bank_books
 from caudal_sandbox.bank import pages as bank_pages
@@ -18,8 +16,10 @@ from caudal_sandbox.bank.callback import BankOutbox
 from caudal_sandbox.bank.refusals import of_refusal as of_book_refusal
 from caudal_sandbox.bank.verbs import Bank
 from caudal_sandbox.courier import Courier
+from caudal_sandbox.http import Router
 from caudal_sandbox.journal import Journal
-from caudal_sandbox.problems import Refusals, as_problems
+from caudal_sandbox.listener import Listener
+from caudal_sandbox.problems import Refusals, answering
 from caudal_sandbox.provider import api as provider_api
 from caudal_sandbox.provider import books as provider_books
 from caudal_sandbox.provider import conditions, payers
@@ -27,11 +27,7 @@ from caudal_sandbox.provider import pages as provider_pages
 from caudal_sandbox.provider.outbox import ProviderOutbox
 from caudal_sandbox.provider.refusals import ProviderRefusal
 from caudal_sandbox.provider.refusals import of_refusal as of_provider_refusal
-from caudal_sandbox.provider.trouble import Before
 from caudal_sandbox.provider.verbs import Provider
-
-BODY_MAX = 64 * 1024
-FAREWELL_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,12 +57,10 @@ async def serve(options: Options) -> None:
     couriers: tuple[Courier[Any], ...] = (bank.courier, *(provider.courier for provider in providers))
     for courier in couriers:
         await courier.start()
-    runner = web.AppRunner(application(bank, tuple(providers)), access_log=None, shutdown_timeout=FAREWELL_S)
+    refusals: Refusals = {BookRefusal: of_book_refusal, ProviderRefusal: of_provider_refusal}
+    listener = Listener(router(bank, tuple(providers)), answering(refusals))
     try:
-        await runner.setup()
-        site = web.TCPSite(runner, options.host, options.port, backlog=1024)
-        await site.start()
-        host, port = runner.addresses[0][:2]
+        host, port = await listener.open(options.host, options.port)
         shown = f"[{host}]" if ":" in host else host
         for provider in providers:
             provider.url = options.url or f"http://{shown}:{port}"
@@ -79,7 +73,7 @@ async def serve(options: Options) -> None:
         logging.getLogger(__name__).info("stopping")
     finally:
         # First nobody comes in, then nothing goes out, then the books close.
-        await runner.cleanup()
+        await listener.close()
         for provider in providers:
             await provider.timers.stop()
         for courier in couriers:
@@ -88,25 +82,16 @@ async def serve(options: Options) -> None:
             await journal.close()
 
 
-def application(bank: Bank, providers: tuple[Provider, ...]) -> web.Application:
+def router(bank: Bank, providers: tuple[Provider, ...]) -> Router:
     """List the routes. Payers find every payment at the first address, whoever has it."""
-    refusals: Refusals = {BookRefusal: of_book_refusal, ProviderRefusal: of_provider_refusal}
-    app = web.Application(middlewares=[as_problems(refusals)], client_max_size=BODY_MAX)
-    app[bank_api.BANK] = bank
-    _provide(app, providers[0], providers)
-    app.add_routes([*provider_pages.routes(), *bank_api.routes(), *bank_pages.routes()])
-    for provider in providers[1:]:
-        own = web.Application()
-        _provide(own, provider, (provider,))
-        app.add_subapp(provider.place, own)
-    return app
-
-
-def _provide(app: web.Application, provider: Provider, everybody: tuple[Provider, ...]) -> None:
-    """Let a provider answer caudal here, and payers of everybody's payments."""
-    app[conditions.PROVIDED], app[provider_api.ALL] = provider, everybody
-    app[provider_api.STRUCK], app[conditions.FARING] = Before(), conditions.Faring()
-    app.add_routes([*provider_api.routes(), *payers.routes(), *conditions.routes()])
+    desks = [
+        conditions.Desk(provider=provider, everybody=(provider,) if number else providers)
+        for number, provider in enumerate(providers)
+    ]
+    routes = [*bank_api.routes(bank), *bank_pages.routes(bank), *provider_pages.routes(desks[0])]
+    for desk in desks:
+        routes += [*provider_api.routes(desk), *payers.routes(desk), *conditions.routes(desk)]
+    return Router(routes)
 
 
 async def _open_bank(options: Options) -> Bank:

@@ -4,20 +4,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from caudal_sandbox.fields import json_object
+from caudal_sandbox.http import Request, Response
 from caudal_sandbox.problems import FieldError, Problem, invalid
 
+encode = msgspec.json.Encoder().encode
 
-async def json_body(request: web.Request) -> dict[str, Any]:
+
+def json_body(request: Request) -> dict[str, Any]:
     """Read a JSON object. Refuses other media types and what is not one."""
     if request.content_type != "application/json":
         raise Problem(415, "unsupported_media_type", "The body must be application/json.")
-    return json_object(await request.read())
+    return json_object(request.body)
 
 
-def known_query(request: web.Request, *known: str) -> None:
+def known_query(request: Request, *known: str) -> None:
     """Refuse parameters of the query that are not known."""
     errors = [
         FieldError(field=name, code="unknown_field", detail="This parameter is not known.")
@@ -28,16 +30,14 @@ def known_query(request: web.Request, *known: str) -> None:
         raise invalid(errors)
 
 
-def answer(shown: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+def answer(shown: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Answer with a JSON object."""
-    return web.Response(
-        status=status, body=msgspec.json.encode(shown), content_type="application/json", headers=headers
-    )
+    return Response(status=status, body=encode(shown), headers=headers or {})
 
 
 def text(shown: dict[str, Any]) -> str:
     """Write JSON without blanks, names and texts as they are."""
-    return msgspec.json.encode(shown).decode()
+    return encode(shown).decode()
 
 
 def rfc3339(at_ms: int) -> str:

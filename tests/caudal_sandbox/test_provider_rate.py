@@ -13,8 +13,8 @@ from tests.caudal_sandbox.rig import Bank
 
 CONNECTIONS = 32
 EACH = 100
-# Measured 250 to 320 µs on two busy cores; the bound leaves room for a machine that does other things too.
-MOST_US = 700
+# Measured 150 to 220 µs on two busy cores; the bound leaves room for a machine that does other things too.
+MOST_US = 500
 
 
 def cpu_s(process_id: int) -> float:

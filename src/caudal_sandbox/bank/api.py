@@ -1,50 +1,49 @@
 """The bank's JSON API: parse, call the bank, write down. docs/sandbox-protocol.md describes it."""
 
 import time
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
-
-from aiohttp import web
 
 from caudal_sandbox.bank import books, parse
 from caudal_sandbox.bank.model import CURRENCY, PAYER_BANK, Payment, Returned, Transfer
 from caudal_sandbox.bank.verbs import Bank
+from caudal_sandbox.http import Request, Response, Route, get, post
 from caudal_sandbox.problems import FieldError, invalid
 from caudal_sandbox.signature import SPEI, verify
 from caudal_sandbox.wire import answer, json_body, known_query, rfc3339, text
 
-BANK = web.AppKey("bank", Bank)
 STATEMENT_PAGE = 500
 
 
-def routes() -> list[web.RouteDef]:
+def routes(bank: Bank) -> list[Route]:
     """List the API's routes."""
     return [
-        web.post("/v1/bank/transfers", post_transfer),
-        web.get("/v1/bank/transfers", list_transfers),
-        web.get("/v1/bank/transfers/{tracking_key}", get_transfer),
-        web.post("/v1/bank/transfers/{tracking_key}/redeliver", post_redeliver),
-        web.post("/v1/bank/returns", post_return),
-        web.post("/v1/bank/payments", post_payment),
-        web.get("/v1/bank/books", get_books),
-        web.get("/v1/bank/statement", get_statement),
-        web.get("/livez", get_livez),
+        post("/v1/bank/transfers", partial(post_transfer, bank)),
+        get("/v1/bank/transfers", partial(list_transfers, bank)),
+        get("/v1/bank/transfers/{tracking_key}", partial(get_transfer, bank)),
+        post("/v1/bank/transfers/{tracking_key}/redeliver", partial(post_redeliver, bank)),
+        post("/v1/bank/returns", partial(post_return, bank)),
+        post("/v1/bank/payments", partial(post_payment, bank)),
+        get("/v1/bank/books", partial(get_books, bank)),
+        get("/v1/bank/statement", partial(get_statement, bank)),
+        get("/livez", partial(get_livez, bank)),
     ]
 
 
-async def post_transfer(request: web.Request) -> web.Response:
+async def post_transfer(bank: Bank, request: Request) -> Response:
     """Book a transfer: 201, or 200 when the same order was booked before."""
-    ask = parse.transfer_ask(await json_body(request))
-    transfer, new = await request.app[BANK].transfer(ask)
+    ask = parse.transfer_ask(json_body(request))
+    transfer, new = await bank.transfer(ask)
     location = {"Location": f"/v1/bank/transfers/{transfer.tracking_key}"}
     return answer(transfer_json(transfer), status=201 if new else 200, headers=location)
 
 
-async def list_transfers(request: web.Request) -> web.Response:
+async def list_transfers(bank: Bank, request: Request) -> Response:
     """List transfers, newest first."""
     known_query(request, "clabe", "status", "after", "limit")
     clabe, status, after, limit = parse.list_query(request.query)
-    journal = request.app[BANK].journal
+    journal = bank.journal
     before_seq = None
     if after is not None:
         known = await journal.read(lambda rows: books.find_transfer(rows, after))
@@ -58,37 +57,36 @@ async def list_transfers(request: web.Request) -> web.Response:
     return answer({"data": data, "has_more": len(found) > limit})
 
 
-async def get_transfer(request: web.Request) -> web.Response:
+async def get_transfer(bank: Bank, request: Request) -> Response:
     """Show one transfer."""
-    return answer(transfer_json(await request.app[BANK].find(request.match_info["tracking_key"])))
+    return answer(transfer_json(await bank.find(request.parameters["tracking_key"])))
 
 
-async def post_redeliver(request: web.Request) -> web.Response:
+async def post_redeliver(bank: Bank, request: Request) -> Response:
     """Call caudal again: 202, for the callback follows."""
-    how = parse.redelivery_ask(await json_body(request) if request.can_read_body else {})
-    transfer = await request.app[BANK].redeliver(request.match_info["tracking_key"], how)
+    how = parse.redelivery_ask(json_body(request) if request.body else {})
+    transfer = await bank.redeliver(request.parameters["tracking_key"], how)
     return answer(transfer_json(transfer), status=202)
 
 
-async def post_return(request: web.Request) -> web.Response:
+async def post_return(bank: Bank, request: Request) -> Response:
     """Give money back to a payer, on an order that carries caudal's signature."""
-    bank = request.app[BANK]
-    await _verified(request)
-    returned, new = await bank.give_back(parse.return_ask(await json_body(request)))
+    _verify(bank, request)
+    returned, new = await bank.give_back(parse.return_ask(json_body(request)))
     return answer(return_json(returned), status=201 if new else 200)
 
 
-async def post_payment(request: web.Request) -> web.Response:
+async def post_payment(bank: Bank, request: Request) -> Response:
     """Send money to a CLABE, on an order that carries caudal's signature."""
-    await _verified(request)
-    sent, new = await request.app[BANK].send(parse.payment_ask(await json_body(request)))
+    _verify(bank, request)
+    sent, new = await bank.send(parse.payment_ask(json_body(request)))
     return answer(payment_json(sent), status=201 if new else 200)
 
 
-async def get_books(request: web.Request) -> web.Response:
+async def get_books(bank: Bank, request: Request) -> Response:
     """Add up the books."""
     known_query(request)
-    sums = await request.app[BANK].journal.read(books.totals)
+    sums = await bank.journal.read(books.totals)
     balance_minor = sums.received_minor - sums.returned_minor - sums.sent_minor
     return answer(
         {
@@ -107,26 +105,25 @@ async def get_books(request: web.Request) -> web.Response:
     )
 
 
-async def get_statement(request: web.Request) -> web.StreamResponse:
+async def get_statement(bank: Bank, request: Request) -> Response:
     """Stream every transfer, return and payment in the order of booking, as of now, one JSON object a line."""
     known_query(request)
-    journal = request.app[BANK].journal
+    return Response(content_type="application/x-ndjson", stream=_statement(bank))
+
+
+async def _statement(bank: Bank) -> AsyncIterator[bytes]:
+    journal, after_seq = bank.journal, 0
     to_seq = await journal.read(books.last_seq)
-    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    await response.prepare(request)
-    after_seq = 0
     while after_seq < to_seq:
         # One short read a page: a long one would keep the write-ahead log from being folded in.
         lines = await journal.read(partial(books.statement, after_seq=after_seq, to_seq=to_seq, limit=STATEMENT_PAGE))
         after_seq = lines[-1].seq
-        await response.write("".join(statement_line(line) for line in lines).encode())
-    await response.write_eof()
-    return response
+        yield "".join(statement_line(line) for line in lines).encode()
 
 
-async def get_livez(request: web.Request) -> web.Response:
+async def get_livez(bank: Bank, request: Request) -> Response:
     """Answer as long as the bank can commit."""
-    await request.app[BANK].journal.write(lambda rows: None)
+    await bank.journal.write(lambda rows: None)
     return answer({"status": "ok"})
 
 
@@ -198,9 +195,8 @@ def statement_line(line: books.Line) -> str:
     return text({"seq": line.seq, "kind": "transfer", **{name: shown[name] for name in names}}) + "\n"
 
 
-async def _verified(request: web.Request) -> None:
-    body = await request.read()
-    verify(request.app[BANK].secret, SPEI, request.headers.get(SPEI), body, time.time())
+def _verify(bank: Bank, request: Request) -> None:
+    verify(bank.secret, SPEI, request.header(SPEI), request.body, time.time())
 
 
 def _optional_time(at_ms: int | None) -> str | None:

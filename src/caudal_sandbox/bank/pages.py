@@ -7,18 +7,18 @@ tracking key of its own, so that a double click or a reload does not pay twice.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
-from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from caudal_sandbox.bank import books, parse, typed
-from caudal_sandbox.bank.api import BANK
 from caudal_sandbox.bank.model import Delivery, Fault, Transfer, pesos
 from caudal_sandbox.bank.refusals import of_refusal
 from caudal_sandbox.bank.verbs import Bank
 from caudal_sandbox.delivery import Status
+from caudal_sandbox.http import Request, Response, Route, get, post, see_other
 from caudal_sandbox.problems import Problem
 from caudal_sandbox.wire import rfc3339
 
@@ -57,40 +57,40 @@ class View:
     paid: Transfer | None = None
 
 
-def routes() -> list[web.RouteDef]:
+def routes(bank: Bank) -> list[Route]:
     """List the page's routes."""
     return [
-        web.get("/", to_pay),
-        web.get("/pay", show),
-        web.post("/pay", pay),
-        web.post("/pay/redeliver", deliver_again),
-        web.get("/pay.css", style),
+        get("/", partial(to_pay, bank)),
+        get("/pay", partial(show, bank)),
+        post("/pay", partial(pay, bank)),
+        post("/pay/redeliver", partial(deliver_again, bank)),
+        get("/pay.css", partial(style, bank)),
     ]
 
 
-async def to_pay(request: web.Request) -> web.Response:
+async def to_pay(bank: Bank, request: Request) -> Response:
     """Send a person who came to the front door to the counter."""
-    raise web.HTTPFound("/pay")
+    return see_other("/pay", 302)
 
 
-async def style(request: web.Request) -> web.Response:
+async def style(bank: Bank, request: Request) -> Response:
     """Serve the page's style."""
-    return web.Response(text=STYLE, content_type="text/css", headers={"Cache-Control": "max-age=60"})
+    return Response(
+        body=STYLE.encode(), content_type="text/css; charset=utf-8", headers={"Cache-Control": "max-age=60"}
+    )
 
 
-async def show(request: web.Request) -> web.Response:
+async def show(bank: Bank, request: Request) -> Response:
     """Show the form, filled in as the address says, and the recent transfers."""
     form, errors = typed.from_address(request.query)
-    bank = request.app[BANK]
     key = request.query.get("paid", "")
     paid = await bank.journal.read(lambda rows: books.find_transfer(rows, key)) if key else None
     return await _page(bank, View(form=form, errors=errors, paid=paid))
 
 
-async def pay(request: web.Request) -> web.Response:
+async def pay(bank: Bank, request: Request) -> Response:
     """Pay, then show the page again with what became of it; or show what is wrong beside the fields."""
-    bank = request.app[BANK]
-    form = typed.from_form(await _posted(request))
+    form = typed.from_form(_posted(request))
     ask, errors = typed.order(form)
     if ask is None:
         return await _page(bank, View(form=form, errors=errors))
@@ -101,30 +101,29 @@ async def pay(request: web.Request) -> web.Response:
         said = "This form has already been paid with. If you mean to pay once more, press the button again."
         return await _page(bank, View(form=again, errors={"form": said}))
     await _settle(bank, transfer)
-    raise _back(transfer.clabe, form.requested_minor or ask.amount_minor, transfer.tracking_key)
+    return _back(transfer.clabe, form.requested_minor or ask.amount_minor, transfer.tracking_key)
 
 
-async def deliver_again(request: web.Request) -> web.Response:
+async def deliver_again(bank: Bank, request: Request) -> Response:
     """Call caudal again for one transfer, rightly this time."""
-    bank = request.app[BANK]
-    key = (await _posted(request)).get("tracking_key", "")
+    key = _posted(request).get("tracking_key", "")
     try:
         transfer = await bank.redeliver(key, Delivery())
     except books.TransferUnknown as refusal:
         raise of_refusal(refusal) from None
     await _settle(bank, transfer)
-    raise _back(transfer.clabe, None, None)
+    return _back(transfer.clabe, None, None)
 
 
-def _back(clabe: str, amount_minor: int | None, paid: str | None) -> web.HTTPSeeOther:
+def _back(clabe: str, amount_minor: int | None, paid: str | None) -> Response:
     query = {"clabe": clabe, "amount": amount_minor, "paid": paid}
-    return web.HTTPSeeOther("/pay?" + urlencode({name: value for name, value in query.items() if value}))
+    return see_other("/pay?" + urlencode({name: value for name, value in query.items() if value}))
 
 
-async def _posted(request: web.Request) -> dict[str, str]:
+def _posted(request: Request) -> dict[str, str]:
     if request.content_type != "application/x-www-form-urlencoded":
         raise Problem(415, "unsupported_media_type", "A form must be application/x-www-form-urlencoded.")
-    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    return request.form()
 
 
 async def _settle(bank: Bank, transfer: Transfer) -> None:
@@ -135,7 +134,7 @@ async def _settle(bank: Bank, transfer: Transfer) -> None:
         await asyncio.sleep(SETTLE_STEP_S)
 
 
-async def _page(bank: Bank, view: View) -> web.Response:
+async def _page(bank: Bank, view: View) -> Response:
     clabe = view.form.clabe_digits if "clabe" not in view.errors and view.form.clabe_digits else None
     recent = await bank.journal.read(
         lambda rows: books.list_transfers(rows, clabe=clabe, status=None, before_seq=None, limit=RECENT_MAX)
@@ -151,4 +150,6 @@ async def _page(bank: Bank, view: View) -> web.Response:
         copies_max=parse.COPIES_MAX,
         name_max=parse.PAYER_NAME_MAX,
     )
-    return web.Response(status=422 if view.errors else 200, text=text, content_type="text/html", headers=HEADERS)
+    return Response(
+        status=422 if view.errors else 200, body=text.encode(), content_type="text/html; charset=utf-8", headers=HEADERS
+    )

@@ -5,19 +5,20 @@ In memory only: a sandbox that starts again has providers that fare well. Callba
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
-from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from caudal_sandbox import wire
 from caudal_sandbox.fields import Fields
+from caudal_sandbox.http import Handler, Request, Response, Route, get, post
 from caudal_sandbox.problems import Problem, invalid
 from caudal_sandbox.provider import trouble
 from caudal_sandbox.provider.verbs import Provider
 
-PROVIDED = web.AppKey("provider", Provider)
 LATENCY_MAX_MS = 60_000
 
 
@@ -42,31 +43,35 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
 CALM = Conditions()
 
 
-class Faring:
-    """The conditions of one provider, for its own application."""
+@dataclass(kw_only=True, slots=True)
+class Desk:
+    """Where a provider answers caudal, and payers of everybody's payments: how it fares, and whom faults have met."""
 
-    def __init__(self) -> None:
-        self.now = CALM
+    provider: Provider
+    everybody: tuple[Provider, ...]
+    now: Conditions = CALM
+    struck: trouble.Before = field(default_factory=trouble.Before)
 
 
-FARING = web.AppKey("faring", Faring)
+Answer = Callable[[Desk, Request], Awaitable[Response]]
 
 
-def routes() -> list[web.RouteDef]:
+def routes(desk: Desk) -> list[Route]:
     """List the switch's routes. Unsigned: whoever plays is a person."""
-    return [web.get("/v1/provider/conditions", get_conditions), web.post("/v1/provider/conditions", post_conditions)]
+    path = desk.provider.place + "/v1/provider/conditions"
+    return [get(path, partial(get_conditions, desk)), post(path, partial(post_conditions, desk))]
 
 
-async def get_conditions(request: web.Request) -> web.Response:
+async def get_conditions(desk: Desk, request: Request) -> Response:
     """Say how the provider fares."""
     wire.known_query(request)
-    return wire.answer(msgspec.structs.asdict(request.app[FARING].now))
+    return wire.answer(msgspec.structs.asdict(desk.now))
 
 
-async def post_conditions(request: web.Request) -> web.Response:
+async def post_conditions(desk: Desk, request: Request) -> Response:
     """Let it fare so from now on; what is left out is well."""
-    request.app[FARING].now = asked_of(await wire.json_body(request))
-    return wire.answer(msgspec.structs.asdict(request.app[FARING].now))
+    desk.now = asked_of(wire.json_body(request))
+    return wire.answer(msgspec.structs.asdict(desk.now))
 
 
 def asked_of(given: dict[str, Any]) -> Conditions:
@@ -95,22 +100,22 @@ def asked_of(given: dict[str, Any]) -> Conditions:
     )
 
 
-def under(handler: Handler) -> Handler:
+def under(desk: Desk, answer: Answer) -> Handler:
     """The handler of a request of caudal's, under the provider's conditions."""
 
-    async def faring(request: web.Request) -> web.StreamResponse:
-        now = request.app[FARING].now
+    async def faring(request: Request) -> Response:
+        now = desk.now
         if now is CALM:
-            return await handler(request)
+            return await answer(desk, request)
         await asyncio.sleep(now.latency_ms / 1000)
         if now.down:
-            return await trouble.answered(request, "busy", None)
+            return await trouble.answered("busy", None)
         if now.black_hole:
-            return await trouble.answered(request, "silence_before", None)
+            return await trouble.answered("silence_before", None)
         if now.error_share and random.random() < now.error_share:
             if random.random() < 0.5:
-                await handler(request)
+                await answer(desk, request)
             raise Problem(500, "internal_error", "Something broke; ask again with the same key.")
-        return await handler(request)
+        return await answer(desk, request)
 
     return faring

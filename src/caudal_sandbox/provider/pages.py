@@ -5,16 +5,18 @@ address that caudal gave.
 """
 
 import re
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import segno
-from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from caudal_sandbox.http import Request, Response, Route, get, post, see_other
 from caudal_sandbox.problems import Problem
 from caudal_sandbox.provider import boleto, books, decide, magic, shown
+from caudal_sandbox.provider.conditions import Desk
 from caudal_sandbox.provider.model import Payment
 from caudal_sandbox.provider.payers import whose
 from caudal_sandbox.provider.refusals import WrongMoment
@@ -46,27 +48,27 @@ TEMPLATES.filters["money"] = money
 TEMPLATES.filters["moment"] = lambda at_ms: rfc3339(at_ms)[:19].replace("T", " ") + " UTC"
 
 
-def routes() -> list[web.RouteDef]:
+def routes(desk: Desk) -> list[Route]:
     """List the page's routes."""
     key = "/pay/{key:[0-9a-f-]{32,35}}"
     return [
-        web.get(key, show),
-        web.post(key + "/{act:pay|decline|expire|dispute}", act),
-        web.post(key + "/disputes/{reference}/{end:win|lose}", end_dispute),
+        get(key, partial(show, desk)),
+        post(key + "/{act:pay|decline|expire|dispute}", partial(act, desk)),
+        post(key + "/disputes/{reference}/{end:win|lose}", partial(end_dispute, desk)),
     ]
 
 
-async def show(request: web.Request) -> web.Response:
+async def show(desk: Desk, request: Request) -> Response:
     """Show the payment to its payer."""
-    key = request.match_info["key"]
-    return _page(whose(request, key), key)
+    key = request.parameters["key"]
+    return _page(whose(desk, key), key)
 
 
-async def act(request: web.Request) -> web.Response:
+async def act(desk: Desk, request: Request) -> Response:
     """Do what a button says, then go back to where the payer came from, or show the page again."""
-    key, act = request.match_info["key"], request.match_info["act"]
-    provider = whose(request, key)
-    code = (await _posted(request)).get("code") or None
+    key, act = request.parameters["key"], request.parameters["act"]
+    provider = whose(desk, key)
+    code = _posted(request).get("code") or None
     payment = provider.journal.glance(lambda rows: known_payment(rows, key))
     if code is not None and not magic.is_code(payment.method, code):
         return _page(provider, key, "Please choose one of the reasons of the list.")
@@ -85,28 +87,28 @@ async def act(request: web.Request) -> web.Response:
         return _page(provider, key, refusal.detail)
     came_by_redirect = payment.method in ("card", "pse")
     if waited and came_by_redirect and payment.return_url:
-        raise web.HTTPSeeOther(payment.return_url)
-    raise web.HTTPSeeOther(f"/pay/{key}")
+        return see_other(payment.return_url)
+    return see_other(f"/pay/{key}")
 
 
-async def end_dispute(request: web.Request) -> web.Response:
+async def end_dispute(desk: Desk, request: Request) -> Response:
     """Let the bank decide a dispute."""
-    key = request.match_info["key"]
-    provider = whose(request, key)
-    await _posted(request)
+    key = request.parameters["key"]
+    provider = whose(desk, key)
+    _posted(request)
     try:
         await provider.end_dispute(
-            request.match_info["reference"], {"win": "won", "lose": "lost"}[request.match_info["end"]]
+            request.parameters["reference"], {"win": "won", "lose": "lost"}[request.parameters["end"]]
         )
     except WrongMoment as refusal:
         return _page(provider, key, refusal.detail)
-    raise web.HTTPSeeOther(f"/pay/{key}")
+    return see_other(f"/pay/{key}")
 
 
-async def _posted(request: web.Request) -> dict[str, str]:
+def _posted(request: Request) -> dict[str, str]:
     if request.content_type not in ("application/x-www-form-urlencoded", "application/octet-stream"):
         raise Problem(415, "unsupported_media_type", "A form must be application/x-www-form-urlencoded.")
-    return {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    return request.form()
 
 
 def _picture(code: str) -> Markup:
@@ -115,7 +117,7 @@ def _picture(code: str) -> Markup:
     return Markup(drawn.svg_inline(border=4, omitsize=True, title="Pix QR code", svgclass="qr", lineclass=None))
 
 
-def _page(provider: Provider, key: str, wrong: str | None = None) -> web.Response:
+def _page(provider: Provider, key: str, wrong: str | None = None) -> Response:
     journal = provider.journal
     payment = journal.glance(lambda rows: known_payment(rows, key))
     due = boleto.due_on(payment.expires_ms)
@@ -135,7 +137,9 @@ def _page(provider: Provider, key: str, wrong: str | None = None) -> web.Respons
         disputes=journal.glance(lambda rows: books.list_disputes(rows, key)),
     )
     headers = HEADERS | {"Content-Security-Policy": _policy(payment)}
-    return web.Response(status=409 if wrong else 200, text=text, content_type="text/html", headers=headers)
+    return Response(
+        status=409 if wrong else 200, body=text.encode(), content_type="text/html; charset=utf-8", headers=headers
+    )
 
 
 def _policy(payment: Payment) -> str:

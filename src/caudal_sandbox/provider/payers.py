@@ -1,39 +1,37 @@
 """What a payer does, as an API for programs. Unsigned: it stands for people."""
 
-from typing import Any
-
-from aiohttp import web
+from functools import partial
 
 from caudal_sandbox import wire
-from caudal_sandbox.fields import json_object
-from caudal_sandbox.problems import Problem
+from caudal_sandbox.http import Request, Response, Route, get, post
 from caudal_sandbox.provider import books, parse, shown
-from caudal_sandbox.provider.api import ALL
+from caudal_sandbox.provider.conditions import Desk
 from caudal_sandbox.provider.verbs import Provider, known_payment
 
 
-def routes() -> list[web.RouteDef]:
+def routes(desk: Desk) -> list[Route]:
     """List the payer's routes."""
+    payers = desk.provider.place + "/v1/provider/payers/"
     return [
-        web.get("/v1/provider/payers/{key:[0-9a-f-]{32,35}}", get_payment),
-        web.post("/v1/provider/payers/{key:[0-9a-f-]{32,35}}/{act:pay|decline|expire|dispute}", post_act),
-        web.post("/v1/provider/payers/disputes/{reference}/{end:win|lose}", post_end),
+        get(payers + "{key:[0-9a-f-]{32,35}}", partial(get_payment, desk)),
+        post(payers + "{key:[0-9a-f-]{32,35}}/{act:pay|decline|expire|dispute}", partial(post_act, desk)),
+        post(payers + "disputes/{reference}/{end:win|lose}", partial(post_end, desk)),
     ]
 
 
-async def get_payment(request: web.Request) -> web.Response:
+async def get_payment(desk: Desk, request: Request) -> Response:
     """Show the payment to its payer."""
-    key = request.match_info["key"]
-    provider = whose(request, key)
+    key = request.parameters["key"]
+    provider = whose(desk, key)
     payment = provider.journal.glance(lambda rows: known_payment(rows, key))
     return wire.answer(shown.payment(payment, provider.url))
 
 
-async def post_act(request: web.Request) -> web.Response:
+async def post_act(desk: Desk, request: Request) -> Response:
     """Pay, decline, let the time pass, or dispute."""
-    key, act = request.match_info["key"], request.match_info["act"]
-    provider = whose(request, key)
-    given = await _optional_json(request)
+    key, act = request.parameters["key"], request.parameters["act"]
+    provider = whose(desk, key)
+    given = wire.json_body(request) if request.body else {}
     payment = provider.journal.glance(lambda rows: known_payment(rows, key))
     amount_minor, code, respond_in_s = parse.payer_ask(payment.method, given, disputes=act == "dispute")
     match act:
@@ -48,32 +46,23 @@ async def post_act(request: web.Request) -> web.Response:
     return wire.answer(shown.payment(payment, provider.url))
 
 
-async def post_end(request: web.Request) -> web.Response:
+async def post_end(desk: Desk, request: Request) -> Response:
     """Let the bank decide a dispute for the merchant (win) or against it (lose)."""
-    status = {"win": "won", "lose": "lost"}[request.match_info["end"]]
-    reference = request.match_info["reference"]
-    dispute = await whose_dispute(request, reference).end_dispute(reference, status)
+    status = {"win": "won", "lose": "lost"}[request.parameters["end"]]
+    reference = request.parameters["reference"]
+    dispute = await whose_dispute(desk, reference).end_dispute(reference, status)
     return wire.answer(shown.dispute(dispute))
 
 
-def whose(request: web.Request, key: str) -> Provider:
+def whose(desk: Desk, key: str) -> Provider:
     """Find the provider that has a payment; the first one where nobody has it."""
-    everybody = request.app[ALL]
+    everybody = desk.everybody
     has = (one for one in everybody if one.journal.glance(lambda rows: books.find_payment(rows, key)))
     return next(has, everybody[0])
 
 
-def whose_dispute(request: web.Request, reference: str) -> Provider:
+def whose_dispute(desk: Desk, reference: str) -> Provider:
     """Find the provider that has a dispute, likewise."""
-    everybody = request.app[ALL]
+    everybody = desk.everybody
     has = (one for one in everybody if one.journal.glance(lambda rows: books.find_dispute(rows, reference)))
     return next(has, everybody[0])
-
-
-async def _optional_json(request: web.Request) -> dict[str, Any]:
-    body = await request.read()
-    if not body:
-        return {}
-    if request.content_type != "application/json":
-        raise Problem(415, "unsupported_media_type", "The body must be application/json.")
-    return json_object(body)

@@ -1,12 +1,9 @@
 """How an answer goes wrong on the wire, because an amount ordered that."""
 
 import asyncio
-import socket
-import struct
-from contextlib import suppress
+from collections.abc import AsyncIterator
 
-from aiohttp import web
-
+from caudal_sandbox.http import HungUp, Response
 from caudal_sandbox.problems import Problem
 
 SILENCE_S = 30.0
@@ -34,47 +31,32 @@ class Before:
         return True
 
 
-async def answered(request: web.Request, fault: str | None, right: web.Response | None) -> web.StreamResponse:
+async def answered(fault: str | None, right: Response | None) -> Response:
     """Give the right answer the wrong way; `right` is None where nothing happened."""
     match fault:
         case "silence_before" | "silence_after" | "silence_alone":
             await asyncio.sleep(SILENCE_S)
-            return _hung_up(request, reset=False)
+            raise HungUp(reset=False)
         case "reset_before" | "reset_after":
-            return _hung_up(request, reset=True)
+            raise HungUp(reset=True)
         case "error_after":
             return Problem(500, "internal_error", "Something broke; ask again with the same key.").response()
         case "busy":
-            response = Problem(503, "busy", "The provider is busy; nothing happened.").response()
-            response.headers["Retry-After"] = "1"
-            return response
+            detail = "The provider is busy; nothing happened."
+            return Problem(503, "busy", detail, headers={"Retry-After": "1"}).response()
     assert right is not None
     if fault == "slow":
         await asyncio.sleep(SLOW_S)
-    return await _dripped(request, right) if fault == "drip" else right
+    return _dripped(right) if fault == "drip" else right
 
 
-def _hung_up(request: web.Request, *, reset: bool) -> web.StreamResponse:
-    """Close the connection without a word; the answer that is returned meets a closed one."""
-    if request.transport is not None:
-        if reset:
-            link = request.transport.get_extra_info("socket")
-            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        request.transport.abort()
-    return web.Response(status=500)
-
-
-async def _dripped(request: web.Request, right: web.Response) -> web.StreamResponse:
+def _dripped(right: Response) -> Response:
     body = right.body
-    assert isinstance(body, bytes)
-    dripping = web.StreamResponse(status=right.status, headers=right.headers)
-    dripping.content_length = len(body)
-    await dripping.prepare(request)
-    size = -(-len(body) // DRIPS)
-    # Whoever has heard enough hangs up.
-    with suppress(ConnectionError):
+
+    async def drips() -> AsyncIterator[bytes]:
+        size = -(-len(body) // DRIPS)
         for start in range(0, len(body), size):
             await asyncio.sleep(DRIP_S / DRIPS)
-            await dripping.write(body[start : start + size])
-        await dripping.write_eof()
-    return dripping
+            yield body[start : start + size]
+
+    return Response(status=right.status, headers=right.headers, stream=drips(), length=len(body))

@@ -47,11 +47,12 @@ class Request:
     @property
     def content_type(self) -> str:
         """The body's media type, without parameters."""
-        return self.header("content-type").partition(";")[0].strip().lower() or "application/octet-stream"
+        return (self.header("content-type") or "").partition(";")[0].strip().lower() or "application/octet-stream"
 
-    def header(self, name: str) -> str:
-        """A header's value, empty where there is none."""
-        return self.headers.get(name.lower().encode(), b"").decode("latin-1")
+    def header(self, name: str) -> str | None:
+        """A header's value, or None."""
+        value = self.headers.get(name.lower().encode())
+        return None if value is None else value.decode("latin-1")
 
     def form(self) -> dict[str, str]:
         """The body as a form's fields."""

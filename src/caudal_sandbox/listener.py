@@ -223,10 +223,13 @@ class Connection(asyncio.Protocol):
                 link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
             return
-        except BaseException:
-            log.exception("an answer broke off")
+        except asyncio.CancelledError:
             self._transport.abort()
             raise
+        except Exception:
+            log.exception("an answer broke off")
+            self._transport.abort()
+            return
         self._task, self._moved_s = None, monotonic()
         if last or self._ending:
             self._transport.close()

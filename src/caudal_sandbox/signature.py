@@ -35,7 +35,7 @@ def sign(secret: bytes, signed: bytes, at_s: int) -> str:
 
 def verify(secret: bytes, name: str, header: str | None, signed: bytes, now_s: float) -> None:
     """Accept a signature not older and not newer than five minutes, else raise `SignatureRefused`."""
-    if not header:
+    if header is None:
         raise SignatureRefused("signature_missing", f"The header {name} is missing.")
     form = _FORM.fullmatch(header.strip())
     if form is None:

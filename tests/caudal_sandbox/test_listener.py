@@ -153,7 +153,7 @@ async def test_http_1_0_knows_no_chunks_and_ends_behind_its_answer() -> None:
 async def test_head_has_the_head_alone() -> None:
     async with Rig() as rig:
         rig.send("HEAD /things/a/win")
-        assert "Content-Length: 31" in await rig.head()
+        assert "Content-Length: 35" in await rig.head()
         rig.send("GET /elsewhere", "Connection: close")
         assert "Location: /echo" in await rig.head()
         assert await rig.reader.read() == b""
@@ -206,3 +206,13 @@ async def test_who_is_idle_is_hung_up_on_and_who_waits_is_not(monkeypatch: pytes
         assert (await rig.answer())[1] == b"waited"
         rig.listener._look()
         assert await rig.reader.read() == b""
+
+
+async def test_what_does_not_end_is_cut_off(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("caudal_sandbox.listener.FAREWELL_S", 0.0)
+    async with Rig() as rig:
+        rig.send("GET /waits")
+        await rig.entered.wait()
+        await rig.listener.close()
+        assert await rig.reader.read() == b""
+    assert not caplog.records

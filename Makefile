@@ -19,7 +19,8 @@ help:
 	@echo "make down    stop the caudal of this folder      make reset   stop it and delete its data"
 	@echo "make quick   the checks and the fast tests       make test    everything"
 	@echo "make check   lint, types, import contracts       make docs    generate the generated pages again"
-	@echo "make bench   the figures of the README (LONG=1)  make audit   known vulnerabilities of the dependencies"
+	@echo "make bench   the figures of the README; LONG=1 adds those of minutes, TIMES=5 takes medians of five"
+	@echo "make audit   known vulnerabilities of the dependencies"
 	@echo "make soak    ten minutes of faults, five failovers, 100,000 simulated histories; a page in docs/proof"
 	@echo "make lock    write the lock files again (UPGRADE=--upgrade takes newer versions)"
 
@@ -61,7 +62,7 @@ check: .venv/.test
 	@.venv/bin/lint-imports --no-logo
 
 bench: .venv/.test
-	@exec .venv/bin/python .ci/bench.py $(if $(LONG),--long)
+	@exec .venv/bin/python .ci/bench.py $(if $(LONG),--long) $(if $(TIMES),--times $(TIMES))
 
 soak: .venv/.test
 	@exec .venv/bin/python .ci/soak.py

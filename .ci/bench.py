@@ -2,14 +2,14 @@
 
 Every run starts a caudal of its own on an empty directory and looks afterwards for every payin that was acknowledged.
 Server, database and load share this machine, and its speed changes by the hour: ratios are from interleaved sides.
-`--long` adds what takes minutes. Exit code 1 when a run failed or lost something, never for a missed target.
+`--long` adds what takes minutes, `--times 5` measures everything five times and takes the medians. Exit code 1 when a
+run failed or lost something, never for a missed target.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import operator
 import os
 import shutil
 import signal
@@ -19,64 +19,54 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from figures import Figure, Measured, Result, Run, line, median_of, proof, table
 
 ROOT: Final = Path(__file__).parents[1]
 BIN: Final = Path(sys.executable).parent
-SIGNS: Final = {"≥": operator.ge, "≤": operator.le}
 PATIENCE_S: Final = 600.0
-Result = dict[str, Any]
 
 
 class RunFailed(Exception):
     """A run ended without its figures, or found something lost."""
 
 
-class Figure(NamedTuple):
-    """One number of a run and what it should be. `field` is its place in the result, with dots."""
-
-    field: str
-    unit: str
-    sign: str
-    target: float
-    what: str
-    """As the README names it."""
+def load(options: str, scenario: str = "spei-create", **settings: str) -> Callable[[], Result]:
+    """A run on a caudal of its own with these settings; `wall_s` is what it took from beginning to end."""
+    return lambda: _loaded("run", scenario, "--up", "--json", *options.split(), **settings)
 
 
-class Run(NamedTuple):
-    """One measurement: its figures stand in what `measure` answers."""
-
-    title: str
-    measure: Callable[[], Result]
-    figures: tuple[Figure, ...]
+def other(command: str) -> Callable[[], Result]:
+    """Another command of the load generator, which prints its figures by itself."""
+    return lambda: _loaded(*command.split())
 
 
-class Measured(NamedTuple):
-    """A figure with its value; None if there was none."""
-
-    title: str
-    figure: Figure
-    value: float | None
-
-    @property
-    def met(self) -> bool:
-        """Whether it is as it should be."""
-        return self.value is not None and bool(SIGNS[self.figure.sign](self.value, self.figure.target))
+def at_half() -> Result:
+    """SPEI payins that arrive half as often as 64 connections have had them answered just before."""
+    highest = load("--connections 64 --seconds 8")()
+    result = load(f"--rate {max(1, round(highest['rate'] / 2))} --seconds 20")()
+    result["highest_rate"], result["failed"] = highest["rate"], result["failed"] or highest["failed"]
+    return result
 
 
-def load(options: str, scenario: str = "spei-create") -> Callable[[], Result]:
-    """A run on a caudal of its own; `wall_s` is what it took from beginning to end."""
-    return lambda: _loaded("run", scenario, "--up", "--json", *options.split())
+def with_telemetry() -> Result:
+    """A hundredth of all traces and all metrics go to a collector, beside a caudal whose telemetry goes nowhere."""
+    result = load("--connections 64 --seconds 24 --versus telemetry=0.01")()
+    if result["ratio"]:
+        result["kept"] = round(1 / result["ratio"], 3)
+    return result
 
 
-def bare(options: str) -> Callable[[], Result]:
-    """The product beside the bare write path."""
-    return lambda: _loaded("bare", *options.split())
-
-
-def _loaded(*arguments: str) -> Result:
+def _loaded(*arguments: str, **settings: str) -> Result:
     began_s = time.monotonic()
-    done = subprocess.run([BIN / "caudal-load", *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [BIN / "caudal-load", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=os.environ | settings,
+    )
     if not done.stdout.strip():
         raise RunFailed(f"exit code {done.returncode}")
     result: Result = json.loads(done.stdout)
@@ -141,15 +131,25 @@ RUNS: Final = (
         "64 connections",
         load("--connections 64 --seconds 8"),
         (
-            Figure("rate", "/s", "≥", 4000, "Payins a second, 64 connections"),
-            Figure("p99_ms", " ms", "≤", 40, "… their 99th percentile"),
+            Figure("rate", "/s", "≥", 6000, "Payins a second, 64 connections"),
+            Figure("p99_ms", " ms", "≤", 25, "… their 99th percentile"),
             Figure("cpu_us_per_request.generator", " µs", "≤", 40, "… of that CPU for the load generator, a request"),
         ),
     ),
     Run(
         "256 connections",
         load("--connections 256 --seconds 8"),
-        (Figure("rate", "/s", "≥", 6000, "Payins a second, 256 connections"),),
+        (Figure("rate", "/s", "≥", 8000, "Payins a second, 256 connections"),),
+    ),
+    Run(
+        "half of the highest rate",
+        at_half,
+        (
+            Figure("rate", "/s", "≥", None, "Payins a second, half of what 64 connections had just before"),
+            Figure("p50_ms", " ms", "≤", 5, "… their median"),
+            Figure("p99_ms", " ms", "≤", 15, "… the 99th percentile of that half"),
+            Figure("p999_ms", " ms", "≤", 40, "… the 99.9th"),
+        ),
     ),
     Run(
         "one connection",
@@ -164,12 +164,34 @@ RUNS: Final = (
     Run(
         "card-captured, 64 connections",
         load("--connections 64 --seconds 8", "card-captured"),
-        (Figure("rate", "/s", "≥", 1000, "Card payins captured a second, 64 connections"),),
+        (Figure("rate", "/s", "≥", 1800, "Card payins captured a second, 64 connections"),),
+    ),
+    Run(
+        "many payins a request",
+        other("bulk --seconds 8"),
+        (
+            Figure("payins_per_s", "/s", "≥", 12_000, "Payins a second, 500 a request on 4 connections"),
+            Figure("request_p99_ms", " ms", "≤", None, "… 99th percentile of a request"),
+        ),
+    ),
+    Run(
+        "looking at payins",
+        load("--connections 64 --seconds 8", "reads"),
+        (Figure("rate", "/s", "≥", 5000, "`GET /v1/payins/{id}` a second, 64 connections"),),
     ),
     Run(
         "the product against the bare path",
-        bare("--connections 64 --seconds 8"),
+        other("bare --connections 64 --seconds 8"),
         (Figure("ratio", "", "≥", 0.65, "Share of the bare write path's rate, 64 in flight"),),
+    ),
+    Run(
+        "the product against pgbench",
+        other("tpcb --connections 64 --seconds 16"),
+        (
+            Figure("ratio.spread", "", "≥", 3, "Rate against pgbench's TPC-B, 64 clients, a branch for each"),
+            Figure("ratio.prepared", "", "≥", 3, "… with prepared statements, too"),
+            Figure("ratio.one_branch", "", "≥", 3, "… with one branch"),
+        ),
     ),
     Run(
         "batches against single commits",
@@ -185,11 +207,30 @@ RUNS: Final = (
         (Figure("ratio", "", "≥", 0.9, "One merchant with all traffic against a thousand"),),
     ),
     Run(
+        "telemetry",
+        with_telemetry,
+        (Figure("kept", "", "≥", 0.95, "Rate with telemetry, one trace of a hundred kept, against without"),),
+    ),
+    Run(
         "two web processes against one",
         load("--connections 256 --seconds 16 --merchants 8 --web-processes 2 --versus web_processes=1"),
         (
             Figure("ratio", "", "≥", 1, "Two API processes on one shard against one"),
             Figure("least_connection_share", "", "≥", 0.5, "… the slowest connection's share of the mean"),
+            Figure("worst_connection_p99_ms", " ms", "≤", None, "… the worst connection's 99th percentile"),
+            Figure("other.worst_connection_p99_ms", " ms", "≤", None, "… the same with one process"),
+        ),
+    ),
+    Run(
+        "two shards against one",
+        load(
+            "--connections 256 --seconds 16 --merchants 8 --web-processes 2 --versus web_processes=1,shards=1",
+            CAUDAL_SHARDS="2",
+        ),
+        (
+            Figure("ratio", "", "≥", 1.2, "Two API processes on two shards against one on one"),
+            Figure("least_connection_share", "", "≥", 0.5, "… the slowest connection's share of the mean, two shards"),
+            Figure("worst_connection_p99_ms", " ms", "≤", None, "… the worst connection's 99th percentile, two shards"),
         ),
     ),
     Run(
@@ -216,11 +257,19 @@ LONG_RUNS: Final = (
         (Figure("ratio", "", "≥", 0.85, "With 5 million payins there, against none"),),
     ),
     Run(
-        "six flows mixed, three minutes",
-        load("--connections 64 --seconds 180", "mixed"),
+        "ten million payins there",
+        load("--rate 100 --seconds 30 --seed 10000000", "lists"),
         (
-            Figure("rate", "/s", "≥", 600, "Payins a second in six flows, for three minutes"),
-            Figure("paid_rate", "/s", "≥", 600, "… paid a second"),
+            Figure("requests_by_kind.list.p99_ms", " ms", "≤", 20, "A page, 99th percentile, 10 million payins there"),
+            Figure("requests_by_kind.search.p99_ms", " ms", "≤", 20, "… a search"),
+        ),
+    ),
+    Run(
+        "six flows mixed, ten minutes",
+        load("--connections 64 --seconds 600", "mixed"),
+        (
+            Figure("rate", "/s", "≥", 1000, "Payins a second in six flows, for ten minutes"),
+            Figure("paid_rate", "/s", "≥", 1000, "… paid a second"),
             Figure("webhooks.lag_max_ms", " ms", "≤", 1000, "… the longest way of an event to its receiver"),
             Figure("memory_growth_mb", " MB", "≤", 40, "… growth of the process that grew most"),
         ),
@@ -235,76 +284,27 @@ LONG_RUNS: Final = (
 
 def main(arguments: list[str]) -> int:
     """Measure, print each run as it ends, and the table. The exit status."""
+    times = int(arguments[arguments.index("--times") + 1]) if "--times" in arguments else 1
     measured, machine, failed = list[Measured](), dict[str, Any](), 0
     for run in RUNS + (LONG_RUNS if "--long" in arguments else ()):
-        try:
-            result = run.measure()
-        except RunFailed as error:
-            result = {"failed": True}
-            print(f"{run.title:<34} {error}", file=sys.stderr)
-        failed += result.get("failed", False)
-        machine = result.get("machine", machine)
-        values = [Measured(run.title, figure, value_of(result, figure.field)) for figure in run.figures]
+        results = [_measured(run) for _ in range(times)]
+        failed += sum(result.get("failed", False) for result in results)
+        machine = next((result["machine"] for result in results if "machine" in result), machine)
+        values = [Measured(run.title, figure, median_of(results, figure.field)) for figure in run.figures]
         measured += values
-        print("\n".join([*map(line, values), *proof(result)]), flush=True)
+        print("\n".join([*map(line, values), *(said for result in results for said in proof(result))]), flush=True)
     print("\n" + table(measured, machine))
+    if times > 1:
+        print(f"Medians of {times} runs.")
     return 1 if failed else 0
 
 
-def value_of(result: Result, field: str) -> float | None:
-    """What stands at a place like `cpu_us_per_request.generator`."""
-    found: Any = result
-    for name in field.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
-
-
-def line(measured: Measured) -> str:
-    """One figure for whoever watches."""
-    figure = measured.figure
-    verdict = "ok" if measured.met else "MISSED"
-    goal = f"target {_target(figure):<14} {verdict}"
-    return f"{measured.title:<34} {figure.field:<29} {_value(measured):>12}   {goal}"
-
-
-def proof(result: Result) -> Iterator[str]:
-    """What else a run of the load generator showed."""
-    if result.get("failed"):
-        yield f"{'':<34} FAILED"
-    if "acknowledged" in result:
-        counts = f"{result['acknowledged']:,} acknowledged, {result['lost']} lost, {result['doubled']} double"
-        if result.get("disagreeing") is not None:
-            counts += f", {result['disagreeing']} disagreeing, {result['unpaid']} unpaid"
-        cpu = ", ".join(f"{name} {used} µs" for name, used in result["cpu_us_per_request"].items())
-        yield f"{'':<34} {counts}; median batch {result['median_batch']}; CPU per request: {cpu}"
-        if result.get("webhooks"):
-            heard = (f"{name} {value:,}" for name, value in result["webhooks"].items() if value is not None)
-            yield f"{'':<34} webhooks: {', '.join(heard)}"
-        if len(result["rate_by_process"]) > 1:
-            held = result["connections_by_process"]
-            shares = (f"{name} {rate:,.0f}/s on {held[name]}" for name, rate in result["rate_by_process"].items())
-            yield f"{'':<34} {', '.join(shares)} connections; {result['thin_connections']} with too few for a p99"
-
-
-def table(measured: list[Measured], machine: Result) -> str:
-    """The figures as the README has them, and the machine."""
-    lines = ["| figure | target | measured |", "|---|---|---|"]
-    for one in measured:
-        lines.append(f"| {one.figure.what} | {_target(one.figure)} | {_value(one)}{'' if one.met else ' (missed)'} |")
-    if machine:
-        lines += ["", f"Measured on {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}."]
-    return "\n".join(lines)
-
-
-def _target(figure: Figure) -> str:
-    return f"{figure.sign} {figure.target:,.10g}{figure.unit}"
-
-
-def _value(measured: Measured) -> str:
-    if measured.value is None:
-        return "none"
-    digits = 0 if measured.value >= 100 else 1 if measured.value >= 10 else 2
-    return f"{measured.value:,.{digits}f}{measured.figure.unit}"
+def _measured(run: Run) -> Result:
+    try:
+        return run.measure()
+    except RunFailed as error:
+        print(f"{run.title:<34} {error}", file=sys.stderr)
+        return {"failed": True}
 
 
 if __name__ == "__main__":

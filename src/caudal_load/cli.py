@@ -32,6 +32,7 @@ from caudal_load.rolling import rolling
 from caudal_load.run import against_bare
 from caudal_load.seed import seed as seed_database
 from caudal_load.slow import print_phases, slow_provider
+from caudal_load.tpcb import against_tpcb, pgbench
 
 _KEK_BYTES = 32
 _SEEDS = 2**31
@@ -187,6 +188,24 @@ def bare_command(
     """
     plan = Plan(scenario=known("spei-create").scenario, connections=connections, seconds=seconds, up=True)
     figures = carried_out(against_bare(plan, say))
+    print(json.dumps(figures))
+    if figures["lost"] or figures["doubled"]:
+        raise typer.Exit(1)
+
+
+@app.command("tpcb")
+def tpcb_command(
+    connections: Annotated[int, typer.Option(min=1, max=1_000, help="requests in flight, and clients of pgbench")] = 64,
+    seconds: SecondsEach = 16.0,
+    program: Annotated[str | None, typer.Option("--pgbench", help="its path; without it the embedded server's")] = None,
+) -> None:
+    """Load a caudal of its own and pgbench's built-in TPC-B transaction in turn, on one server; ratios as JSON.
+
+    pgbench is had in three ways: with a branch for each client, with prepared statements too, and with one branch.
+    """
+    plan = Plan(scenario=known("spei-create").scenario, connections=connections, seconds=seconds, up=True)
+    against = program or carried_out(at_once(pgbench))
+    figures = carried_out(against_tpcb(plan, against, say))
     print(json.dumps(figures))
     if figures["lost"] or figures["doubled"]:
         raise typer.Exit(1)

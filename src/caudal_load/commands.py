@@ -56,8 +56,8 @@ Seed = Annotated[int, typer.Option(help="with --up: give it a past of so many pa
 Versus = Annotated[
     str | None,
     typer.Option(
-        metavar="SETTING=VALUE",
-        help="a second side with this different, loaded in turn: connections, rate, merchants, seed, checkout, "
+        metavar="SETTING=VALUE,…",
+        help="a second side with these different, loaded in turn: connections, rate, merchants, seed, checkout, "
         "telemetry (a share of traces), or a setting",
     ),
 ]

@@ -1,5 +1,6 @@
 """What is to be run, and what the other side of a comparison has different."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from caudal_load.scenarios import Script, Slo
 from caudal_load.shapes import Phase, constant
 
 _SECONDS = 8.0
+_NEXT_SETTING = re.compile(r",(?=[a-z_]+=)")
+"""A comma between settings; one within a value, like a list of addresses, is followed by no name and `=`."""
 
 
 class BadPlan(ValueError):
@@ -130,36 +133,41 @@ class Plan:
         }
         return replace(self, settings={**self.settings, **told})
 
-    def versus(self, assignment: str) -> "Plan":
-        """The other side of `--versus SETTING=VALUE`. Raises BadPlan.
+    def versus(self, assignments: str) -> "Plan":
+        """The other side of `--versus SETTING=VALUE[,SETTING=VALUE …]`. Raises BadPlan.
 
         `connections`, `rate`, `merchants` and `seed` are the generator's own, `checkout` is a directory whose caudal
         the other side starts instead of this one, `telemetry` the share of traces that it sends to a collector with its
         metrics; everything else is a setting of caudal, `CAUDAL_<SETTING>`.
         """
-        name, equals, value = assignment.partition("=")
-        if not equals or not name.isidentifier() or not value:
-            raise BadPlan(f"--versus takes SETTING=VALUE, like max_batch=1, not {assignment!r}")
         if self.requests is not None:
             raise BadPlan("--requests counts one side: sides of a comparison have --seconds each")
+        other = self
+        for assignment in _NEXT_SETTING.split(assignments):
+            name, equals, value = assignment.partition("=")
+            if not equals or not name.isidentifier() or not value:
+                raise BadPlan(f"--versus takes SETTING=VALUE, like max_batch=1, not {assignment!r}")
+            other = other._with(name, value)
+        return other.checked()
+
+    def _with(self, name: str, value: str) -> "Plan":
+        """This plan with one thing different. Raises BadPlan."""
         try:
             if name == "connections":
-                return replace(self, connections=int(value), rate=None, phases=()).checked()
+                return replace(self, connections=int(value), rate=None, phases=())
             if name == "rate":
-                return replace(self, rate=float(value), connections=None, phases=()).checked()
+                return replace(self, rate=float(value), connections=None, phases=())
             if name == "seed":
-                return replace(self, seed=int(value)).checked()
+                return replace(self, seed=int(value))
             if name == "merchants":
-                return replace(self, merchants=int(value)).checked()
+                return replace(self, merchants=int(value))
             if name == "telemetry":
-                return replace(self, telemetry=float(value)).checked()
-            if name == "checkout":
-                return replace(self, settings={**self.settings, "PYTHONPATH": _source_of(value)}).checked()
-        except BadPlan:
-            raise
+                return replace(self, telemetry=float(value))
         except ValueError as error:
-            raise BadPlan(f"--versus {assignment}: not a number") from error
-        return replace(self, settings={**self.settings, f"CAUDAL_{name.upper()}": value}).checked()
+            raise BadPlan(f"--versus {name}={value}: not a number") from error
+        if name == "checkout":
+            return replace(self, settings={**self.settings, "PYTHONPATH": _source_of(value)})
+        return replace(self, settings={**self.settings, f"CAUDAL_{name.upper()}": value})
 
 
 def _source_of(checkout: str) -> str:

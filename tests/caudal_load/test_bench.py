@@ -1,6 +1,8 @@
 """`make bench`: every figure is one that a run has, missed ones are called so, and the table is the README's."""
 
 import importlib.util
+import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from types import ModuleType
 from typing import Any
@@ -28,17 +30,20 @@ RESULT = {
 
 
 @pytest.fixture(scope="module")
-def bench() -> ModuleType:
+def bench() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(ROOT / ".ci"))
     spec = importlib.util.spec_from_file_location("bench", ROOT / ".ci" / "bench.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    yield module
+    sys.path.remove(str(ROOT / ".ci"))
+    del sys.modules["figures"]
 
 
 def test_every_figure_is_one_that_its_run_has(bench: ModuleType) -> None:
     known = {field.name for kind in (Figures, Report) for field in fields(kind)}
-    known |= {"ratio", "wall_s", "first_s", "again_s", "install_s"}
+    known |= {"ratio", "wall_s", "first_s", "again_s", "install_s", "payins_per_s", "request_p99_ms", "kept"}
     runs = bench.RUNS + bench.LONG_RUNS
     assert {figure.field.split(".")[0] for run in runs for figure in run.figures} <= known
     assert len({figure.what for run in runs for figure in run.figures if figure.what[0] != "…"}) == len(runs)
@@ -110,9 +115,45 @@ def test_a_missed_target_fails_nothing(bench: ModuleType, capsys: pytest.Capture
     assert "MISSED" in out
 
 
-def printed(bench: ModuleType, runs: list[Any], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+def test_of_several_runs_the_median_is_shown(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    rates = iter([4000.0, 9000.0, 5000.0])
+    run = bench.Run("thrice", lambda: RESULT | {"rate": next(rates)}, (bench.Figure("rate", "/s", "≥", 4500, "Rate"),))
+    _, out = printed(bench, [run], capsys, "--times", "3")
+    assert "| Rate | ≥ 4,500/s | 5,000/s |" in out and out.rstrip().endswith("Medians of 3 runs.")
+
+
+def test_a_figure_that_one_of_several_runs_has_not_is_none(bench: ModuleType) -> None:
+    assert bench.median_of([{"rate": 1}, {"failed": True}, {"rate": 2}], "rate") is None
+
+
+def test_a_figure_of_which_nothing_is_asked_is_shown(bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    run = bench.Run("worst", lambda: {"p99_ms": 135.2}, (bench.Figure("p99_ms", " ms", "≤", None, "The worst"),))
+    _, out = printed(bench, [run], capsys)
+    assert "| The worst | – | 135 ms |" in out and "MISSED" not in out and "target" not in out.split("| figure")[0]
+
+
+def test_half_of_the_highest_rate_is_offered(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[tuple[str, ...]]()
+
+    def loaded(*arguments: str, **_: str) -> dict[str, Any]:
+        asked.append(arguments)
+        return RESULT | {"failed": False}
+
+    monkeypatch.setattr(bench, "_loaded", loaded)
+    assert bench.at_half()["highest_rate"] == RESULT["rate"]
+    assert asked[1][asked[1].index("--rate") + 1] == "2142"
+
+
+def test_what_telemetry_leaves_is_the_other_side_of_the_ratio(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "_loaded", lambda *_, **__: {"ratio": 1.25})
+    assert bench.with_telemetry()["kept"] == 0.8
+
+
+def printed(bench: ModuleType, runs: list[Any], capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     """The exit status and what a bench of these runs prints."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench, "RUNS", tuple(runs))
-        status = bench.main([])
+        status = bench.main([*arguments])
     return status, capsys.readouterr().out

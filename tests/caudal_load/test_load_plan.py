@@ -49,9 +49,11 @@ def test_what_does_not_fit_is_said(changes: dict[str, Any], says: str) -> None:
         ("connections=256", {"connections": 256}),
         ("rate=1000", {"connections": None, "rate": 1000.0}),
         ("telemetry=0.01", {"telemetry": 0.01}),
+        ("web_processes=1,shards=2", {"settings": {"CAUDAL_WEB_PROCESSES": "1", "CAUDAL_SHARDS": "2"}}),
+        ("webhook_ports=80,443", {"settings": {"CAUDAL_WEBHOOK_PORTS": "80,443"}}),
     ],
 )
-def test_the_other_side_differs_in_one_thing(assignment: str, changes: dict[str, Any]) -> None:
+def test_the_other_side_differs_in_what_is_named(assignment: str, changes: dict[str, Any]) -> None:
     assert plan().versus(assignment) == plan(**changes)
 
 
@@ -75,7 +77,17 @@ def test_the_other_side_keeps_the_settings_of_this_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "assignment", ["max_batch", "=1", "max batch=1", "max_batch=", "merchants=many", "connections=0", "telemetry=2"]
+    "assignment",
+    [
+        "max_batch",
+        "=1",
+        "max batch=1",
+        "max_batch=",
+        "merchants=many",
+        "connections=0",
+        "telemetry=2",
+        "max_batch=1,a=",
+    ],
 )
 def test_an_other_side_that_makes_no_sense_is_refused(assignment: str) -> None:
     with pytest.raises(BadPlan):

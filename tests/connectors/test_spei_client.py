@@ -15,6 +15,7 @@ from aiohttp import web
 
 from caudal.connectors import Outcome, PaymentOut, ReturnOrder
 from caudal.connectors.spei import SpeiClient
+from caudal.kernel.telemetry import Sampling, Span, Tracer
 from tests.connectors import orders
 from tests.connectors.bench import Sandbox
 
@@ -36,10 +37,12 @@ class Bank:
 
     def __init__(self) -> None:
         self.status, self.asked, self.url = 201, list[tuple[str, str, bytes]](), ""
+        self.traces = list[str | None]()
         self.told: Any = None  # None: what was ordered, as booked
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append((request.path, request.headers["Spei-Signature"], await request.read()))
+        self.traces.append(request.headers.get("traceparent"))
         if self.status == 0:
             assert request.transport is not None
             request.transport.abort()
@@ -183,3 +186,31 @@ async def test_the_sandbox_sends_the_money_once_and_refuses_another_order_with_t
     never = msgspec.structs.replace(BACK, return_key=uuid4().hex)
     assert (await client.send_back(never, live=False)).status == "permanent", "nobody sent that"
     await client.close()
+
+
+async def test_an_order_is_a_span_in_the_trace_of_what_it_is_about(bank: Bank) -> None:
+    context, kept, deposit = orders.context(bank.url, spei_secret_test=orders.SPEI_SECRET), list[Span](), uuid4()
+    context.tracer = Tracer(Sampling(share=1.0), kept.append, slow_s=9.0)
+    client = SpeiClient(context)
+    assert (await client.send_back(BACK, live=False, about=deposit)).status == "done"
+    bank.status = 503
+    await client.pay_out(OUT, live=False, about=deposit)
+    await client.close()
+    assert [(one.name, one.kind, one.error) for one in kept] == [
+        ("return spei", "client", None),
+        ("payment spei", "client", "unknown"),
+    ]
+    assert bank.traces == [f"00-{deposit.hex}-{one.place[1]:016x}-01" for one in kept]
+    assert kept[0].attributes == {
+        "caudal.provider": "spei",
+        "caudal.mode": "test",
+        "caudal.operation": "return",
+        "caudal.outcome": "answered",
+    }
+
+
+async def test_where_nobody_collects_an_order_names_its_object_all_the_same(bank: Bank, client: SpeiClient) -> None:
+    deposit = uuid4()
+    await client.send_back(BACK, live=False, about=deposit)
+    await client.send_back(BACK, live=False)
+    assert bank.traces == [f"00-{deposit.hex}-{deposit.hex[16:]}-00", None]

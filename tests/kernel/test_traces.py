@@ -54,6 +54,15 @@ def test_what_is_kept(asked: dict[str, Any], kept: int) -> None:
     assert len(told(**asked)) == kept
 
 
+def test_whoever_asks_again_hears_the_same() -> None:
+    kept: list[Span] = []
+    tracer = Tracer(Sampling(share=1.0), kept.append, slow_s=9.0)
+    trace = copy_context().run(tracer.begin, None, monotonic())
+    assert trace.is_kept(None, monotonic()), "as the edge asks, before it says what the span tells"
+    trace.end("GET /x", "server", {}, error=None, ended=monotonic())
+    assert len(kept) == 1
+
+
 def test_a_request_that_makes_an_object_is_the_root_of_its_trace() -> None:
     id = ids.uuid7(5)
     [own] = told(share=1.0, object=id, creates=True)

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from caudal.app.routes import ROUTES, Router
-from caudal.app.telemetry import OperatorPort, Requests, exported, inside, traced
+from caudal.app.telemetry import OperatorPort, Refusals, Requests, exported, inside, traced
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.commit import Lane
@@ -79,7 +79,7 @@ class Web:
         self._context, self._router = context, _ROUTER
         self._body_limit = context.settings.body_limit_bytes
         self._timeout_s = context.settings.request_timeout_ms / 1000
-        self._requests, self._seen = Requests(), AsyncExitStack()
+        self._requests, self._refusals, self._seen = Requests(), Refusals(), AsyncExitStack()
         context.meter.add(self._requests.readings)
 
     @property
@@ -158,6 +158,8 @@ class Web:
         self._requests.answered(opened.request.method, opened.route, response.status, response.body, seconds)
         if opened.trace is not None:
             traced(opened.trace, opened.request, opened.route, response)
+        elif opened.refusal is not None and (tracer := self._context.tracer) is not None:
+            self._refusals.traced(tracer, opened.began, opened.request, opened.route, response)
 
     async def answer(self, opened: Opened, body: bytes) -> Response:
         """The response to the whole request; it never raises."""

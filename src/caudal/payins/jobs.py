@@ -34,7 +34,8 @@ async def send_back(context: Context, shard: int, due: Due) -> None:
     if deposit.returning_minor and deposit.provider != BANK:
         done = await calls.give_back(context, shard, deposit, first=due.attempt <= 1)
     elif deposit.returning_minor:
-        outcome = await context.once(spei.SpeiClient).send_back(order, live=bool(deposit.book & 1))
+        bank = context.once(spei.SpeiClient)
+        outcome = await bank.send_back(order, live=bool(deposit.book & 1), about=deposit.id)
         if outcome.status in ("retry", "unknown"):
             raise Retry("try_again", f"the bank has not returned the money yet: {outcome.detail}")
         done = outcome.status == "done"

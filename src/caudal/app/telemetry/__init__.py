@@ -3,7 +3,18 @@
 from caudal.app.telemetry.health import Health, health_of
 from caudal.app.telemetry.inside import exported, inside, target_of
 from caudal.app.telemetry.port import OperatorPort
-from caudal.app.telemetry.requests import Requests, traced
+from caudal.app.telemetry.requests import Refusals, Requests, traced
 from caudal.app.telemetry.watch import Watch
 
-__all__ = ["Health", "OperatorPort", "Requests", "Watch", "exported", "health_of", "inside", "target_of", "traced"]
+__all__ = [
+    "Health",
+    "OperatorPort",
+    "Refusals",
+    "Requests",
+    "Watch",
+    "exported",
+    "health_of",
+    "inside",
+    "target_of",
+    "traced",
+]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final
 
 from caudal.kernel.http import Request, Response
-from caudal.kernel.telemetry import Attributes, Histogram, Reading, Trace, histogram
+from caudal.kernel.telemetry import Attributes, Histogram, Reading, Trace, Tracer, histogram, parent_of
 
 _METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_CROWD: Final = frozenset({429, 503})
+_TRACED_PER_S: Final = 10
 _CODE: Final = b'"code":"'  # within a text of JSON its quotes would be escaped
 
 
@@ -45,6 +47,33 @@ class Requests:
             yield "caudal.http.problems", (code,), count
 
 
+class Refusals:
+    """The spans of what is refused by its head. They cost nothing where it matters: while a crowd is refused, at most
+    ten of a second are traced, and all others are a comparison each.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._second, self._left = 0, _TRACED_PER_S
+
+    def traced(self, tracer: Tracer, began: float, request: Request, route: str, response: Response) -> None:
+        """Refused: kept if it is for a crowd, as far as that second has room, or gone wrong; else as it is sampled."""
+        crowd = response.status in _CROWD
+        if crowd and not self._has_room():
+            return
+        header = request.headers.get(b"traceparent")
+        trace = Trace(tracer, None if header is None else parent_of(header), began)
+        trace.sampled = trace.sampled or crowd
+        traced(trace, request, route, response)
+
+    def _has_room(self) -> bool:
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._left = second, _TRACED_PER_S
+        self._left -= 1
+        return self._left >= 0
+
+
 def code_of(body: bytes) -> str:
     """The code of a problem, by its bytes."""
     _, _, behind = body.partition(_CODE)
@@ -67,4 +96,4 @@ def traced(trace: Trace, request: Request, route: str, response: Response) -> No
     }
     if code is not None:
         told["error.type"] = code
-    trace.end(f"{request.method} {route}", "server", told, error=error, ended=ended)
+    trace.end(f"{request.method} {route}".strip() or "HTTP", "server", told, error=error, ended=ended)

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import time
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
 from caudal.connectors.model import Outcome, PaymentOut, ReturnOrder
+from caudal.connectors.providers import BANK
 from caudal.connectors.spei.inbound import signature
 from caudal.connectors.spei.translate import (
     BankProblem,
@@ -32,6 +34,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.exchange import ExchangeError, Lines, NotConnected
 from caudal.kernel.http import encode
 from caudal.kernel.settings import Settings
+from caudal.kernel.telemetry import Outgoing
 
 _DEADLINE_S: Final = 5.0
 _CONNECT_S: Final = 1.0
@@ -39,6 +42,7 @@ _LARGEST: Final = 65_536  # bytes of an answer
 _NEVER: Final = frozenset({(404, "transfer_unknown"), (409, "return_exceeds_transfer"), (422, "invalid_request")})
 _NOTHING_HAPPENED: Final = frozenset({401, 403, 429, 503})
 
+_Order = SpeiReturn | SpeiPayment
 _problem = msgspec.json.Decoder(BankProblem).decode
 
 
@@ -55,7 +59,7 @@ class SpeiClient:
     """Talks to the banks, one a mode. One per process; it connects at the first call."""
 
     def __init__(self, context: Context) -> None:
-        self._settings = context.settings
+        self._context, self._settings = context, context.settings
         self._lines: dict[str, Lines] = {}
         context.closing.append(self.close)
 
@@ -64,16 +68,36 @@ class SpeiClient:
         for lines in self._lines.values():
             await lines.close()
 
-    async def send_back(self, order: ReturnOrder, *, live: bool) -> Outcome:
-        """Asks the bank to return money. `unknown` and `retry` may be asked again with the same key."""
-        return await self._order("/v1/bank/returns", return_of(order), Returned, live=live)
+    async def send_back(self, order: ReturnOrder, *, live: bool, about: UUID | None = None) -> Outcome:
+        """Asks the bank to return money. `unknown` and `retry` may be asked again with the same key.
 
-    async def pay_out(self, order: PaymentOut, *, live: bool) -> Outcome:
+        `about` is the object whose trace the call is in where nothing that runs has one.
+        """
+        return await self._traced("return", "/v1/bank/returns", return_of(order), Returned, live, about)
+
+    async def pay_out(self, order: PaymentOut, *, live: bool, about: UUID | None = None) -> Outcome:
         """Asks the bank to send money to a CLABE, likewise."""
-        return await self._order("/v1/bank/payments", payment_of(order), PaymentSent, live=live)
+        return await self._traced("payment", "/v1/bank/payments", payment_of(order), PaymentSent, live, about)
+
+    async def _traced(
+        self,
+        operation: str,
+        path: str,
+        order: _Order,
+        form: type[Returned | PaymentSent],
+        live: bool,
+        about: UUID | None,
+    ) -> Outcome:
+        call = Outgoing(self._context.tracer, None if about is None else about.int)
+        outcome = await self._order(path, order, form, call.header, live=live)
+        told = {"caudal.provider": BANK, "caudal.mode": "live" if live else "test", "caudal.operation": operation}
+        undecided = outcome.status in ("retry", "unknown")
+        answer = outcome.status if undecided else "answered"
+        call.ended(f"{operation} {BANK}", told | {"caudal.outcome": answer}, answer if undecided else None)
+        return outcome
 
     async def _order(
-        self, path: str, order: SpeiReturn | SpeiPayment, form: type[Returned | PaymentSent], *, live: bool
+        self, path: str, order: _Order, form: type[Returned | PaymentSent], traceparent: str, *, live: bool
     ) -> Outcome:
         bank = bank_of(self._settings, live=live)
         if bank is None:
@@ -85,11 +109,15 @@ class SpeiClient:
         body = encode(order)
         head = (
             f"POST {lines.folder}{path} HTTP/1.1\r\nHost: {lines.host}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nSpei-Signature: {signature(secret, int(time.time()), body)}\r\n\r\n"
+            f"Content-Length: {len(body)}\r\nSpei-Signature: {signature(secret, int(time.time()), body)}\r\n"
         )
+        if traceparent:
+            head += f"traceparent: {traceparent}\r\n"
         connect_s = min(_CONNECT_S, 0.9 * _DEADLINE_S)
         try:
-            status, told = await lines.exchange(head.encode() + body, within_s=_DEADLINE_S, connect_s=connect_s)
+            status, told = await lines.exchange(
+                head.encode() + b"\r\n" + body, within_s=_DEADLINE_S, connect_s=connect_s
+            )
         except NotConnected as error:
             return Outcome(status="retry", detail=f"no connection: {error}")
         except (ExchangeError, TimeoutError) as error:
@@ -97,7 +125,7 @@ class SpeiClient:
         return _outcome(status, told, order, form)
 
 
-def _outcome(status: int, told: bytes, order: SpeiReturn | SpeiPayment, form: type[Returned | PaymentSent]) -> Outcome:
+def _outcome(status: int, told: bytes, order: _Order, form: type[Returned | PaymentSent]) -> Outcome:
     try:
         if status in (200, 201):
             if agrees(order, msgspec.json.decode(told, type=form)):

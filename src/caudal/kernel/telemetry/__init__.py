@@ -3,7 +3,17 @@
 from caudal.kernel.telemetry.catalogue import INSTRUMENTS, Instrument
 from caudal.kernel.telemetry.counts import Histogram, Meter, Reading, Readings, histogram
 from caudal.kernel.telemetry.logs import configure, logged
-from caudal.kernel.telemetry.traces import CURRENT, Attributes, Outgoing, Sampling, Span, Trace, Tracer, about
+from caudal.kernel.telemetry.traces import (
+    CURRENT,
+    Attributes,
+    Outgoing,
+    Sampling,
+    Span,
+    Trace,
+    Tracer,
+    about,
+    parent_of,
+)
 
 __all__ = [
     "CURRENT",
@@ -23,4 +33,5 @@ __all__ = [
     "configure",
     "histogram",
     "logged",
+    "parent_of",
 ]

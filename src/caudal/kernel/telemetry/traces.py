@@ -177,7 +177,9 @@ class Trace:
         """Whether it is worth it, now that it is over: sampled, gone wrong, or slow."""
         if self.sampled or error is not None or ended - self.began >= self.tracer.slow_s:
             return True
-        return self._trace is None and self.about is None and self.tracer.sampling.takes(self.place[0])
+        if self._trace is None and self.about is None:
+            self.sampled = self.tracer.sampling.takes(self.place[0])  # for whoever asks again: it has a place now
+        return self.sampled
 
     def end(self, name: str, kind: Kind, attributes: Attributes, *, error: str | None, ended: float) -> None:
         """It is over: told if it is worth it."""

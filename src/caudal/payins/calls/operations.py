@@ -152,7 +152,7 @@ async def _pay_out(context: Context, operation: Operation, payin: Payin) -> Oper
         currency=operation.currency,
         beneficiary_name=to.holder_name,
     )
-    outcome = await context.once(spei.SpeiClient).pay_out(order, live=payin.live)
+    outcome = await context.once(spei.SpeiClient).pay_out(order, live=payin.live, about=payin.id)
     match outcome.status:
         case "done":
             return OperationState(

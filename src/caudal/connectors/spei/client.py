@@ -34,7 +34,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.exchange import ExchangeError, Lines, NotConnected
 from caudal.kernel.http import encode
 from caudal.kernel.settings import Settings
-from caudal.kernel.telemetry import Outgoing
+from caudal.kernel.telemetry import Attributes, Outgoing
 
 _DEADLINE_S: Final = 5.0
 _CONNECT_S: Final = 1.0
@@ -90,7 +90,11 @@ class SpeiClient:
     ) -> Outcome:
         call = Outgoing(self._context.tracer, None if about is None else about.int)
         outcome = await self._order(path, order, form, call.header, live=live)
-        told = {"caudal.provider": BANK, "caudal.mode": "live" if live else "test", "caudal.operation": operation}
+        told: Attributes = {
+            "caudal.provider": BANK,
+            "caudal.mode": "live" if live else "test",
+            "caudal.operation": operation,
+        }
         undecided = outcome.status in ("retry", "unknown")
         answer = outcome.status if undecided else "answered"
         call.ended(f"{operation} {BANK}", told | {"caudal.outcome": answer}, answer if undecided else None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from itertools import chain
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import psycopg
@@ -19,7 +20,7 @@ from caudal.ledger import ACCOUNTS, PENDING_TRANSFERS, Account
 from caudal.ledger import rows as ledger
 from caudal.merchants import rows as merchant_rows
 from caudal.payins import rows as payins
-from caudal.payins.rows import DEPOSITS, PAYINS
+from caudal.payins.rows import DEPOSITS, OPERATIONS, PAYINS
 from caudal.settlement import rows as settlement
 from caudal.vault import rows as vault
 from caudal.webhooks import rows as webhooks
@@ -54,6 +55,7 @@ READ: list[tuple[Table[Any, Any], Any]] = [
     (merchants.OPERATORS, b"k" * 32),
     (PAYINS, uuid4()),
     (DEPOSITS, uuid4()),
+    (OPERATIONS, uuid4()),
     (webhooks.ENDPOINT_COUNTS, 2),
     (webhooks.RANGE_COUNTS, 2),
 ]
@@ -104,17 +106,32 @@ async def asked(port: PostgresPort, *said: Statement) -> list[Any]:
     return wire.rows(answers[-1])
 
 
-def scans(plan: Any) -> Iterator[str]:
-    """How each table is looked at: the node, and the table; `whole` where no more than a shard narrows it."""
+def scans(plan: Any, second: dict[str, str] | None = None) -> Iterator[str]:
+    """How each table is looked at: the node, and the table; `whole` where no more than a shard narrows it.
+
+    With the second columns of indexes by name: also where nothing is asked of that, so that it is skipped through.
+    """
     if isinstance(plan, list):
         for part in plan:
-            yield from scans(part)
+            yield from scans(part, second)
     elif isinstance(plan, dict):
         if "Relation Name" in plan and plan.get("Node Type", "ModifyTable") != "ModifyTable":
-            narrowed = " AND " in plan.get("Index Cond", "")
+            of = "" if second is None else second[plan["Index Name"]]
+            narrowed = f" AND ({of}" in plan.get("Index Cond", "")
             yield f"{plan['Node Type']} {plan['Relation Name']}{'' if narrowed else ', whole'}"
         for part in plan.values():
-            yield from scans(part)
+            yield from scans(part, second)
+
+
+async def planned(
+    port: PostgresPort, given: Iterator[Statement], second: dict[str, str] | None = None
+) -> AsyncIterator[tuple[LiteralString, list[str]]]:
+    """Each statement, and how it looks at tables."""
+    for number, (statement, parameters) in enumerate(given):
+        nulls = ", ".join(["null"] * len(parameters))
+        prepare: Any = f"prepare s{number} as {numbered(statement).decode()}"
+        explain: Any = f"explain (format json) execute s{number}({nulls})"
+        yield statement, list(scans((await asked(port, (prepare, ()), (explain, ())))[0][0], second))
 
 
 @pytest.mark.parametrize("belief", BELIEFS)
@@ -128,11 +145,7 @@ async def test_every_statement_of_a_batch_probes_indexes_whatever_is_believed(
             BELIEFS[belief],
         )
     wrong = []
-    for number, (statement, parameters) in enumerate(statements()):
-        nulls = ", ".join(["null"] * len(parameters))
-        prepare: Any = f"prepare s{number} as {numbered(statement).decode()}"
-        explain: Any = f"explain (format json) execute s{number}({nulls})"
-        found = list(scans((await asked(port, (prepare, ()), (explain, ())))[0][0]))
+    async for statement, found in planned(port, statements()):
         assert found, statement
         wrong += [(scan, statement) for scan in found if not scan.startswith(("Index Scan", "Index Only Scan"))]
     assert not wrong
@@ -140,14 +153,41 @@ async def test_every_statement_of_a_batch_probes_indexes_whatever_is_believed(
 
 async def test_in_a_new_database_a_change_looks_for_its_rows_one_by_one(port: PostgresPort) -> None:
     wrong = []
-    for number, (statement, parameters) in enumerate(changes()):
-        if any(f"update {table} " in statement for table in ("shard", *RARE)):
-            continue
-        prepare: Any = f"prepare s{number} as {numbered(statement).decode()}"
-        explain: Any = f"explain (format json) execute s{number}({', '.join(['null'] * len(parameters))})"
-        found = list(scans((await asked(port, (prepare, ()), (explain, ())))[0][0]))
-        wrong += [(scan, statement) for scan in found if scan.endswith("whole")]
+    async for statement, found in planned(port, changes()):
+        if not any(f"update {table} " in statement for table in ("shard", *RARE)):
+            wrong += [(scan, statement) for scan in found if scan.endswith("whole")]
     assert not wrong
+
+
+UPDATES = ("update_payins", "update_deposits", "update_operations")
+FILLED = """
+insert into payin (shard, id, book, version, status, method, country, currency, amount_minor, received_minor, fee_minor,
+    fee_plan, created_at, expires_at)
+select 0, gen_random_uuid(), 2, 1, 'pending', 'card', 'BR', 'BRL', 100, 0, 0, 1, now(), now()
+from generate_series(1, 2000);
+insert into deposit (shard, id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor,
+    unapplied_minor, returning_minor, returned_minor, sealed, created_at)
+select 0, gen_random_uuid(), 2, 1, 'bank', 'key', '0', 'MXN', 100, 100, 0, 0, 0, '', now()
+from generate_series(1, 2000);
+insert into payin_operation (shard, id, book, payin, version, kind, status, currency, amount_minor, fee_minor,
+    from_pending_minor, from_available_minor, created_at)
+select 0, gen_random_uuid(), 2, gen_random_uuid(), 1, 'void', 'pending', 'BRL', 0, 0, 0, 0, now()
+from generate_series(1, 2000)
+"""
+
+
+async def test_the_first_minutes_rows_are_found_by_their_key_before_there_are_statistics(
+    port: PostgresPort, database_url: str
+) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as other:
+        for statement in FILLED.split(";"):
+            await other.execute(statement.encode())
+    columns: Any = "select indexrelid::regclass::text, pg_get_indexdef(indexrelid, 2, true) from pg_index"
+    second = dict(await asked(port, (columns, ())))
+    reads = iter([table.reading(0, [uuid4()]) for table in (PAYINS, DEPOSITS, OPERATIONS)])
+    updates = iter([(payins.SQL[name], (None,) * payins.SQL[name].count("%s")) for name in UPDATES])
+    async for statement, found in planned(port, chain(reads, updates), second):
+        assert [scan for scan in found if scan.endswith("whole")] == [], statement
 
 
 async def test_plans_are_made_anew_while_tables_grow(port: PostgresPort, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,7 +177,7 @@ async def deposits_before(
 
 async def deposit(context: Context, shard: int, id: UUID) -> Deposit | None:
     """A deposit by its id."""
-    row = await context.row(SQL["read_deposits"], (shard, [id]))
+    row = await context.row(SQL["read_deposits"], ([id], shard))
     return None if row is None else deposit_of(row)
 
 
@@ -230,7 +230,7 @@ async def instruments(context: Context, shard: int, ids: Collection[UUID]) -> li
 
 async def operation(context: Context, shard: int, id: UUID) -> Operation | None:
     """A capture, a void or a refund of any book."""
-    row = await context.row(SQL["read_operations"], (shard, [id]))
+    row = await context.row(SQL["read_operations"], ([id], shard))
     return None if row is None else operation_of(row)
 
 

@@ -1,8 +1,10 @@
-"""Statements in the house's three forms, made into functions from their own text: insert, update, select.
+"""Statements in the house's forms, made into functions from their own text: insert, update, select.
 
     insert into t (…) select %s, * from unnest(…) … returning 1) select 1 / (count(*) = %s)::int from w
     update t a set … from (select * from unnest(…) n(…), (select %s::integer as shard) here offset 0) n where … and …
     select … from t where … and … order by … limit …
+    select … from unnest(%s::uuid[]) asked(this)
+    cross join lateral (select * from t where shard = %s and id = asked.this limit 1) t
 
 So a column, a guard or a condition that changes in a service's SQL has changed here too. What has another form is
 written by hand, by its name (`byhand/`).
@@ -34,6 +36,10 @@ _SELECT: Final = re.compile(
     r"^select (?P<columns>[\w, .]+?) from (?P<table>\w+)(?: (?!where)\w+)? where (?P<where>.*?)"
     r"(?: order by (?P<order>[\w, .]+?))?(?: limit (?P<limit>%s|\d+))?$"
 )
+_PROBES: Final = re.compile(
+    r"from unnest\(%s(?P<type>::[a-z]+\[\])\) asked\(this\)"
+    r" cross join lateral \(select \* from (?P<table>\w+) where shard = %s and id = asked\.this limit 1\) \w+$"
+)
 
 
 def plain(text: str) -> str:
@@ -45,7 +51,7 @@ def plain(text: str) -> str:
 
 def compiled(text: str) -> Statement | None:
     """The function of a statement in one of the forms; None for another form."""
-    said = plain(text)
+    said = _PROBES.sub(r"from \g<table> where id = any(%s\g<type>) and shard = %s", plain(text))
     for form, make in ((_INSERT, _insert), (_UPDATE, _update), (_SELECT, _select)):
         match = form.match(said)
         if match is not None and match["table"] in relations():

@@ -43,7 +43,7 @@ class Payins(Table[UUID, Payin]):
     name = "payin"
 
     def reading(self, shard: int, keys: Sequence[UUID]) -> Statement:
-        return SQL["read_payins"], (shard, uuids(keys))
+        return SQL["read_payins"], (uuids(keys), shard)
 
     def load(self, row: Row) -> tuple[UUID, Payin]:
         payin = payin_of(row)
@@ -163,7 +163,7 @@ class Deposits(Table[UUID, Deposit]):
     name = "deposit"
 
     def reading(self, shard: int, keys: Sequence[UUID]) -> Statement:
-        return SQL["read_deposits"], (shard, uuids(keys))
+        return SQL["read_deposits"], (uuids(keys), shard)
 
     def load(self, row: Row) -> tuple[UUID, Deposit]:
         deposit = deposit_of(row)
@@ -217,7 +217,7 @@ class Operations(Table[UUID, Operation]):
     name = "payin_operation"
 
     def reading(self, shard: int, keys: Sequence[UUID]) -> Statement:
-        return SQL["read_operations"], (shard, uuids(keys))
+        return SQL["read_operations"], (uuids(keys), shard)
 
     def load(self, row: Row) -> tuple[UUID, Operation]:
         operation = operation_of(row)

@@ -6,9 +6,10 @@ Each law walks its table in ranges, each range in a short transaction of its own
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
@@ -31,6 +32,7 @@ _SHOWN_MAX: Final = 50
 # Ranges over two columns, and what a law calls them.
 _PAIRS: Final = {"entries": ("account", "version"), "keys": ("book", "digest")}
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
+_BOOKS: Final = 1 << 46  # more than there are, and an account's id still fits
 # What is before the first row.
 _FIRST: Final[dict[str, tuple[Any, ...]]] = {
     "batches": (_LONG_AGO,),
@@ -42,8 +44,8 @@ _FIRST: Final[dict[str, tuple[Any, ...]]] = {
     "deliveries": (UUID(int=0),),
     "entries": (-1, 0),
     "keys": (-1, b""),
+    "books": (-_BOOKS, _LONG_AGO),
 }
-_BOOKS: Final = 1 << 46  # more than there are, and an account's id still fits
 
 # What laws look up and no table has: ISO 4217, and which family of a fee plan prices a method.
 _FACTS: Final = {
@@ -113,7 +115,8 @@ async def differences(
     Laws of one kind look at each range of at most `size` rows together, while it is at hand; each statement is a
     transaction of its own. `connection` is in autocommit; `progress(kind, number)` is called after each range.
     """
-    async for look in looks(connection, shard, only=only, size=size):
+    walk = Round(shard, only=only, size=size)
+    while (look := await walk.look(connection)) is not None:
         for row in look.wrong:
             yield row
         if progress is not None:
@@ -121,80 +124,132 @@ async def differences(
 
 
 class Look(NamedTuple):
-    """One range that all laws of a kind were held against: its number, the laws' names, and the rows that break one."""
+    """One range that all laws of a kind were held against: its number, rows that break one, what else was asked."""
 
     kind: str
     number: int
-    laws: tuple[str, ...]
     wrong: list[tuple[Any, ...]]
+    beside: list[tuple[Any, ...]]
 
 
-async def looks(
-    connection: Connection, shard: int, *, only: Collection[str] | None = None, size: int = RANGE
-) -> AsyncIterator[Look]:
-    """Every law (that `only` names), range by range. Whoever pauses between two of them holds nothing up."""
-    of_kind: dict[str, list[sqlfile.Query]] = {}
-    for law in laws():
-        if only is None or law.name in only:
-            of_kind.setdefault(range_of(law), []).append(law)
-    for kind, together in of_kind.items():
-        number, names = 0, tuple(law.name for law in together)
-        async for bounds in _ranges(connection, shard, kind, size):
-            number += 1
-            wrong: list[tuple[Any, ...]] = []
-            for law in together:
-                wrong += await _rows(connection, law.sql, {"shard": shard, **_FACTS, **bounds})
-            yield Look(kind, number, names, wrong)
-        if not number:
-            yield Look(kind, 0, names, [])
+class _Place(NamedTuple):
+    """Where a walk through one kind's rows is: what is before the next range, and whether there is none."""
+
+    before: tuple[Any, ...]
+    sums: Mapping[str, int]
+    ended: bool = False
 
 
-def _ranges(connection: Connection, shard: int, kind: str, size: int) -> AsyncIterator[dict[str, Any]]:
-    if kind == "shard":
-        return _whole()
-    return _books(connection, shard, size) if kind == "books" else _rows_of(connection, shard, kind, size)
+class Round:
+    """All laws (that `only` names) over one shard, range by range. It keeps its place: what failed is looked at again,
+    on whatever connection, and whoever pauses between two looks holds nothing up.
 
+    With `patience_s` a statement that takes longer is broken off, so that nothing holds up for long who vacuums. Then
+    the range is halved, and what cannot be halved (a law of the whole shard, one row) gets twice the time. So every
+    law is held against everything in the end, however large the shard is. `beside` is what else is asked of each range
+    of a kind. `ended` names the laws that have been held against all there is; whoever takes them out empties it.
+    """
 
-async def _whole() -> AsyncIterator[dict[str, Any]]:
-    yield {}
+    def __init__(
+        self,
+        shard: int,
+        *,
+        only: Collection[str] | None = None,
+        size: int = RANGE,
+        patience_s: float | None = None,
+        beside: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.shard, self.ended = shard, list[tuple[str, ...]]()
+        self._size, self._patience_s, self._beside = size, patience_s, beside
+        self._left = dict[str, list[sqlfile.Query]]()
+        for law in laws():
+            if only is None or law.name in only:
+                self._left.setdefault(range_of(law), []).append(law)
+        self._begin_kind()
 
+    def _begin_kind(self) -> None:
+        self._kind = next(iter(self._left), None)
+        self._number, self._rows, self._time_s = 0, self._size, self._patience_s
+        self._place = _Place(_FIRST.get(self._kind or "", ()), {})
 
-async def _rows_of(connection: Connection, shard: int, kind: str, size: int) -> AsyncIterator[dict[str, Any]]:
-    low = _FIRST[kind]
-    while True:
-        page = {"shard": shard, "low": low[0], "low2": low[-1], "size": size}
+    async def look(self, connection: Connection) -> Look | None:
+        """Holds the laws of a kind against its next range; None when everything has been looked at.
+
+        Raises psycopg.Error; where that is QueryCanceled, the next look is at less or has more time.
+        """
+        while self._kind is not None:
+            if self._place.ended:
+                kind, number = self._kind, self._number
+                self.ended.append(tuple(law.name for law in self._left.pop(kind)))
+                self._begin_kind()
+                if number:
+                    continue
+                return Look(kind, 0, [], [])
+            try:
+                if self._time_s is not None:
+                    await connection.execute(SQL["take_time"], (f"{self._time_s * 1000:.0f}",))
+                bounds, after = await self._next(connection, self._kind)
+                wrong, beside = ([], []) if bounds is None else await self._asked(connection, self._kind, bounds)
+            except psycopg.errors.QueryCanceled:
+                self._try_less(self._kind)
+                raise
+            self._place = after
+            if bounds is not None:
+                self._number += 1
+                return Look(self._kind, self._number, wrong, beside)
+        return None
+
+    def _try_less(self, kind: str) -> None:
+        if kind != "shard" and self._rows > 1:
+            self._rows //= 2
+        elif self._time_s is not None:
+            self._time_s *= 2
+
+    async def _asked(
+        self, connection: Connection, kind: str, bounds: dict[str, Any]
+    ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        wrong: list[tuple[Any, ...]] = []
+        for law in self._left[kind]:
+            wrong += await _rows(connection, law.sql, {"shard": self.shard, **_FACTS, **bounds})
+        further = self._beside.get(kind)
+        return wrong, [] if further is None else await _rows(connection, further, {"shard": self.shard, **bounds})
+
+    async def _next(self, connection: Connection, kind: str) -> tuple[dict[str, Any] | None, _Place]:
+        """The bounds of the next range, None where there is none yet or any more, and the place behind it."""
+        if kind == "shard":
+            return {}, _Place((), {}, ended=True)
+        if kind == "books":
+            return await self._next_books(connection)
+        low = self._place.before
+        page = {"shard": self.shard, "low": low[0], "low2": low[-1], "size": self._rows}
         [high] = await _rows(connection, SQL[f"range_of_{kind}"], page)
         if high[0] is None:
-            return
-        if kind in _PAIRS:
-            names = [f"{end}_{part}" for end in ("low", "high") for part in _PAIRS[kind]]
-            yield dict(zip(names, (*low, *high), strict=True))
-        else:
-            yield {"low": low[0], "high": high[0]}
-        low = high
+            return None, self._place._replace(ended=True)
+        if kind not in _PAIRS:
+            return {"low": low[0], "high": high[0]}, _Place(high, {})
+        names = [f"{end}_{part}" for end in ("low", "high") for part in _PAIRS[kind]]
+        return dict(zip(names, (*low, *high), strict=True)), _Place(high, {})
 
+    async def _next_books(self, connection: Connection) -> tuple[dict[str, Any] | None, _Place]:
+        """Whole books, about so many lines of their statements at a time.
 
-async def _books(connection: Connection, shard: int, size: int) -> AsyncIterator[dict[str, Any]]:
-    """Whole books, about `size` lines of their statements at a time.
-
-    Of a book that has more, the lines before `low_at` are summed in parts beforehand. That may be done at different
-    moments: a book's clock never goes back, so nothing is added any more before a line that has a later one behind it.
-    """
-    low, at, sums = -_BOOKS, _LONG_AGO, dict[str, int]()
-    while True:
-        page = await _rows(connection, SQL["page_of_statement"], {"shard": shard, "book": low, "at": at, "size": size})
+        Of a book that has more, the lines before `low_at` are summed in parts beforehand. That may be done at different
+        moments: a book's clock never goes back, so nothing is added any more before a line that has a later one behind.
+        """
+        (low, at), sums = self._place.before, dict(self._place.sums)
+        where = {"shard": self.shard, "book": low, "at": at, "size": self._rows}
+        page = await _rows(connection, SQL["page_of_statement"], where)
         book, until, goes_on = page[0] if page else (_BOOKS, None, True)
-        high = book if goes_on else book + 1
+        high, bounds = book if goes_on else book + 1, None
         if high > low:
-            yield {"low": low, "low_at": at, "high": high, "summed": list(sums), "sums": list(sums.values())}
+            bounds = {"low": low, "low_at": at, "high": high, "summed": list(sums), "sums": list(sums.values())}
             low, at, sums = high, _LONG_AGO, {}
-        if not page:
-            return
-        if goes_on:
-            part = {"shard": shard, "book": book, "low": at, "high": until}
+        if page and goes_on:
+            part = {"shard": self.shard, "book": book, "low": at, "high": until}
             for currency, net_minor in await _rows(connection, SQL["part_of_statement"], part):
                 sums[currency] = sums.get(currency, 0) + net_minor
             at = until
+        return bounds, _Place((low, at), sums, ended=not page)
 
 
 async def _rows(connection: Connection, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -47,6 +47,10 @@ delete from batch where shard = %(shard)s and id = any(array(
 select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_class p on p.oid = i.inhparent
 where p.relname = %s order by c.relname
 
+-- name: take_time
+-- How many milliseconds a law may take, on this connection from now on. Its length is no reason to end the session.
+select set_config('statement_timeout', %s, false), set_config('transaction_timeout', '0', false)
+
 -- name: range_of_batches
 select max(at), null from (
     select at from batch where shard = %(shard)s and at > %(low)s order by at limit %(size)s) page

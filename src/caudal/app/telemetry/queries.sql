@@ -11,10 +11,6 @@ select number from migration
 -- One worker at a time gathers what stands below; its session holds this until it ends.
 select pg_try_advisory_lock(870088)
 
--- name: take_time
--- Laws over a whole shard may take longer than a batch may.
-set transaction_timeout = '60s'
-
 -- name: heads
 select id, event_seq, greatest(0, extract(epoch from last_at - clock_timestamp()))::float8 from shard order by id
 
@@ -59,6 +55,21 @@ from (
     select kind, book, currency, amount_minor from payin_operation where shard = %s and status = 'pending'
     order by id limit 10000) waiting
 group by 1, 2, 3
+
+-- name: returns_under_way
+select book & 1 = 1, currency, sum(returning_minor)::bigint
+from (
+    select book, currency, returning_minor from deposit where shard = %s and returning_minor > 0
+    order by id limit 10000) waiting
+group by 1, 2
+
+-- name: authorized_in_range
+-- What is held for merchants and not taken, the rest of what was captured in part, too. No index leads there, for every card payment would pay for it.
+select book & 1 = 1, currency, sum(authorized_minor - captured_minor)::bigint
+from payin
+where shard = %(shard)s and id > %(low)s and id <= %(high)s and captured_minor < authorized_minor
+    and (status = 'authorized' or (status = 'paid' and position(convert_to('"closed":true', 'UTF8') in detail) = 0))
+group by 1, 2
 
 -- name: house_accounts
 select id, debits_posted - credits_posted from account where shard = %s and id >= 0 and id < %s order by id

@@ -2,8 +2,8 @@
 
 Who watches holds a lock of its session (`watch_alone`); when that process or its connection ends, another one finds
 the lock free within CAUDAL_WATCH_S. Nothing depends on it but who measures. Every figure is a few probes of indexes,
-bounded. The laws of db/checks are held against one range after the other, for a small share of the time, round after
-round.
+bounded, but what is authorized: that is summed while the laws of db/checks are held against one range after the other,
+for a small share of the time, round after round. A round that failed goes on where it was.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import psycopg
 
-from caudal.app.check import looks
+from caudal.app.check import Look, Round
 from caudal.kernel import db, sqlfile
 from caudal.kernel.context import Context
 from caudal.kernel.telemetry import Reading
@@ -32,10 +32,12 @@ SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 RANGE: Final = 2_000
 _ROUND_EVERY: Final = 4  # gatherings: after so many the laws are held against all rows anew
 _AFTER_ERROR_S: Final = 5.0
+_PATIENCE_S: Final = 60.0  # with one statement of a law, at first
 _TOLD_MAX: Final = 20  # violations of one round that are logged one by one
 _MERCHANTS: Final = 2 << 16  # the ids of the house's accounts are below
 
 Connection = psycopg.AsyncConnection[Any]
+_Held = tuple[int, bool, str]  # shard, whether live, currency
 
 
 class Watch:
@@ -49,6 +51,10 @@ class Watch:
         self._wrong: dict[tuple[int, str], int] = {}  # what it found then
         self._finding = Counter[tuple[int, str]]()  # what the look under way has found
         self._ranges = Counter[int]()
+        self._rounds = dict[int, Round]()  # under way, by shard
+        self._told = Counter[int]()
+        self._summed = Counter[_Held]()  # what is authorized, as far as the round under way has come
+        self._authorized = Counter[_Held]()  # what the last whole one found
         self._watches = False
         context.meter.add(self._readings)
 
@@ -84,7 +90,8 @@ class Watch:
         """Another worker may have them now."""
         self._watches = False
         self._figures, self._finding = [], Counter()
-        self._checked, self._wrong = {}, {}
+        self._checked, self._wrong, self._rounds = {}, {}, {}
+        self._authorized = Counter()
 
     # The figures
 
@@ -116,6 +123,8 @@ class Watch:
         yield "caudal.discrepancies.oldest_age", of, oldest_s
         for kind, live, currency, minor in await _rows(connection, SQL["operations_under_way"], shard):
             yield "caudal.money.in_flight", (*of, _mode(live), currency, kind), minor
+        for live, currency, minor in await _rows(connection, SQL["returns_under_way"], shard):
+            yield "caudal.money.in_flight", (*of, _mode(live), currency, "return"), minor
         for id, minor in await _rows(connection, SQL["house_accounts"], shard, _MERCHANTS):
             name = account_name(id)
             yield "caudal.money.house", (*of, _mode(name.live), name.currency, name.purpose.name.lower()), minor
@@ -128,8 +137,8 @@ class Watch:
             try:
                 async with db.closing(await self._context.primary.connect()) as connection:
                     connection.prepare_threshold = None
-                    await connection.execute(SQL["take_time"])
-                    for shard, *_ in await _rows(connection, SQL["heads"]):
+                    shards = [shard for shard, *_ in await _rows(connection, SQL["heads"])]
+                    for shard in sorted(shards, key=lambda shard: shard not in self._rounds):
                         await self._check_shard(connection, shard, stopping)
                 await _pause(stopping, _ROUND_EVERY * self._context.settings.watch_s)
             except (psycopg.Error, OSError) as error:
@@ -137,29 +146,53 @@ class Watch:
                 await _pause(stopping, _AFTER_ERROR_S)
             except Exception:
                 log.exception("looking at the laws of the books broke")
+                self._rounds.clear()
                 await _pause(stopping, _ROUND_EVERY * self._context.settings.watch_s)
 
     async def _check_shard(self, connection: Connection, shard: int, stopping: asyncio.Event) -> None:
-        """One round of a shard, at no more than its share of the time."""
-        share, told, last = self._context.settings.check_share, 0, tuple[str, ...]()
-        self._finding.clear()
-        began = monotonic()
-        async for look in looks(connection, shard, size=RANGE):
-            if look.laws != last:
-                self._looked(shard, last)
-                last = look.laws
-            self._ranges[shard] += 1
-            for check, of, subject, detail in look.wrong:
-                self._finding[of, check] += 1
-                told += 1
-                if told <= _TOLD_MAX:
-                    what = {"check": check, "shard": of, "subject": str(subject), "detail": str(detail)}
-                    log.error("the books break the law %s", check, extra=what)
-            await _pause(stopping, (monotonic() - began) * (1 / share - 1))
-            if stopping.is_set():
-                return
+        """One round of a shard, or what is left of it, at no more than its share of the time."""
+        share, walk = self._context.settings.check_share, self._rounds.get(shard)
+        if walk is None:
+            walk = self._rounds[shard] = self._begun(shard)
+        while not stopping.is_set():
             began = monotonic()
-        self._looked(shard, last)
+            try:
+                look = await walk.look(connection)
+            except psycopg.errors.QueryCanceled as error:
+                log.warning("a look at the laws took too long, the next one is smaller or has more time: %s", error)
+            else:
+                self._note(walk, look)
+                if look is None:
+                    del self._rounds[shard]
+                    return
+            await _pause(stopping, (monotonic() - began) * (1 / share - 1))
+
+    def _begun(self, shard: int) -> Round:
+        self._told[shard] = 0
+        for found in (self._finding, self._summed):
+            for key in [key for key in found if key[0] == shard]:
+                del found[key]
+        return Round(shard, size=RANGE, patience_s=_PATIENCE_S, beside={"payins": SQL["authorized_in_range"]})
+
+    def _note(self, walk: Round, look: Look | None) -> None:
+        """What a look found, and the laws that it has ended with."""
+        shard = walk.shard
+        for names in walk.ended:
+            self._looked(shard, names)
+        walk.ended.clear()
+        if look is None:
+            self._authorized = Counter({key: minor for key, minor in self._authorized.items() if key[0] != shard})
+            self._authorized.update({key: minor for key, minor in self._summed.items() if key[0] == shard})
+            return
+        self._ranges[shard] += 1
+        for live, currency, minor in look.beside:
+            self._summed[shard, live, currency] += minor
+        for check, of, subject, detail in look.wrong:
+            self._finding[of, check] += 1
+            self._told[shard] += 1
+            if self._told[shard] <= _TOLD_MAX:
+                what = {"check": check, "shard": of, "subject": str(subject), "detail": str(detail)}
+                log.error("the books break the law %s", check, extra=what)
 
     def _looked(self, shard: int, laws: tuple[str, ...]) -> None:
         """These have been held against everything."""
@@ -171,6 +204,8 @@ class Watch:
         if not self._watches:
             return
         yield from self._figures
+        for (shard, live, currency), minor in self._authorized.items():
+            yield "caudal.money.in_flight", (str(shard), _mode(live), currency, "authorized"), minor
         for (shard, law), at in self._checked.items():
             yield "caudal.ledger.check.last_run_timestamp", (str(shard), law), at
         for shard, law in {**self._wrong, **self._finding}:

@@ -271,8 +271,9 @@ MONEY: Final = (
     _gauge(
         "caudal.money.in_flight",
         "{minor_unit}",
-        "Money that is on its way, in minor units: `capture`, `refund`, `void` under way at a provider (of the first "
-        "10,000).",
+        "Money that is on its way, in minor units: `capture`, `refund`, `void` under way at a provider, `return` to "
+        "who sent it (each of the first 10,000); `authorized` and not captured, as of the last whole look at the "
+        "books.",
         _SHARD,
         "caudal.mode",
         "caudal.currency",

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from caudal_load.bulk import Bulk, bulk
+from caudal_load.capacity.command import capacity_command
 from caudal_load.carry import at_once, carried_out, say
 from caudal_load.commands import (
     AsJson,
@@ -59,6 +60,7 @@ app.command("run")(run_command)
 app.command("scenarios")(scenarios_command)
 app.command("compare")(compare_command)
 app.command("report")(report_command)
+app.command("capacity")(capacity_command)
 
 
 @app.command("overload")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from caudal_load import processes
+from caudal_load.capacity.disk import growth, measured
 from caudal_load.meters import Reading, intervals
 from caudal_load.processes import device_bytes, device_of
 
@@ -29,6 +30,18 @@ def test_a_disk_says_what_was_written_to_it() -> None:
 def test_what_is_no_disk_says_nothing(tmp_path: Path) -> None:
     assert device_bytes((0, 27)) is None and device_bytes(None) is None
     assert device_of(tmp_path / "none") is None
+
+
+def test_a_disk_is_timed_alone(tmp_path: Path) -> None:
+    disk = measured(tmp_path)
+    assert disk.mb_per_s > 0 and disk.flush_ms > 0 and [each.name for each in tmp_path.iterdir()] == ["diskstats"]
+
+
+def test_a_database_grows_by_its_tables_and_those_that_are_dropped_by_weeks_are_named() -> None:
+    before = {"": (1000, 500), "key": (100, 50)}
+    after = {"": (1600, 700), "key": (300, 90), "event": (80, 20)}
+    assert growth(before, after, 10) == {"rows": 88.0, "indexes": 26.0, "in key": 24.0, "in event": 10.0}
+    assert growth(None, after, 10) == growth(before, after, 0) == {}
 
 
 def test_an_interval_is_what_was_written_between_two_readings() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from caudal_load.capacity.disk import growth, sizes
 from caudal_load.caudal_up import up_in
 from caudal_load.plan import Plan
 from caudal_load.scenarios import read
@@ -18,7 +19,10 @@ async def test_a_step_says_what_it_came_to(running: Whole) -> None:
     few = replace(shop, scenario=replace(shop.scenario, stock=40, turns=shop.scenario.turns[:60]))
     plan = Plan.of(few, connections=6, processes=2, seconds=20.0, requests=150, warm_up_s=0.0, merchants=2, up=True)
     cast = await merchants_of(plan, caudal)
+    before = sizes(caudal.database_url)
     found = await step(plan, lambda _: None, caudal, cast)
+    grown = growth(before, sizes(caudal.database_url), found.figures.acknowledged)
+    assert grown["rows"] > 500 and grown["indexes"] >= 0 and {"in key", "in event", "in webhook_delivery"} <= set(grown)
     assert found.acknowledged >= 150 and found.offered_per_s is None and found.errors == {}
     assert found.latencies.total >= found.acknowledged and found.sent_latencies.total == 0
     assert {"web", "worker", "postgres", "sandbox", "generator", "conductor"} <= set(found.cpu_s)

@@ -1,7 +1,7 @@
 """What stands on a report's page: the verdict first, then plots of the load, then of the processes, then tables."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,12 @@ def _environment() -> Environment:
     return made
 
 
-def _filled(template: str, **values: Any) -> str:
+def filled(template: str, filters: Mapping[str, Callable[..., str]] | None = None, **values: Any) -> str:
+    """A template of this folder with its values, and with `filters` beside those that all have."""
+    environment = _environment().overlay()
+    environment.filters = {**environment.filters, **(filters or {})}
     styles = (_FOLDER / "report.css").read_text("utf-8")
-    return _environment().from_string((_FOLDER / template).read_text("utf-8")).render(styles=styles, **values)
+    return environment.from_string((_FOLDER / template).read_text("utf-8")).render(styles=styles, **values)
 
 
 def _figure(value: object) -> str:
@@ -51,7 +54,7 @@ def report_page(said: Mapping[str, Any]) -> str:
     """The page of one run, from what `as_json` said."""
     sides = [said] if said["other"] is None else [said, said["other"]]
     plots = [plot.svg() for plot in (*_load_plots(said), *_process_plots(said["intervals"]))]
-    return _filled(
+    return filled(
         "report.html",
         said=said,
         sides=sides,
@@ -220,7 +223,7 @@ def comparison_page(found: Comparison) -> str:
             )
         ),
     ]
-    return _filled("comparison.html", found=found, sides=sides, plots=[plot.svg() for plot in plots])
+    return filled("comparison.html", found=found, sides=sides, plots=[plot.svg() for plot in plots])
 
 
 def _all(runs: Sequence[Saved]) -> list[tuple[int, int]]:

@@ -27,6 +27,8 @@ class Series:
     colour: int
     dashed: bool = False
     filled: bool = False
+    dots: bool = False
+    """Every point for itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,15 +155,23 @@ def _grid(
 def _line(one: Series, x: Callable[[float], float], y: Callable[[float], float], floor: float) -> Iterator[str]:
     for run in _runs(one.points):
         at = [(x(place), y(value)) for place, value in run]
+        if one.dots:
+            for across, up in at:
+                yield _dot(one, across, up)
+            continue
         path = "M" + "L".join(f"{across:.1f},{up:.1f}" for across, up in at)
         if one.filled:
             area = f"{path}L{at[-1][0]:.1f},{floor:.1f}L{at[0][0]:.1f},{floor:.1f}Z"
             yield f'<path class="area c{one.colour % _COLOURS}" d="{area}"/>'
         dashed = ' stroke-dasharray="5 4"' if one.dashed else ""
         if len(at) == 1:
-            yield f'<circle class="dot c{one.colour % _COLOURS}" cx="{at[0][0]:.1f}" cy="{at[0][1]:.1f}" r="2.5"/>'
+            yield _dot(one, *at[0])
         else:
             yield f'<path class="line c{one.colour % _COLOURS}" d="{path}"{dashed}/>'
+
+
+def _dot(one: Series, across: float, up: float) -> str:
+    return f'<circle class="dot c{one.colour % _COLOURS}" cx="{across:.1f}" cy="{up:.1f}" r="2.5"/>'
 
 
 def _runs(points: Sequence[Point]) -> Iterator[list[tuple[float, float]]]:

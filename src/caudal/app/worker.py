@@ -27,6 +27,7 @@ from caudal.kernel.commit import Due, is_away
 from caudal.kernel.context import Context
 from caudal.kernel.due import ClaimDue, GiveBack, Job, run_job
 from caudal.kernel.errors import CaudalError
+from caudal.kernel.loops import LATE_S, Loops
 from caudal.kernel.settings import Settings
 from caudal.ledger import JOBS as LEDGER_JOBS
 from caudal.payins import JOBS as PAYIN_JOBS
@@ -50,6 +51,7 @@ _TIDY_AGAIN_S: Final = 300.0
 _LOOK_EVERY_S: Final = 60.0
 _PAUSE_AFTER_ERROR_S: Final = 1.0
 _PAUSE_AFTER_ERRORS_S: Final = 4.0  # the longest: a database that was restarted is looked for so often
+_MAY_BE_LATE_S: Final = {"tidy": 600.0}  # a partition waits for who reads it
 LAST_JOBS_S: Final = 5.0  # how long work that has begun may go on when the process stops, before it is given back
 
 
@@ -88,6 +90,7 @@ class Worker:
         self._deliverers: dict[int, Deliverer] = {}
         self._running: dict[asyncio.Task[None], tuple[int, Due]] = {}
         self._away_since_s: float | None = None  # monotonic
+        self._loops = context.once(Loops)
 
     def stop(self) -> None:
         """Lets every loop end after its present step, and work that has begun, if that does not take long."""
@@ -96,13 +99,17 @@ class Worker:
 
     async def run(self) -> None:
         """Runs until `stop`. Shards that come later are found within a minute."""
+        loop = self._loops.add("shards")
         async with asyncio.TaskGroup() as self._group:
             while not self._stopping.is_set():
-                shards = await self._shards()
-                for shard in shards:
-                    if shard not in self._places:
-                        self._begin(shard)
-                await self._pause(_LOOK_EVERY_S if shards else _PAUSE_AFTER_ERROR_S)
+                with loop:
+                    shards = await self._shards()
+                    for shard in shards:
+                        if shard not in self._places:
+                            self._begin(shard)
+                pause_s = _LOOK_EVERY_S if shards else _PAUSE_AFTER_ERROR_S
+                loop.rests(pause_s)
+                await self._pause(pause_s)
             await self._end_jobs()
 
     def _begin(self, shard: int) -> None:
@@ -123,16 +130,19 @@ class Worker:
             return []
 
     async def _loop(self, step: Callable[[int], Awaitable[float]], shard: int) -> None:
-        failed = 0
+        failed, name = 0, step.__name__.removeprefix("_")
+        loop = self._loops.add(f"{name} of shard {shard}", _MAY_BE_LATE_S.get(name, LATE_S))
         while not self._stopping.is_set():
             try:
-                pause_s = await step(shard)
+                with loop:
+                    pause_s = await step(shard)
                 failed = 0
                 self._answers()
             except Exception as error:
-                self._failed(step.__name__.removeprefix("_"), error)
+                self._failed(name, error)
                 pause_s = min(_PAUSE_AFTER_ERROR_S * 2**failed, _PAUSE_AFTER_ERRORS_S)
                 failed += 1
+            loop.rests(pause_s)
             await self._pause(pause_s)
 
     def _failed(self, step: str, error: Exception) -> None:

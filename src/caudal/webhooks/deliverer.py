@@ -26,6 +26,7 @@ from caudal.contracts.webhooks import DisabledReason
 from caudal.kernel import db
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError
+from caudal.kernel.loops import LATE_S, Loops
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.telemetry import Attributes, Outgoing
 from caudal.webhooks import round as rounds
@@ -69,10 +70,9 @@ class Deliverer:
         self._woken = asyncio.Event()
         self._look, self._look_at = True, 0.0
         self._renewed_at, self._changes_at = monotonic(), 0.0
-        self._round = 0
+        self._round, self._ending = 0, False
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._rounds, self._plans_end = 0, _FIRST_PLANS
-        self._ending = False
         self._counts = context.once(Counts)
 
     def wake(self) -> None:
@@ -84,16 +84,17 @@ class Deliverer:
         """Runs until `stopping`, then lets what is in the air come back for a moment, and lets go of every endpoint."""
         ending = asyncio.create_task(stopping.wait())
         ending.add_done_callback(lambda _: self._woken.set())
+        loop = self._context.once(Loops).add(f"deliver of shard {self._shard}", LATE_S + self._settings.worker_poll_s)
         while not stopping.is_set():
+            pause_s = _AFTER_ERROR_S
             try:
-                await self.round()
+                with loop:
+                    await self.round()
                 pause_s = _BETWEEN_ROUNDS_S
             except (psycopg.Error, CaudalError, NotDurable, OSError) as error:
                 log.warning("deliveries: %s", error)
-                pause_s = _AFTER_ERROR_S
             except Exception:
                 log.exception("a round of deliveries broke")
-                pause_s = _AFTER_ERROR_S
             await self._pause(pause_s, stopping)
         await self.end()
 
@@ -127,9 +128,8 @@ class Deliverer:
         """One transaction. Raises psycopg.Error; nothing is lost then, but something may be sent again."""
         started = monotonic()
         self._woken.clear()
-        back, self._back = self._back, []
-        dry, self._dry = self._dry, []
-        failing, self._failing = self._failing, {}
+        back, dry, failing = self._back, self._dry, self._failing
+        self._back, self._dry, self._failing = [], [], {}
         asked = Asked(
             shard=self._shard,
             holder=self._holder,

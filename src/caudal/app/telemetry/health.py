@@ -3,6 +3,7 @@
     running      nobody has asked it to end
     database     its database answers
     migrations   every migration that has to run before this version starts has run
+    loops        in a worker: each of its loops turns, or has a reason to rest
     shard        what it commits comes through: nothing has waited for the shard for more than 5 s
     queue        first commands find room
 
@@ -24,6 +25,7 @@ import msgspec
 from caudal.app.migrate import files
 from caudal.kernel import sqlfile
 from caudal.kernel.context import Context
+from caudal.kernel.loops import Loops
 from caudal.kernel.telemetry import Reading
 from caudal.payins import overdue
 
@@ -83,6 +85,8 @@ class _Watched:
 
     async def _look(self) -> Health:
         checks, told = {"running": "ok"}, list[str]()
+        if loops := self._context.once(Loops):
+            checks["loops"] = "; ".join(loops.late()) or "ok"
         checks["shard"] = self._stuck() or "ok"
         checks["queue"] = self._crowd() or "ok"
         try:

@@ -22,6 +22,7 @@ import psycopg
 from caudal.app.check import Look, Round
 from caudal.kernel import db, sqlfile
 from caudal.kernel.context import Context
+from caudal.kernel.loops import Loop, Loops
 from caudal.kernel.telemetry import Reading
 from caudal.ledger import account_name
 from caudal.payins import overdue
@@ -60,26 +61,33 @@ class Watch:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Waits for its turn, and watches from then on."""
+        loop = self._context.once(Loops).add("watch of all figures")
         while not stopping.is_set():
             try:
-                async with db.closing(await self._context.primary.connect()) as connection:
-                    await self._watch(connection, stopping)
+                with loop:
+                    connection = await self._context.primary.connect()
+                async with db.closing(connection):
+                    await self._watch(connection, stopping, loop)
             except (psycopg.Error, OSError) as error:
                 log.warning("the figures of all are not gathered here: %s", error)
             except Exception:
                 log.exception("gathering figures broke")
             self._forget()
+            loop.rests(self._context.settings.watch_s)
             await _pause(stopping, self._context.settings.watch_s)
 
-    async def _watch(self, connection: Connection, stopping: asyncio.Event) -> None:
+    async def _watch(self, connection: Connection, stopping: asyncio.Event, loop: Loop) -> None:
         connection.prepare_threshold = None  # a plan for any range might read a whole table for each
-        if not (await _rows(connection, SQL["watch_alone"]))[0][0]:
-            return
+        with loop:
+            if not (await _rows(connection, SQL["watch_alone"]))[0][0]:
+                return
         log.info("this worker gathers the figures of all")
         checking = asyncio.create_task(self._check(stopping), name="laws of the books")
         try:
             while not stopping.is_set():
-                self._figures, self._watches = [one async for one in self._gathered(connection)], True
+                with loop:
+                    self._figures, self._watches = [one async for one in self._gathered(connection)], True
+                loop.rests(self._context.settings.watch_s)
                 await _pause(stopping, self._context.settings.watch_s)
         finally:
             checking.cancel()

@@ -340,7 +340,7 @@ PROCESS: Final = (
     _gauge(
         "caudal.ready",
         "",
-        "1 where a check of `/readyz` passes (`database`, `migrations`, `shard`, `queue`, `running`).",
+        "1 where a check of `/readyz` passes (`database`, `migrations`, `shard`, `queue`, `running`, `loops`).",
         "caudal.check",
     ),
 )

@@ -1,0 +1,68 @@
+"""Whether the loops of a process turn: each says when it begins a turn, how that ended, and when the next one is due.
+
+A loop is late by the time since its last good turn should have been followed by another one. So one that hangs is
+noticed, and one whose every turn fails, and one that rests for an hour is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import monotonic
+from types import TracebackType
+from typing import Final
+
+LATE_S: Final = 60.0
+
+
+class Loop:
+    """One loop. Each of its turns is a `with` block; `rests` says how long it means to pause behind one."""
+
+    __slots__ = ("_due_at", "_limit_s", "_trouble", "_turns", "name")
+
+    def __init__(self, name: str, limit_s: float) -> None:
+        self.name, self._limit_s = name, limit_s
+        self._due_at, self._turns, self._trouble = monotonic(), False, ""
+
+    def __enter__(self) -> Loop:
+        self._turns = True
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
+        self._turns = False
+        if error is None:
+            self._due_at, self._trouble = monotonic(), ""
+        else:
+            self._trouble = f"its turns end with {type(error).__name__}"
+
+    def rests(self, pause_s: float) -> None:
+        """After a good turn: the next one is not due before."""
+        if not self._trouble:
+            self._due_at = monotonic() + pause_s
+
+    @property
+    def late(self) -> str | None:
+        """For how long it has not turned, and why, where that is too long."""
+        late_s = monotonic() - self._due_at
+        if late_s <= self._limit_s:
+            return None
+        why = self._trouble or ("a turn of it does not end" if self._turns else "nothing turns it")
+        return f"{self.name} has not turned for {late_s:.0f} s: {why}"
+
+
+class Loops:
+    """All loops of a process."""
+
+    def __init__(self, _: object = None) -> None:
+        self._loops = list[Loop]()
+
+    def add(self, name: str, limit_s: float = LATE_S) -> Loop:
+        """Another one, whose first turn is due."""
+        self._loops.append(Loop(name, limit_s))
+        return self._loops[-1]
+
+    def __bool__(self) -> bool:
+        return bool(self._loops)
+
+    def late(self) -> Iterator[str]:
+        """What is to be said of each that is late."""
+        return (said for loop in self._loops if (said := loop.late) is not None)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from caudal.kernel.context import Context
-from caudal.vault.envelope import Envelopes
+from caudal.vault.envelope import Opened
 from tests.payins.books import wrong_in
 from tests.vault.cast import AMEX, CARD, VISA, Keeper
 
@@ -88,8 +88,8 @@ async def test_a_short_number_shows_less_of_itself(ana: Keeper, number: str, bin
 
 async def test_seeing_the_holder_opens_neither_number_nor_code(ana: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     made = await ana.kept()
-    for name in ("open_number", "open_code"):
-        monkeypatch.delattr(Envelopes, name)
+    for name in ("number", "code"):
+        monkeypatch.delattr(Opened, name)
     assert (await ana.get(f"{INSTRUMENTS}/{made['id']}")).json["card"]["holder_name"] == "ANA PEREZ"
 
 

@@ -30,9 +30,9 @@ async def old() -> Envelopes:
 
 
 def opened(by: Envelopes, sealed: Envelope, place: bytes = PLACE) -> tuple[Secret, str | None]:
-    code = None if sealed.code is None else by.open_code(sealed.key_id, sealed.wrapped, sealed.code, place)
-    number = by.open_number(sealed.key_id, sealed.wrapped, sealed.sealed, place)
-    holder = by.open_holder(sealed.key_id, sealed.wrapped, sealed.holder, place)
+    code = None if sealed.code is None else by.opened(sealed.key_id, sealed.wrapped, place).code(sealed.code)
+    number = by.opened(sealed.key_id, sealed.wrapped, place).number(sealed.sealed)
+    holder = by.opened(sealed.key_id, sealed.wrapped, place).holder(sealed.holder)
     return Secret(number=number, holder_name=holder), code
 
 
@@ -52,26 +52,26 @@ def flipped(value: bytes) -> bytes:
 
 
 WRONG: list[tuple[str, Callable[[Envelopes, Envelope], Any]]] = [
-    ("in another place", lambda by, e: by.open_number(e.key_id, e.wrapped, e.sealed, ELSEWHERE)),
-    ("in another book", lambda by, e: by.open_number(e.key_id, e.wrapped, e.sealed, place_of(4, UUID(int=1)))),
-    ("the code as a number", lambda by, e: by.open_number(e.key_id, e.wrapped, e.code or b"", PLACE)),
-    ("the number as a code", lambda by, e: by.open_code(e.key_id, e.wrapped, e.sealed, PLACE)),
-    ("the holder as a number", lambda by, e: by.open_number(e.key_id, e.wrapped, e.holder, PLACE)),
-    ("the number as a holder", lambda by, e: by.open_holder(e.key_id, e.wrapped, e.sealed, PLACE)),
+    ("in another place", lambda by, e: by.opened(e.key_id, e.wrapped, ELSEWHERE).number(e.sealed)),
+    ("in another book", lambda by, e: by.opened(e.key_id, e.wrapped, place_of(4, UUID(int=1))).number(e.sealed)),
+    ("the code as a number", lambda by, e: by.opened(e.key_id, e.wrapped, PLACE).number(e.code or b"")),
+    ("the number as a code", lambda by, e: by.opened(e.key_id, e.wrapped, PLACE).code(e.sealed)),
+    ("the holder as a number", lambda by, e: by.opened(e.key_id, e.wrapped, PLACE).number(e.holder)),
+    ("the number as a holder", lambda by, e: by.opened(e.key_id, e.wrapped, PLACE).holder(e.sealed)),
     (
         "a byte changed",
-        lambda by, e: by.open_number(e.key_id, e.wrapped, e.sealed[:-1] + bytes([e.sealed[-1] ^ 1]), PLACE),
+        lambda by, e: by.opened(e.key_id, e.wrapped, PLACE).number(e.sealed[:-1] + bytes([e.sealed[-1] ^ 1])),
     ),
     (
         "a key changed",
-        lambda by, e: by.open_number(e.key_id, bytes([e.wrapped[0] ^ 1]) + e.wrapped[1:], e.sealed, PLACE),
+        lambda by, e: by.opened(e.key_id, bytes([e.wrapped[0] ^ 1]) + e.wrapped[1:], PLACE).number(e.sealed),
     ),
-    ("cut short", lambda by, e: by.open_number(e.key_id, e.wrapped, e.sealed[:12], PLACE)),
-    ("empty", lambda by, e: by.open_number(e.key_id, e.wrapped, b"", PLACE)),
-    ("under a key that nobody has", lambda by, e: by.open_number("0" * 16, e.wrapped, e.sealed, PLACE)),
+    ("cut short", lambda by, e: by.opened(e.key_id, e.wrapped, PLACE).number(e.sealed[:12])),
+    ("empty", lambda by, e: by.opened(e.key_id, e.wrapped, PLACE).number(b"")),
+    ("under a key that nobody has", lambda by, e: by.opened("0" * 16, e.wrapped, PLACE).number(e.sealed)),
     (
         "under another card's key",
-        lambda by, e: by.open_number(e.key_id, by.seal(SECRET, None, PLACE).wrapped, e.sealed, PLACE),
+        lambda by, e: by.opened(e.key_id, by.seal(SECRET, None, PLACE).wrapped, PLACE).number(e.sealed),
     ),
 ]
 
@@ -96,8 +96,8 @@ async def test_a_rewrapped_envelope_needs_the_new_key_alone(old: Envelopes) -> N
     sealed = old.seal(SECRET, "123", PLACE)
     new = envelopes(NEW, OLD)
     wrapped, alone = new.rewrap(sealed.key_id, sealed.wrapped, PLACE), envelopes(NEW)
-    assert alone.open_number(alone.key_id, wrapped, sealed.sealed, PLACE) == SECRET.number
-    assert alone.open_holder(alone.key_id, wrapped, sealed.holder, PLACE) == SECRET.holder_name
+    assert alone.opened(alone.key_id, wrapped, PLACE).number(sealed.sealed) == SECRET.number
+    assert alone.opened(alone.key_id, wrapped, PLACE).holder(sealed.holder) == SECRET.holder_name
 
 
 async def test_a_secret_does_not_show_itself() -> None:

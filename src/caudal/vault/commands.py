@@ -133,18 +133,16 @@ def open_card(context: Context, record: InstrumentRecord) -> Card:
     if refusal is not None:
         raise refusal
     assert record.key_id is not None and record.wrapped is not None and record.sealed is not None, "what is not deleted"
-    envelopes = context.once(Envelopes)
-    holder = holder_of(context, record)
-    assert holder is not None, "it comes and goes with the number"
-    number = envelopes.open_number(record.key_id, record.wrapped, record.sealed, record.place)
+    assert record.holder is not None, "it comes and goes with the number"
+    opened = context.once(Envelopes).opened(record.key_id, record.wrapped, record.place)
     code = None
     if record.code is not None and record.code_until is not None and record.code_until > wall_clock():
-        code = envelopes.open_code(record.key_id, record.wrapped, record.code, record.place)
+        code = opened.code(record.code)
     return Card(
-        number=number,
+        number=opened.number(record.sealed),
         expiry_month=record.expiry_month,
         expiry_year=record.expiry_year,
-        holder_name=holder,
+        holder_name=opened.holder(record.holder),
         brand=record.brand,
         security_code=code,
     )
@@ -154,7 +152,7 @@ def holder_of(context: Context, record: InstrumentRecord) -> str | None:
     """The name on a card, and nothing else of it; None once it is deleted. Raises SealError."""
     if record.key_id is None or record.wrapped is None or record.holder is None:
         return None
-    return context.once(Envelopes).open_holder(record.key_id, record.wrapped, record.holder, record.place)
+    return context.once(Envelopes).opened(record.key_id, record.wrapped, record.place).holder(record.holder)
 
 
 async def rewrap(context: Context) -> int:

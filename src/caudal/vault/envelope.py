@@ -68,20 +68,9 @@ class Envelopes:
             code=None if code is None else _encrypt(cipher, code.encode(), _CODE + place),
         )
 
-    def open_number(self, key_id: str, wrapped: bytes, sealed: bytes, place: bytes) -> str:
-        """The number again. Raises SealError."""
-        data_key = self._unwrap(key_id, wrapped, place)
-        return _decrypt(AESGCM(data_key), sealed, _NUMBER + place).decode()
-
-    def open_holder(self, key_id: str, wrapped: bytes, holder: bytes, place: bytes) -> str:
-        """The holder's name again. Raises SealError."""
-        data_key = self._unwrap(key_id, wrapped, place)
-        return _decrypt(AESGCM(data_key), holder, _HOLDER + place).decode()
-
-    def open_code(self, key_id: str, wrapped: bytes, code: bytes, place: bytes) -> str:
-        """The security code again. Raises SealError."""
-        data_key = self._unwrap(key_id, wrapped, place)
-        return _decrypt(AESGCM(data_key), code, _CODE + place).decode()
+    def opened(self, key_id: str, wrapped: bytes, place: bytes) -> Opened:
+        """What opens the values of an instrument, each alone: its data key is unwrapped once. Raises SealError."""
+        return Opened(self._unwrap(key_id, wrapped, place), place)
 
     def rewrap(self, key_id: str, wrapped: bytes, place: bytes) -> bytes:
         """The same data key under the newest key-encryption key. Raises SealError."""
@@ -92,6 +81,25 @@ class Envelopes:
         if wrapping is None:
             raise SealError(f"sealed under the key {key_id}, which neither CAUDAL_KEK nor CAUDAL_KEK_FORMER is")
         return _decrypt(wrapping, wrapped, _DATA_KEY + place)
+
+
+class Opened:
+    """An instrument's data key, for as long as its values are looked at. Every method raises SealError."""
+
+    def __init__(self, data_key: bytes, place: bytes) -> None:
+        self._cipher, self._place = AESGCM(data_key), place
+
+    def number(self, sealed: bytes) -> str:
+        """The number again."""
+        return _decrypt(self._cipher, sealed, _NUMBER + self._place).decode()
+
+    def holder(self, holder: bytes) -> str:
+        """The holder's name again."""
+        return _decrypt(self._cipher, holder, _HOLDER + self._place).decode()
+
+    def code(self, code: bytes) -> str:
+        """The security code again."""
+        return _decrypt(self._cipher, code, _CODE + self._place).decode()
 
 
 def _key_id(kek: bytes) -> str:

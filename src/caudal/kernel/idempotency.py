@@ -7,7 +7,6 @@ digest is stored, because merchants put personal data into keys; the fingerprint
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,6 +14,7 @@ from caudal.kernel.commit import Key
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.http import Request
+from caudal.kernel.seal import hmac_sha256
 
 _HEADER: Final = b"idempotency-key"
 LENGTH_MAX: Final = 255
@@ -30,7 +30,7 @@ def digest(scope: str, text: str) -> bytes:
 def fingerprint(secret: bytes, method: str, path: str, body: bytes) -> bytes:
     """What was asked: HMAC-SHA256 of method, path and raw body, 16 bytes of it."""
     message = b"\n".join((method.encode(), path.encode(), body))
-    return hmac.digest(secret, message, "sha256")[:_DIGEST_BYTES]
+    return hmac_sha256(secret, message)[:_DIGEST_BYTES]
 
 
 def header_of(request: Request) -> str | None:

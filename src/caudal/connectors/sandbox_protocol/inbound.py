@@ -6,7 +6,6 @@ path without host and with its query. Which of the two secrets verifies says whe
 
 from __future__ import annotations
 
-import hmac
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -27,6 +26,7 @@ from caudal.connectors.signed import Secrets, verified_mode
 from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.http import Request
 from caudal.kernel.parse import parser
+from caudal.kernel.seal import hmac_sha256
 
 HEADER: Final = "Provider-Signature"
 _HEADER: Final = HEADER.lower().encode()
@@ -48,7 +48,7 @@ _parse = parser(ProviderCallback)
 def signature(secret: str, timestamp: int, method: str, path: str, body: bytes) -> str:
     """The header's value for a request."""
     signed = f"{timestamp}.{method}.{path}.".encode() + body
-    return f"t={timestamp},v1={hmac.digest(secret.encode(), signed, 'sha256').hex()}"
+    return f"t={timestamp},v1={hmac_sha256(secret.encode(), signed).hex()}"
 
 
 def receive(request: Request, secrets: Secrets, now_s: float, method: str, words: Words) -> Notice:

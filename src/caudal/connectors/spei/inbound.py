@@ -6,7 +6,6 @@ whether the report is about test or live money.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Final
@@ -20,6 +19,7 @@ from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.http import Request
 from caudal.kernel.money import CURRENCIES
 from caudal.kernel.parse import all_errors, partial_parser
+from caudal.kernel.seal import hmac_sha256
 from caudal.kernel.settings import Settings
 
 HEADER: Final = b"spei-signature"
@@ -43,7 +43,7 @@ _read = partial_parser(SpeiCallback)
 
 def signature(secret: str, timestamp: int, body: bytes) -> str:
     """The header's value for a body."""
-    mac = hmac.digest(secret.encode(), str(timestamp).encode() + b"." + body, "sha256").hex()
+    mac = hmac_sha256(secret.encode(), str(timestamp).encode() + b"." + body).hex()
     return f"t={timestamp},v1={mac}"
 
 

@@ -290,7 +290,9 @@ def _words(text: str | None) -> str | None:
     """A text as the provider takes it: one line of printable characters, cut where it is too long."""
     if text is None:
         return None
-    line = "".join(char for char in " ".join(text.split()) if char.isprintable())
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(char for char in line if char.isprintable())
     return line[:_WORDS_MAX].strip() or None
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -23,18 +22,24 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@contextmanager
-def provider_is_asked(request: Request) -> Iterator[None]:
-    """Behind the commit of an intent: whatever fails now, the provider may have done what it was asked for.
+class ProviderAsked:
+    """A block behind the commit of an intent: whatever fails in it, the provider may have done what it was asked for.
 
     Raises Unknown for everything; the work that was committed with the intent finds out.
     """
-    try:
-        yield
-    except Unknown:
-        raise
-    except Exception as error:
-        log.exception("no outcome of a request whose provider may have been asked", extra={"request_id": request.id})
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, Unknown):
+            return
+        extra = {"request_id": self._request.id}
+        log.error("no outcome of a request whose provider may have been asked", exc_info=error, extra=extra)
         raise Unknown("unknown_outcome", "the provider may have been asked; the same key finds out") from error
 
 

@@ -26,7 +26,7 @@ from caudal.kernel.telemetry import about
 from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, store
 from caudal.payins.asked import CreatePayinBody, asked_of, has_price, no_price
-from caudal.payins.http.answering import committed, id_of, is_known, place_of, provider_is_asked
+from caudal.payins.http.answering import ProviderAsked, committed, id_of, is_known, place_of
 from caudal.payins.http.transfers import has_bank, new_payin, transfer
 from caudal.payins.model import (
     Attempt,
@@ -134,7 +134,7 @@ async def _through_provider(
     if begun.answer is not None:
         return respond(begun.answer)
     started = begun.outcome
-    with provider_is_asked(request):
+    with ProviderAsked(request):
         card = None if started.instrument is None else vault.open_card(context, started.instrument)
         done = await calls.submit(
             context,

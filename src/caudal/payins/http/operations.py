@@ -24,7 +24,7 @@ from caudal.kernel.telemetry import about
 from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, decide, store
 from caudal.payins.asked import metadata_errors
-from caudal.payins.http.answering import committed, id_of, is_known, provider_is_asked
+from caudal.payins.http.answering import ProviderAsked, committed, id_of, is_known
 from caudal.payins.http.merchants import READ, WRITE
 from caudal.payins.model import (
     CaptureBody,
@@ -201,7 +201,7 @@ async def _carried_out(
         begun = await context.commit(caller.shard, begin, request.deadline)
         if begun.answer is not None:
             return respond(begun.answer)
-        with provider_is_asked(request):
+        with ProviderAsked(request):
             done = await calls.carry_out(context, caller.shard, begun.outcome, facts, key=key, until=request.deadline)
     noted: commands.Noted = done.outcome
     return respond(noted.stored or done.answer or commands.answer_to(noted.outcome))

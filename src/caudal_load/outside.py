@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
+from psycopg.rows import tuple_row
 
 from caudal_load.payers import Payers
-from caudal_load.receiver import Receiver
+from caudal_load.receiver import Heard, Receiver
 
 PATIENCE_S = 30.0
 """How long after the load what is under way may take to come to its end."""
@@ -21,8 +22,8 @@ _EVENTS_OF_ENDPOINTS = (
     " where w.id = any(%s) and e.type like 'payin.%%'"
 )
 _COUNT_EVENTS = "select count(*)" + _EVENTS_OF_ENDPOINTS
-_EVENTS = "select e.seq" + _EVENTS_OF_ENDPOINTS
-_DELIVERED = "select event_seq from webhook_delivery where endpoint = any(%s) and status = 'delivered'"
+_EVENTS = "select w.id, e.seq" + _EVENTS_OF_ENDPOINTS
+_DELIVERED = "select endpoint, event_seq from webhook_delivery where endpoint = any(%s) and status = 'delivered'"
 _WAITING = (
     "select count(*) from shard s join payin p on p.shard = s.id"
     " where p.id >= %s and starts_with(p.reference, %s) and (p.status = any(%s) or exists ("
@@ -32,7 +33,7 @@ _WAITING = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Heard:
+class Hearing:
     """What became of the events about payins."""
 
     undelivered: int
@@ -62,11 +63,11 @@ class Outside:
         """Whether everything is paid and as many events have come as there are. Raises psycopg.Error."""
         return (self.payers is None or self.payers.idle) and not await self._missing(connection)
 
-    async def heard(self, database_url: str) -> Heard:
+    async def heard(self, database_url: str) -> Hearing:
         """Look for every event. Raises psycopg.Error."""
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
-            missing = [await self._numbers(connection, query) - self.receiver.events for query in (_EVENTS, _DELIVERED)]
-        return Heard(undelivered=len(missing[0]), unseen=len(missing[1]))
+            missing = [await self._events(connection, query) - self.receiver.events for query in (_EVENTS, _DELIVERED)]
+        return Hearing(undelivered=len(missing[0]), unseen=len(missing[1]))
 
     async def end(self) -> None:
         """Close all connections."""
@@ -79,10 +80,11 @@ class Outside:
         row = await cursor.fetchone()
         return max(0, (row[0] if row else 0) - len(self.receiver.events))
 
-    async def _numbers(self, connection: psycopg.AsyncConnection[tuple[int]], query: str) -> set[int]:
-        cursor = connection.cursor(binary=True)
+    async def _events(self, connection: psycopg.AsyncConnection[tuple[int]], query: str) -> set[Heard]:
+        cursor = connection.cursor(binary=True, row_factory=tuple_row)
         await cursor.execute(query.encode(), (self._endpoints,))
-        return {number for (number,) in await cursor.fetchall()}
+        of = {id: number for number, id in enumerate(self._endpoints)}
+        return {(of[endpoint], number) for endpoint, number in await cursor.fetchall()}
 
 
 async def come_to_rest(database_url: str, outside: Outside | None, lowest: UUID, prefix: str) -> None:

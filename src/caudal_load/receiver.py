@@ -22,12 +22,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 
 
+Heard = tuple[int, int]
+"""An event: whose endpoint heard of it, and its number, which is its shard's: merchants may be on several."""
+
+
 class Receiver:
     """What came, of all endpoints of a side. Their paths are `/0`, `/1`, …"""
 
     def __init__(self) -> None:
-        self.events: set[int] = set()
-        """The numbers (`sequence`) of all events that came."""
+        self.events: set[Heard] = set()
+        """All events that came, by endpoint and number (`sequence`)."""
         self.repeated = 0
         self.unreadable = 0
         """Messages that are no events, and those of the sample whose signature is wrong."""
@@ -60,11 +64,11 @@ class Receiver:
         if self._messages % SAMPLE == 1 and not self._is_signed(head, body):
             self.unreadable += 1
             return
-        number = int(sequence)
-        if number in self.events:
+        heard = (_endpoint(head), int(sequence))
+        if heard in self.events:
             self.repeated += 1
             return
-        self.events.add(number)
+        self.events.add(heard)
         if self.measured:
             lag_us = now_us - (datetime.fromisoformat(at.decode()) - _EPOCH) // _US
             self.lag.record(max(0, lag_us) * 1000)
@@ -72,12 +76,18 @@ class Receiver:
     def _is_signed(self, head: bytes, body: bytes) -> bool:
         lines = [line.partition(":") for line in head.decode("latin-1").split("\r\n")]
         fields = {name.lower(): value.strip() for name, _, value in lines}
-        path = head.split(b" ", 2)[1].removeprefix(b"/")
-        if not path.isdigit() or int(path) >= len(self.secrets):
+        endpoint = _endpoint(head)
+        if not 0 <= endpoint < len(self.secrets):
             return False
         signed = f"{fields.get('webhook-id')}.{fields.get('webhook-timestamp')}.".encode() + body
-        right = base64.b64encode(hmac.digest(self.secrets[int(path)], signed, "sha256")).decode()
+        right = base64.b64encode(hmac.digest(self.secrets[endpoint], signed, "sha256")).decode()
         return f"v1,{right}" in fields.get("webhook-signature", "").split(" ")
+
+
+def _endpoint(head: bytes) -> int:
+    """The number in a message's path; -1 if there is none."""
+    path = head[: head.find(b"\r\n")].split(b" ", 2)[1].removeprefix(b"/")
+    return int(path) if path.isdigit() else -1
 
 
 def secret_of(text: str) -> bytes:

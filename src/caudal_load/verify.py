@@ -16,7 +16,7 @@ import aiohttp
 import psycopg
 
 from caudal_load.books import Agreement, compare, ours_of, theirs_of
-from caudal_load.outside import Heard
+from caudal_load.outside import Hearing
 from caudal_load.scenario import Requests
 from caudal_load.tally import Tally
 
@@ -59,7 +59,7 @@ class Verdict:
     """References at more than one payin, and those collected twice."""
     books: Agreement | None = None
     """What the sandbox's books say; None where they were not asked."""
-    heard: Heard | None = None
+    heard: Hearing | None = None
     """What became of the events; None where nobody was told of them."""
 
     def found_wrong(self) -> Iterable[tuple[str, tuple[str, ...]]]:

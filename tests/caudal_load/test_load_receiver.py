@@ -49,7 +49,16 @@ async def test_every_event_is_counted_once_and_repetitions_apart() -> None:
     async with listening() as (receiver, session):
         for number in (1, 2, 2, 3):
             assert await told(session, event(number)) == 204
-    assert (receiver.events, receiver.repeated, receiver.unreadable) == ({1, 2, 3}, 1, 0)
+    assert (receiver.events, receiver.repeated, receiver.unreadable) == ({(0, 1), (0, 2), (0, 3)}, 1, 0)
+
+
+async def test_events_of_two_shards_with_one_number_are_two() -> None:
+    async with listening() as (receiver, session):
+        receiver.secrets *= 2
+        for path in ("/0", "/1", "/1"):
+            async with session.post(path, data=event(7), headers=headers(event(7))) as answer:
+                assert answer.status == 204
+    assert (receiver.events, receiver.repeated, receiver.unreadable) == ({(0, 7), (1, 7)}, 1, 0)
 
 
 async def test_the_lag_is_from_the_event_to_its_arrival_and_recorded_while_it_is_measured() -> None:
@@ -66,7 +75,7 @@ async def test_a_wrong_signature_of_the_sample_is_no_event(monkeypatch: pytest.M
     async with listening() as (receiver, session):
         for number in range(4):
             await told(session, event(number), **{"webhook-signature": "v1,AAAA"})
-    assert (receiver.unreadable, receiver.events) == (2, {1, 3})
+    assert (receiver.unreadable, receiver.events) == (2, {(0, 1), (0, 3)})
 
 
 async def test_what_is_no_event_is_counted_and_answered() -> None:
@@ -92,4 +101,4 @@ async def test_messages_come_in_pieces_and_several_at_once() -> None:
         writer.write(two[40:])
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
         writer.close()
-    assert receiver.events == {1, 2}
+    assert receiver.events == {(0, 1), (0, 2)}

@@ -92,6 +92,8 @@ create table deposit (
     paid_at timestamptz,
     -- The payer's account that a return goes to, sealed; where money cannot go back the way it came.
     destination bytea,
+    -- Until when an order to return it may be on its way to a provider that would not know it again; real time.
+    sent_until timestamptz,
     primary key (shard, id),
     constraint deposit_amount_positive check (amount_minor > 0),
     constraint deposit_parts_make_the_whole check (

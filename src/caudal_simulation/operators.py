@@ -1,4 +1,6 @@
-"""An operator: looks at discrepancies when there are some, and carries out what is proposed, as a person would."""
+"""An operator: looks at discrepancies when there are some, and carries out what is proposed, as a person would; money
+whose way back was lost she sends on its way again.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from caudal_simulation.world import World
 
 _TRIES: Final = 4
 _RESOLVED_AT: Final = relations()["discrepancy"].at["resolved_at"]
+_REASON, _UNAPPLIED = (relations()["deposit"].at[name] for name in ("reason", "unapplied_minor"))
 _BY_HAND: Final = b'{"resolution":"cleared with the provider"}'
 
 
@@ -33,13 +36,25 @@ class Desk:
 
     async def look(self) -> bool:
         """Deals with everything that is open; whether anything was."""
+        sent = await self._send_back()
         if not any(row[_RESOLVED_AT] is None for row in self._world.database.rows["discrepancy"].values()):
-            return False
+            return sent
         listed = await self._ask("GET", "/v1/operator/discrepancies", b"")
         cases = listed["data"] if listed is not None else []
         for case in cases:
             await self._deal_with(case)
-        return bool(cases)
+        return sent or bool(cases)
+
+    async def _send_back(self) -> bool:
+        """Money whose return was lost goes back once more; whether there was any."""
+        deposits = self._world.database.rows["deposit"].values()
+        if not any(row[_REASON] == "return_lost" and row[_UNAPPLIED] for row in deposits):
+            return False
+        listed = await self._ask("GET", "/v1/operator/deposits", b"")
+        lost = [one for one in (listed or {"data": []})["data"] if one["reason"] == "return_lost"]
+        for one in lost:
+            await self._ask("POST", f"/v1/operator/deposits/{one['id']}/returns", b"")
+        return bool(lost)
 
     async def _deal_with(self, case: dict[str, Any]) -> None:
         """The first proposal, carried out; what needs none, or none can help, is said to be looked after."""

@@ -41,7 +41,7 @@ class CardProvider:
     def __init__(self, faults: Faults, name: str, secret: str, calls: Calls, orders: Orders) -> None:
         self._faults, self.name, self.secret, self.up = faults, name, secret, True
         self._calls, self._orders = calls, orders
-        self.forgets = False  # whether a payment that is ordered again is charged again
+        self.forgets = False  # whether what is ordered again is done again
         self.payments: dict[str, dict[str, Any]] = {}
         self.operations: dict[str, dict[str, Any]] = {}
         self.disputes: dict[str, dict[str, Any]] = {}  # by their reference
@@ -136,6 +136,8 @@ class CardProvider:
         if payment is None:
             return problem(404, "not_found")
         known = self.operations.get(key)
+        if known is not None and self.forgets:
+            self.charges[key] += 1
         if known is not None:
             return 200, msgspec.json.encode(known)
         kind = verb.removesuffix("s")

@@ -23,6 +23,7 @@ from caudal.payins.commands import (
     NotePayment,
     RefusePayment,
     ResolveDiscrepancy,
+    SendReturn,
     SettleOperation,
     SettleReturn,
     StartPayin,
@@ -74,6 +75,13 @@ class Returned(SettleReturn, frozen=True, kw_only=True, gc=False):
 
     def decide(self, view: View) -> Decision | Refused:
         return NOTHING if view.get(DEPOSITS, self.due.subject) is None else super().decide(view)
+
+
+class Sends(SendReturn, frozen=True, kw_only=True, gc=False):
+    """Late money is sent back, if there was any."""
+
+    def decide(self, view: View) -> Decision:
+        return NOTHING if view.get(DEPOSITS, self.id) is None else super().decide(view)
 
 
 class ProviderSide:
@@ -338,7 +346,9 @@ class ProviderSide:
             one = self.random.choice(late)
             subject = late_deposit(one.facts.method, one.state.key)
             due = Due(at=self.at, kind="deposit.return", subject=subject, book=one.book)
-            self.commands.append(Returned(due=due, version=1, done=self.random.random() < 0.6, currency="BRL"))
+            self.commands.append(Sends(id=subject, book=one.book, version=1, within=WITHIN))
+            end: Any = self.random.choice(("returned", "returned", "refused", "lost"))
+            self.commands.append(Returned(due=due, version=1, end=end, currency="BRL"))
 
     def answer_everybody(self) -> None:
         """No request waits for ever."""

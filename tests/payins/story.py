@@ -22,7 +22,7 @@ from caudal.payins.commands import (
     RequestReturn,
     SettleReturn,
 )
-from caudal.payins.model import Detail, Payin
+from caudal.payins.model import Detail, Payin, ReturnEnd
 from caudal.payins.states import Status
 from caudal.settlement.commands import ReleaseFunds
 from caudal.settlement.model import release_id, start_of
@@ -210,8 +210,8 @@ class Story(ProviderSide):
         if asked:
             one = self.random.choice(asked)
             due = Due(at=AT, kind="deposit.return", subject=one.id, book=one.book)
-            done = self.random.random() < 0.6
-            self.commands.append(SettleReturn(due=due, version=2, done=done, currency=one.currency))
+            end: ReturnEnd = "returned" if self.random.random() < 0.6 else "refused"
+            self.commands.append(SettleReturn(due=due, version=2, end=end, currency=one.currency))
 
     # Time and operators
 

@@ -19,6 +19,7 @@ from caudal.kernel.due import ClaimDue
 from caudal.merchants import first_merchant, first_operator
 from caudal.payins import store
 from caudal.payins.commands import SettleReturn
+from caudal.payins.model import ReturnEnd
 from tests.conftest import settings_of
 from tests.payins.books import balances, rows, wrong_in
 from tests.payins.cast import DAY_S, Merchant
@@ -150,7 +151,8 @@ class Lives(RuleBasedStateMachine):
         for due in (await self.context.commit(0, ClaimDue(lease_s=0.0001))).outcome:
             deposit = await store.deposit(self.context, 0, due.subject)
             if deposit is not None and f"dep_{due.subject.hex}" in self.deposits:
-                settle = SettleReturn(due=due, version=deposit.version, done=done, currency=deposit.currency)
+                end: ReturnEnd = "returned" if done else "refused"
+                settle = SettleReturn(due=due, version=deposit.version, end=end, currency=deposit.currency)
                 await self.context.commit(0, settle)
                 settled.append(f"dep_{due.subject.hex}")
         return settled

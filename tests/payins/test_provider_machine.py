@@ -13,16 +13,19 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from caudal.connectors import Declined, registry
+from caudal.connectors import CAPABILITIES, Declined, registry
 from caudal.kernel.context import Context
 from caudal.merchants import first_merchant, first_operator
+from caudal.payins import store
 from tests.conftest import settings_of
 from tests.payins.books import rows, wrong_in
 from tests.payins.cast import DAY_S, SECRET, Merchant, key_of
@@ -45,14 +48,19 @@ class ProviderLives(RuleBasedStateMachine):
     desk: ClassVar[Desk]
     olga: ClassVar[str]
     steps: ClassVar[int] = 0
+    later_s: ClassVar[float] = 0.0
     reached: ClassVar[Counter[str]] = Counter()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         ProviderLives.steps += 1
         return self.loop.run_until_complete(work)
 
-    @initialize()
-    def a_merchant(self) -> None:
+    @initialize(again=st.booleans())
+    def a_merchant(self, again: bool) -> None:
+        """`again`: whether its providers know the same order again."""
+        for method, known in list(CAPABILITIES.items()):
+            CAPABILITIES[method] = msgspec.structs.replace(known, deduplicates=again)
+        ProviderLives.later_s = 0.0
         self.ana = Merchant(self.context, *self.run(first_merchant(self.context, "Ana", "MX")), self.olga)
         self.payins: list[dict[str, Any]] = []
         self.disputes: list[dict[str, Any]] = []
@@ -201,7 +209,17 @@ class ProviderLives(RuleBasedStateMachine):
             asked = {"correction": first["correction"], "facts": first["facts"]}
             assert (await self.ana.post(f"{path}/corrections", asked, key=self.olga)).status in (201, 409, 422)
         await self.ana.work("discrepancy.ask", *WORK)
-        return bool(cases)
+        return await self._sends_back() or bool(cases)
+
+    async def _sends_back(self) -> bool:
+        """What nobody has heard of goes back once more; whether there was any."""
+        query = f"/v1/operator/deposits?merchant=mer_{self.ana.merchant.hex}"
+        found = (await self.ana.get(query, key=self.olga)).json["data"]
+        lost = [one["id"] for one in found if one["reason"] == "return_lost"]
+        for id in lost:
+            self.reached["return_lost"] += 1
+            assert (await self.ana.post(f"/v1/operator/deposits/{id}/returns", key=self.olga)).status == 201
+        return bool(lost)
 
     async def _hears(self, dispute: dict[str, Any]) -> None:
         assert (await self.ana.told("card", "dispute", dispute)).status in (200, 503), "or once more later"
@@ -211,6 +229,7 @@ class ProviderLives(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "ana"):
             self.desk.says.clear()
+            ProviderLives.later_s = 7_200.0  # behind every `late_until`
             self.run(self._compare())
             wrong = self.run(wrong_in(self.context.settings.database_url or ""))
             assert not wrong, "\n".join(wrong)
@@ -257,7 +276,14 @@ class ProviderLives(RuleBasedStateMachine):
 def test_payins_at_a_provider_live_as_they_ought_to(
     database_url: str, say: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loop, desk = asyncio.new_event_loop(), Desk()
+    loop, desk, now = asyncio.new_event_loop(), Desk(), store.now
+
+    async def later(context: Context) -> Any:
+        return await now(context) + timedelta(seconds=ProviderLives.later_s)
+
+    monkeypatch.setattr(store, "now", later)
+    for method, known in CAPABILITIES.items():
+        monkeypatch.setitem(CAPABILITIES, method, known)  # and as it was afterwards
     monkeypatch.setattr(registry, "_client", desk.counter)
     context = Context(settings_of(database_url, provider_secret_test=SECRET), name="machine")
     loop.run_until_complete(context.__aenter__())

@@ -155,7 +155,7 @@ async def test_an_answer_that_comes_late_settles_no_later_return(ana: Merchant, 
     deposit = await surplus(ana)
     await ask(ana, deposit)
     [due] = (await context.commit(0, ClaimDue(lease_s=30))).outcome
-    slow = SettleReturn(due=due, version=2, done=False, currency="MXN")
+    slow = SettleReturn(due=due, version=2, end="refused", currency="MXN")
     bank.script = ["404"]
     assert await run_job(context, 0, due, JOBS)
     await ask(ana, deposit)

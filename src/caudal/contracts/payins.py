@@ -158,7 +158,7 @@ class DepositData(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="why something is unapplied: `partial`, `surplus`, `late`, `closed`, `wrong_currency`, "
-            "`unknown_account`, or `return_refused`"
+            "`unknown_account`, `return_refused`, or `return_lost` where the order never reached the provider"
         ),
     ]
     created_at: Annotated[Instant, Meta(description="when it was booked, which is what decides")]

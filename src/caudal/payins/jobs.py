@@ -11,6 +11,7 @@ from caudal.kernel.due import Job
 from caudal.kernel.errors import Retry
 from caudal.payins import calls, commands, store
 from caudal.payins.decide import ASK, EXPIRE, EXPIRE_DISPUTE, OPERATE, RETURN, SEND_EVIDENCE, SUBMIT
+from caudal.payins.model import ReturnEnd
 
 
 async def expire(context: Context, shard: int, due: Due) -> None:
@@ -24,22 +25,21 @@ async def send_back(context: Context, shard: int, due: Due) -> None:
     deposit = await store.deposit(context, shard, due.subject)
     assert deposit is not None, "due work names what there is"
     order = ReturnOrder(
-        # The version stays what the request made it until the return is settled: one key for one request.
-        return_key=f"{deposit.id.hex}-{deposit.version}",
+        return_key=f"{deposit.id.hex}-{deposit.asked_version}",  # one key for one request
         tracking_key=deposit.tracking_key,
         amount_minor=deposit.returning_minor,
         currency=deposit.currency,
     )
-    done = True
+    end: ReturnEnd = "returned"
     if deposit.returning_minor and deposit.provider != BANK:
-        done = await calls.give_back(context, shard, deposit, first=due.attempt <= 1)
+        end = await calls.give_back(context, shard, deposit)
     elif deposit.returning_minor:
         bank = context.once(spei.SpeiClient)
         outcome = await bank.send_back(order, live=bool(deposit.book & 1), about=deposit.id)
         if outcome.status in ("retry", "unknown"):
             raise Retry("try_again", f"the bank has not returned the money yet: {outcome.detail}")
-        done = outcome.status == "done"
-    settle = commands.SettleReturn(due=due, version=deposit.version, done=done, currency=deposit.currency)
+        end = "returned" if outcome.status == "done" else "refused"
+    settle = commands.SettleReturn(due=due, version=deposit.asked_version, end=end, currency=deposit.currency)
     await context.commit(shard, settle)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from time import monotonic
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import msgspec
 from caudal import connectors, ledger
 from caudal.connectors import (
     CAPABILITIES,
+    Capabilities,
     CaptureOrder,
     Declined,
     Destination,
@@ -30,7 +32,7 @@ from caudal.payins import commands, decide, store
 from caudal.payins.calls.otherwise import note_otherwise
 from caudal.payins.calls.payments import MARGIN_S, RESERVE_S, account_of, facts_of, mode_of
 from caudal.payins.commands import Facts
-from caudal.payins.model import Deposit, Operation, Payin
+from caudal.payins.model import Deposit, Operation, Payin, ReturnEnd
 
 
 async def carry_out(
@@ -77,19 +79,39 @@ async def _order(
     context: Context, shard: int, operation: Operation, payin: Payin
 ) -> OperationState | Declined | Unresolved:
     """Orders what the provider does not know: again, where it knows the same key again; else once and never more."""
-    abilities, sent = CAPABILITIES.get(payin.method), operation.details().sent_until
+    abilities = CAPABILITIES.get(payin.method)
     if abilities is None or abilities.deduplicates:
         return await _ask(context, operation, payin, None)
+
+    def send(within: timedelta) -> commands.SendOperation:
+        return commands.SendOperation(id=operation.id, book=operation.book, within=within)
+
+    sent = operation.details().sent_until
+    said = await _once(context, shard, abilities, sent, send, lambda until: _ask(context, operation, payin, until))
+    lost = Declined(reason="processing_error", detail="the provider has never heard of it")
+    return lost if isinstance(said, NotFound) else said
+
+
+async def _once(
+    context: Context,
+    shard: int,
+    abilities: Capabilities,
+    sent: datetime | None,
+    send: Callable[[timedelta], commands.SendOperation | commands.SendReturn],
+    ask: Callable[[float], Awaitable[OperationState | Declined | Unresolved]],
+) -> OperationState | Declined | NotFound | Unresolved:
+    """Orders what the provider does not know, and would not know again: until when it may be on its way is durable
+    before. NotFound where it was ordered before and can reach the provider no more.
+    """
     if sent is None:
         within_s = context.settings.request_timeout_ms / 1000
         until = monotonic() + within_s
-        send = commands.SendOperation(id=operation.id, book=operation.book, within=timedelta(seconds=within_s))
-        if (await context.commit(shard, send)).outcome:
-            return await _ask(context, operation, payin, until)
+        if (await context.commit(shard, send(timedelta(seconds=within_s)))).outcome:
+            return await ask(until)
         return Unresolved(kind="unknown", detail="somebody else orders it")
     if await store.now(context) <= sent + timedelta(seconds=abilities.late_until_s + MARGIN_S):
         return Unresolved(kind="unknown", detail="the provider may still come to know it")
-    return Declined(reason="processing_error", detail="the provider has never heard of it")
+    return NotFound()
 
 
 async def state_of(context: Context, operation: Operation, payin: Payin) -> OperationState | NotFound | Unresolved:
@@ -194,15 +216,15 @@ def _refund_query(order: RefundOrder) -> OperationQuery:
 
 def return_keys(deposit: Deposit) -> tuple[str, str]:
     """By which the provider knows the return that is under way, and the one that this version has settled."""
-    now, before = (ledger.transfer_id(deposit.id, "return", deposit.version - past).hex for past in (0, 1))
+    now, before = (ledger.transfer_id(deposit.id, "return", deposit.asked_version - past).hex for past in (0, 1))
     return now, before
 
 
-async def give_back(context: Context, shard: int, deposit: Deposit, *, first: bool) -> bool:
-    """Has a provider send back what it took for a payin that had ended; False when it never will. Raises Retry.
+async def give_back(context: Context, shard: int, deposit: Deposit) -> ReturnEnd:
+    """Has a provider send back what it took for a payin that had ended. Raises Retry while that has no outcome.
 
-    The key follows from the deposit and its version, so that one request is one refund however often it is made, where
-    the provider knows the same key again; elsewhere it is ordered the first time only, and asked for after that.
+    The key follows from the deposit and the version that asked, so that one request is one refund however often it is
+    made, where the provider knows the same key again; elsewhere it is ordered once and then only asked for.
     """
     order = RefundOrder(
         key=return_keys(deposit)[0],
@@ -214,17 +236,32 @@ async def give_back(context: Context, shard: int, deposit: Deposit, *, first: bo
     )
     payin = None if deposit.payin is None else await store.payin_row(context, shard, deposit.payin)
     assert payin is not None, "what a provider took was for a payin"
-    connector = connectors.of(context, deposit.provider, payin.method)
-    said: OperationState | Declined | NotFound | Unresolved = NotFound()
-    if not CAPABILITIES[payin.method].deduplicates and not first:
-        said = await connector.operation(_refund_query(order))
-        if isinstance(said, NotFound):
-            raise Retry("try_again", "the provider does not know of it, and would not know the same key again")
-    if isinstance(said, NotFound):
-        said = await connector.refund(order)
+    said = await _returned(context, shard, deposit, payin.method, order)
     await note_otherwise(context, shard, payin, deposit.provider, said, deposit=deposit.id)
+    if isinstance(said, NotFound):
+        return "lost"
     if isinstance(said, Declined):
-        return False
-    if isinstance(said, Unresolved) or said.status == "pending":
-        raise Retry("try_again", "the provider has not returned the money yet")
-    return said.status == "succeeded"
+        return "refused"
+    if isinstance(said, Unresolved):
+        raise Retry("try_again", f"the provider has not returned the money yet: {said.detail}")
+    if said.status == "pending":
+        raise Retry("try_again", "the provider has not returned the money yet: pending there")
+    return "returned" if said.status == "succeeded" else "refused"
+
+
+async def _returned(
+    context: Context, shard: int, deposit: Deposit, method: str, order: RefundOrder
+) -> OperationState | Declined | NotFound | Unresolved:
+    """What the provider says of the order; NotFound where none reached it and none can any more."""
+    connector, abilities = connectors.of(context, deposit.provider, method), CAPABILITIES[method]
+    if abilities.deduplicates:
+        return await connector.refund(order)
+    found = await connector.operation(_refund_query(order))
+    if not isinstance(found, NotFound):
+        return found
+
+    def send(within: timedelta) -> commands.SendReturn:
+        return commands.SendReturn(id=deposit.id, book=deposit.book, version=deposit.version, within=within)
+
+    sent = deposit.sent_until
+    return await _once(context, shard, abilities, sent, send, lambda until: connector.refund(order, until))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from caudal.kernel.errors import Refused
 from caudal.kernel.http import encode
 from caudal.merchants import BOOKS, FEE_PLANS, OPERATORS, Operator
 from caudal.payins import decide, postings
-from caudal.payins.model import deposit_body
+from caudal.payins.model import ReturnEnd, deposit_body
 from caudal.payins.rows import DEPOSITS, PAYINS
 from caudal.settlement import needs as release_needs
 
@@ -103,12 +103,33 @@ class RequestReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return Answer(201, encode(deposit_body(outcome)))
 
 
+class SendReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A return is ordered for the first time by whoever waits for this commit. The outcome is whether it may be."""
+
+    id: UUID
+    book: int
+    version: int
+    within: timedelta
+    key: None = None
+    lane: Lane = Lane.URGENT
+    recorded: bool = True
+
+    def needs(self) -> Iterable[Need]:
+        return ((DEPOSITS, self.id),)
+
+    def decide(self, view: View) -> Decision:
+        return decide.send_return(view, id=self.id, version=self.version, within=self.within)
+
+    def render(self, outcome: Any) -> Answer:
+        raise AssertionError("not stored")
+
+
 class SettleReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The bank has answered to the return that the deposit's `version` asked for."""
+    """What became of the return that the deposit's `version` asked for."""
 
     due: Due
     version: int
-    done: bool
+    end: ReturnEnd
     currency: str
     key: None = None
     lane: Lane = Lane.URGENT
@@ -124,7 +145,7 @@ class SettleReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             yield ledger.ACCOUNTS, account
 
     def decide(self, view: View) -> Decision | Refused:
-        return decide.settle_return(view, due=self.due, version=self.version, done=self.done)
+        return decide.settle_return(view, due=self.due, version=self.version, end=self.end)
 
     def render(self, outcome: Any) -> Answer:
         raise AssertionError("not stored")

@@ -17,7 +17,15 @@ from caudal.payins.decide.disputes import (
     note_dispute,
     settle_evidence,
 )
-from caudal.payins.decide.known import deposits_beside, known_of, late_deposit, more_needs_of, needs_of, said_of
+from caudal.payins.decide.known import (
+    deposits_beside,
+    known_of,
+    late_deposit,
+    more_needs_of,
+    needs_of,
+    said_of,
+    surplus_deposit,
+)
 from caudal.payins.decide.operations import Begun, Intent, RefundAsked, begin_capture, begin_refund, begin_void
 from caudal.payins.decide.outcomes import leave as leave_operation
 from caudal.payins.decide.outcomes import send as send_operation
@@ -25,13 +33,14 @@ from caudal.payins.decide.outcomes import settle
 from caudal.payins.decide.overrides import Draining, Forcing, override
 from caudal.payins.decide.proposals import proposals
 from caudal.payins.decide.provider import contradicts_end, leave, note, refuse
-from caudal.payins.decide.returns import RETURN, advance_clock, request_return, settle_return
+from caudal.payins.decide.returns import RETURN, advance_clock, request_return, send_return, settle_return
 from caudal.payins.decide.unresolved import (
     ByHand,
     counts_from,
     operation_by_hand,
     payment_by_hand,
     refuse_by_hand,
+    sent_until,
     settled_by_hand,
 )
 
@@ -94,6 +103,8 @@ __all__ = [
     "resolve",
     "said_of",
     "send_operation",
+    "send_return",
+    "sent_until",
     "settle",
     "settle_evidence",
     "settle_return",
@@ -101,4 +112,5 @@ __all__ = [
     "split",
     "start",
     "submit_again",
+    "surplus_deposit",
 ]

@@ -197,6 +197,9 @@ def taken_back(known: Known, payin: Payin, id: UUID, amount_minor: int) -> settl
 
 def _about_operation(found: Discrepancy, known: Known, said: Said, payin: Payin) -> tuple[Proposal, ...]:
     operation = known.operation
+    if operation is None and found.kind == "contradicts_final_state":
+        why = "a return of the payer's money ended otherwise here: clear it with the provider before it is sent again"
+        return _one(found, known, "by_hand", why)
     if operation is None or operation.payin != payin.id:
         return _one(found, known, "by_hand", "nothing here has this key: ask the provider what it did, and for whom")
     if operation.status == "pending" and found.kind == "other_amount" and found.answer is not None:

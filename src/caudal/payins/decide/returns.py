@@ -19,7 +19,7 @@ from caudal.payins import postings
 from caudal.payins.decide.changing import changed
 from caudal.payins.decide.deposits import deposit_event
 from caudal.payins.decide.money import posted
-from caudal.payins.model import ClockBody
+from caudal.payins.model import ClockBody, ReturnEnd
 from caudal.payins.rows import DEPOSITS, PAYINS
 from caudal.payins.states import Happening, Status
 
@@ -52,6 +52,7 @@ def request_return(
         unapplied_minor=0,
         returning_minor=deposit.returning_minor + amount,
         destination=destination,
+        sent_until=None,
     )
     event = deposit_event(new, "deposit.return_requested")
     puts = [Put(DEPOSITS, new), Put(AUDIT, _entry(view, entry, operator, event)), *ledger.puts(outcome)]
@@ -87,12 +88,23 @@ def _entry(view: View, id: UUID, operator: Operator, event: Event) -> AuditRecor
     )
 
 
-def settle_return(view: View, *, due: Due, version: int, done: bool) -> Decision:
-    """The bank's answer to a return. A second one finds nothing left to settle, or the next return, not its own."""
+def send_return(view: View, *, id: UUID, version: int, within: timedelta) -> Decision:
+    """It is about to be ordered for the first time, `within` this time. The outcome is whether it still has to be."""
+    deposit = view.get(DEPOSITS, id)
+    assert deposit is not None, "only what has come is sent back"
+    if not deposit.returning_minor or deposit.version != version or deposit.sent_until is not None:
+        return Decision(outcome=False)
+    new = msgspec.structs.replace(deposit, version=version + 1, sent_until=view.clock + within)
+    return Decision(outcome=True, puts=(Put(DEPOSITS, new),))
+
+
+def settle_return(view: View, *, due: Due, version: int, end: ReturnEnd) -> Decision:
+    """What became of the return that `version` asked for. A second word finds nothing left to settle, or the next
+    return, not its own."""
     deposit = view.get(DEPOSITS, due.subject)
     assert deposit is not None, "due work names what there is"
-    amount = deposit.returning_minor
-    if amount == 0 or deposit.version != version:
+    amount, done = deposit.returning_minor, end == "returned"
+    if amount == 0 or deposit.asked_version != version:
         return Decision(outcome=deposit, done=(due,))
     if done:
         group = postings.return_confirmed(
@@ -106,7 +118,7 @@ def settle_return(view: View, *, due: Due, version: int, done: bool) -> Decision
         returning_minor=0,
         returned_minor=deposit.returned_minor + (amount if done else 0),
         unapplied_minor=deposit.unapplied_minor + (0 if done else amount),
-        reason=deposit.reason if done else "return_refused",
+        reason=deposit.reason if done else f"return_{end}",
     )
     type = "deposit.returned" if done else "deposit.return_failed"
     return Decision(

@@ -18,7 +18,7 @@ from caudal.payins.decide.changing import EXPIRE, OPERATE, SUBMIT
 from caudal.payins.decide.disputes import SEND_EVIDENCE
 from caudal.payins.decide.known import BY_HAND
 from caudal.payins.decide.returns import RETURN
-from caudal.payins.model import Operation, Payin, Settlement
+from caudal.payins.model import Deposit, Operation, Payin, Settlement
 from caudal.payins.rows import DEPOSITS, EVIDENCE, OPERATIONS, PAYINS
 from caudal.payins.states import Status
 
@@ -36,12 +36,31 @@ class ByHand(msgspec.Struct, frozen=True, kw_only=True):
     entry: UUID
 
 
-def counts_from(payin: Payin) -> datetime | None:
-    """From when on "not found" is an outcome, in real time: nobody submits it any more, and none can still appear."""
-    sent = payin.details().submission
-    if sent is None or payin.status is not Status.SUBMITTING:
+def sent_until(row: object) -> datetime | None:
+    """Until when, in real time, somebody may send a provider what this row is about, as far as that is known."""
+    match row:
+        case Payin():
+            sent = row.details().submission
+            return None if sent is None else sent.until
+        case Operation():
+            return row.details().sent_until
+        case Deposit():
+            return row.sent_until
+    return None
+
+
+def counts_from(row: object, payin: Payin | None) -> datetime | None:
+    """From when on "not found" is an outcome, in real time: nobody sends it any more, and none can still appear.
+
+    Of what is done with a payment it is none where the provider knows the same key again: it is ordered once more.
+    """
+    until = sent_until(row)
+    abilities = None if payin is None else CAPABILITIES.get(payin.method)
+    if until is None or abilities is None:
         return None
-    return sent.until + timedelta(seconds=CAPABILITIES[payin.method].late_until_s) + MARGIN
+    if row.status is not Status.SUBMITTING if isinstance(row, Payin) else abilities.deduplicates:
+        return None
+    return until + timedelta(seconds=abilities.late_until_s) + MARGIN
 
 
 def refuse_by_hand(view: View, due: Due, by: ByHand, version: int | None) -> Refused | None:
@@ -54,13 +73,24 @@ def refuse_by_hand(view: View, due: Due, by: ByHand, version: int | None) -> Ref
         return refusal
     if not _is_open(view, due, version):
         return Refused("forbidden_transition", "it has come to an outcome meanwhile")
-    if by.happened or due.kind not in (SUBMIT, OPERATE):
-        return None
-    payin = view.get(PAYINS, due.subject) if due.kind == SUBMIT else None
-    until = None if payin is None else counts_from(payin)
+    until = None if by.happened else counts_from(*_asked_for(view, due))
     if until is not None and view.clock < until:
         return Refused("forbidden_transition", f"the provider may still come to know it until {until:%H:%M:%S} UTC")
     return None
+
+
+def _asked_for(view: View, due: Due) -> tuple[object, Payin | None]:
+    """What a provider was asked for, and its payin."""
+    row: Any = None
+    match due.kind:
+        case k if k == SUBMIT:
+            payin = view.get(PAYINS, due.subject)
+            return payin, payin
+        case k if k == OPERATE:
+            row = view.get(OPERATIONS, due.subject)
+        case k if k == RETURN:
+            row = view.get(DEPOSITS, due.subject)
+    return row, None if row is None or row.payin is None else view.get(PAYINS, row.payin)
 
 
 def _is_open(view: View, due: Due, version: int | None) -> bool:
@@ -75,7 +105,7 @@ def _is_open(view: View, due: Due, version: int | None) -> bool:
             return _status(view.get(EVIDENCE, due.subject)) == "pending"
         case k if k == RETURN:
             deposit = view.get(DEPOSITS, due.subject)
-            return deposit is not None and deposit.version == version and deposit.returning_minor > 0
+            return deposit is not None and deposit.asked_version == version and deposit.returning_minor > 0
     return False
 
 

@@ -112,11 +112,11 @@ def _is_of(payin: Payin, sender: Sender, notice: Notice, key: str, account: str)
 
 
 async def _operation(context: Context, request: Request, sender: Sender, notice: Notice, state: OperationState) -> None:
-    (provider, method), id, shard = sender, _id_of(state.key), await _shard_of(context, state.payment_key)
+    (provider, _), id, shard = sender, _id_of(state.key), await _shard_of(context, state.payment_key)
     operation = None if id is None else await store.operation(context, shard, id)
     payin = None if operation is None else await store.payin_row(context, shard, operation.payin)
     if operation is None or payin is None:
-        if not await _is_return(context, shard, method, state):
+        if not await _is_return(context, request, shard, sender, state):
             await _unknown(context, request, provider, notice)
         return
     about(payin.id)
@@ -147,10 +147,27 @@ def _misfit(
     return None if same and state.currency == operation.currency else "other_amount"
 
 
-async def _is_return(context: Context, shard: int, method: str, state: OperationState) -> bool:
-    """Whether it is the return of money that came for a payin that had ended: whoever ordered it asks for its end."""
-    deposit = await store.deposit(context, shard, decide.late_deposit(method, state.payment_key))
-    return deposit is not None and state.key in calls.return_keys(deposit)
+async def _is_return(context: Context, request: Request, shard: int, sender: Sender, state: OperationState) -> bool:
+    """Whether it is the return of money that no payin takes. Whoever ordered it asks for its end; where it has ended
+    otherwise here, that is written down for a person."""
+    provider, method = sender
+    for made in (decide.late_deposit, decide.surplus_deposit):
+        deposit = await store.deposit(context, shard, made(method, state.payment_key))
+        if deposit is None or state.key not in (keys := calls.return_keys(deposit)):
+            continue
+        ended = "failed" if deposit.unapplied_minor else "succeeded"
+        if state.key == keys[1] and state.status not in ("pending", ended):
+            odd = commands.NoteOdd(
+                book=deposit.book,
+                provider=provider,
+                kind="contradicts_final_state",
+                payin=deposit.payin,
+                deposit=deposit.id,
+                said=state,
+            )
+            await context.commit(shard, odd, request.deadline)
+        return True
+    return False
 
 
 async def _dispute(context: Context, request: Request, sender: Sender, notice: Notice, state: DisputeState) -> None:

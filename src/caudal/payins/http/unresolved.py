@@ -108,12 +108,11 @@ async def one(context: Context, request: Request) -> Response:
     found, now = await _one(context, request), await store.now(context)
     body, payin = body_of(found, now), found.payin
     changes, discrepancies = ([], []) if payin is None else await store.evidence_on(context, found.shard, payin.id)
-    sent = None if payin is None else payin.details().submission
-    counts = None if payin is None else decide.counts_from(payin)
+    sent, counts = decide.sent_until(found.row), decide.counts_from(found.row, payin)
     detail = UnresolvedDetail(
         **msgspec.structs.asdict(body),
         provider_reference=None if payin is None else payin.details().reference,
-        submitted_until=None if sent is None else rfc3339(sent.until),
+        submitted_until=None if sent is None else rfc3339(sent),
         not_found_counts_from=None if counts is None else rfc3339(counts),
         history=[
             PayinChange(event=event, status=status, status_reason=reason, at=rfc3339(at))
@@ -192,7 +191,7 @@ async def settle(context: Context, request: Request) -> Response:
         due=found.due,
         by=msgspec.structs.replace(by, operator=operator.on(found.shard)),
         answering=answering,
-        version=found.row.version if isinstance(found.row, Deposit) else None,
+        version=found.row.asked_version if isinstance(found.row, Deposit) else None,
         key=key,
         request_id=request.id,
     )
@@ -209,7 +208,10 @@ def _answering(context: Context, found: Found, happened: bool) -> Any:
             return calls.operation_answer(operation, found.payin, found.due, happened=happened)
         case Deposit() as deposit:
             return commands.SettleReturn(
-                due=found.due, version=deposit.version, done=happened, currency=deposit.currency
+                due=found.due,
+                version=deposit.asked_version,
+                end="returned" if happened else "refused",
+                currency=deposit.currency,
             )
         case Evidence() as evidence:
             refused = None if happened else "settled by hand"

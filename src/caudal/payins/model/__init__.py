@@ -1,7 +1,7 @@
 """The nouns of payins: the payin, the deposit, what is done with a payin at its provider, and how they are shown."""
 
 from caudal.payins.model.attempts import AttemptOfPayin, AttemptsOfPayin, attempts_of
-from caudal.payins.model.deposit import Deposit, DepositBody, deposit_body
+from caudal.payins.model.deposit import Deposit, DepositBody, ReturnEnd, deposit_body
 from caudal.payins.model.discrepancy import (
     CorrectionKind,
     Discrepancy,
@@ -118,6 +118,7 @@ __all__ = [
     "Proposal",
     "RefundBody",
     "RefusedOperation",
+    "ReturnEnd",
     "Settlement",
     "Submission",
     "Unresolved",

@@ -11,12 +11,17 @@ import msgspec
 from caudal.kernel import ids
 from caudal.kernel.clock import rfc3339
 
+# What becomes of a return. Lost: the provider has never heard of the order, and none can reach it any more.
+ReturnEnd = Literal["returned", "refused", "lost"]
+
 
 class Deposit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Money that was reported once. applied + unapplied + returning + returned = amount.
 
     `created_at` is when it was booked, `paid_at` when the payer's bank sent it, as it was reported. `sealed` is who
-    paid; `destination` is the payer's bank account, sealed, once an operator has named one for a return.
+    paid; `destination` is the payer's bank account, sealed, once an operator has named one for a return. Until
+    `sent_until`, in real time, the order to return it may be on its way to a provider that would not know it again; it
+    stands until another return is asked for.
     """
 
     id: UUID
@@ -37,6 +42,12 @@ class Deposit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     created_at: datetime
     paid_at: datetime | None = None
     destination: bytes | None = None
+    sent_until: datetime | None = None
+
+    @property
+    def asked_version(self) -> int:
+        """The version that asked for the return under way. To keep `sent_until` has raised it once more."""
+        return self.version - (self.sent_until is not None)
 
 
 class DepositBody(msgspec.Struct, frozen=True, kw_only=True):

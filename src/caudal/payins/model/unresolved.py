@@ -43,7 +43,7 @@ class PayinChange(msgspec.Struct, frozen=True, kw_only=True):
 class UnresolvedDetail(Unresolved, frozen=True, kw_only=True):
     """The same with the whole evidence: the payin's history and what providers said of it that contradicts our books.
 
-    Until `not_found_counts_from` a provider that does not know a payment may still come to know it.
+    Until `not_found_counts_from` a provider that does not know what it was asked for may still come to know it.
     """
 
     provider_reference: str | None

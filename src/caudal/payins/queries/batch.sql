@@ -79,17 +79,28 @@ select 1 / (count(*) = %s)::int from w
 
 -- name: read_deposits
 select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,
-    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination
+    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination, sent_until
 from unnest(%s::uuid[]) asked(this)
 cross join lateral (select * from deposit where shard = %s and id = asked.this limit 1) deposit
 
 -- name: insert_deposits
 with w as (
     insert into deposit (shard, id, book, version, provider, tracking_key, account, currency, amount_minor,
-        applied_minor, unapplied_minor, returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination)
+        applied_minor, unapplied_minor, returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at)
     select %s, * from unnest(%s::uuid[], %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[],
         %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::uuid[], %s::text[], %s::bytea[],
-        %s::timestamptz[], %s::timestamptz[], %s::bytea[])
+        %s::timestamptz[], %s::timestamptz[])
+    returning 1)
+select 1 / (count(*) = %s)::int from w
+
+-- name: insert_moved_deposits
+with w as (
+    insert into deposit (shard, id, book, version, provider, tracking_key, account, currency, amount_minor,
+        applied_minor, unapplied_minor, returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at,
+        destination, sent_until)
+    select %s, * from unnest(%s::uuid[], %s::bigint[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::uuid[], %s::text[], %s::bytea[],
+        %s::timestamptz[], %s::timestamptz[], %s::bytea[], %s::timestamptz[])
     returning 1)
 select 1 / (count(*) = %s)::int from w
 
@@ -97,10 +108,11 @@ select 1 / (count(*) = %s)::int from w
 with w as (
     update deposit d set version = n.version, applied_minor = n.applied_minor, unapplied_minor = n.unapplied_minor,
         returning_minor = n.returning_minor, returned_minor = n.returned_minor, reason = n.reason,
-        destination = n.destination
+        destination = n.destination, sent_until = n.sent_until
     from (select * from unnest(%s::uuid[], %s::integer[], %s::integer[], %s::bigint[], %s::bigint[], %s::bigint[],
-        %s::bigint[], %s::text[], %s::bytea[])
-        n(id, read_version, version, applied_minor, unapplied_minor, returning_minor, returned_minor, reason, destination),
+        %s::bigint[], %s::text[], %s::bytea[], %s::timestamptz[])
+        n(id, read_version, version, applied_minor, unapplied_minor, returning_minor, returned_minor, reason, destination,
+            sent_until),
         (select %s::integer as shard) here offset 0) n
     where d.shard = n.shard and d.id = n.id and d.version = n.read_version
     returning 1)

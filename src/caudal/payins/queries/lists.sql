@@ -108,7 +108,7 @@ join payin p on p.shard = %(shard)s and p.id = last_one.payin
 
 -- name: deposits_before
 select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,
-    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination
+    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination, sent_until
 from deposit
 where shard = %(shard)s and book = %(book)s and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
     and (created_at, id) >= (%(end_at)s::timestamptz, %(end_id)s::uuid)
@@ -124,7 +124,7 @@ order by created_at desc, id desc offset %(looked_at)s - 1 limit 1
 
 -- name: unapplied_deposits_before
 select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,
-    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination
+    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination, sent_until
 from deposit
 where shard = %(shard)s and unapplied_minor > 0 and (created_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
 order by created_at desc, id desc
@@ -133,7 +133,7 @@ limit %(limit)s
 -- name: deposits_of_payin
 -- Those that count towards it, which its row names, and those beside.
 select id, book, version, provider, tracking_key, account, currency, amount_minor, applied_minor, unapplied_minor,
-    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination
+    returning_minor, returned_minor, payin, reason, sealed, created_at, paid_at, destination, sent_until
 from deposit
 where shard = %(shard)s
     and id = any(array(

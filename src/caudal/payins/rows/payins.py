@@ -173,7 +173,17 @@ class Deposits(Table[UUID, Deposit]):
         return record.id
 
     def inserting(self, head: Head, records: Sequence[Deposit]) -> Iterable[Statement]:
-        columns = (
+        """Nearly all have just come; what a return adds is left to the table's defaults."""
+        come = [deposit for deposit in records if deposit.version == 1]
+        if come:
+            yield SQL["insert_deposits"], (head.shard, *self._come(come), len(come))
+        moved = [deposit for deposit in records if deposit.version > 1]
+        if moved:
+            columns = (*self._come(moved), *self._sent(moved))
+            yield SQL["insert_moved_deposits"], (head.shard, *columns, len(moved))
+
+    def _come(self, records: Sequence[Deposit]) -> tuple[object, ...]:
+        return (
             uuids([d.id for d in records]),
             bigints([d.book for d in records]),
             integers([d.version for d in records]),
@@ -191,9 +201,10 @@ class Deposits(Table[UUID, Deposit]):
             byteas([d.sealed for d in records]),
             timestamps([d.created_at for d in records]),
             timestamps([d.paid_at for d in records]),
-            byteas([d.destination for d in records]),
         )
-        yield SQL["insert_deposits"], (head.shard, *columns, len(records))
+
+    def _sent(self, records: Sequence[Deposit]) -> tuple[object, ...]:
+        return byteas([d.destination for d in records]), timestamps([d.sent_until for d in records])
 
     def updating(self, head: Head, changes: Sequence[tuple[int, Deposit]]) -> Iterable[Statement]:
         records = [record for _, record in changes]
@@ -206,7 +217,7 @@ class Deposits(Table[UUID, Deposit]):
             bigints([d.returning_minor for d in records]),
             bigints([d.returned_minor for d in records]),
             texts([d.reason for d in records]),
-            byteas([d.destination for d in records]),
+            *self._sent(records),
         )
         yield SQL["update_deposits"], (*columns, head.shard, len(changes))
 

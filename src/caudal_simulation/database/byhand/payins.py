@@ -12,7 +12,8 @@ from caudal_simulation.database.schema import Row, relations
 Rows = tuple[list[Row], int]
 
 _AT: Final = {
-    name: relations()[name].at for name in ("payin", "payer", "book", "fee_plan", "deposit_account", "discrepancy")
+    name: relations()[name].at
+    for name in ("payin", "payer", "book", "fee_plan", "deposit_account", "deposit", "discrepancy")
 }
 _OF_DISCREPANCY: Final = (
     "id",
@@ -28,6 +29,27 @@ _OF_DISCREPANCY: Final = (
     "held",
     "answer",
     "correction",
+)
+_OF_DEPOSIT: Final = (
+    "id",
+    "book",
+    "version",
+    "provider",
+    "tracking_key",
+    "account",
+    "currency",
+    "amount_minor",
+    "applied_minor",
+    "unapplied_minor",
+    "returning_minor",
+    "returned_minor",
+    "payin",
+    "reason",
+    "sealed",
+    "created_at",
+    "paid_at",
+    "destination",
+    "sent_until",
 )
 _UNENDED: Final = ("submitting", "pending", "authorized")
 _OPEN: Final = ("pending", "authorized")
@@ -104,6 +126,20 @@ def open_discrepancies_before(session: Session, given: Sequence[Any]) -> Rows:
     return found[:limit], len(found[:limit])
 
 
+def unapplied_deposits_before(session: Session, given: Sequence[Any]) -> Rows:
+    shard, before_at, before_id, limit = given
+    at = _AT["deposit"]
+    found = [
+        tuple([row[at[column]] for column in _OF_DEPOSIT])
+        for row in session.all("deposit")
+        if row[at["shard"]] == shard
+        and row[at["unapplied_minor"]] > 0
+        and (row[at["created_at"]], row[at["id"]]) < (before_at, before_id)
+    ]
+    found.sort(key=lambda row: (row[15], row[0]), reverse=True)
+    return found[:limit], len(found[:limit])
+
+
 def keep_file(session: Session, given: Sequence[Any]) -> Rows:
     shard, id, sealed = given
     before = session.get("dispute_file", (shard, id))
@@ -128,6 +164,7 @@ STATEMENTS: Final[Mapping[str, Statement]] = {
     "payins_by_id": payins_by_id,
     "payins_to_expire": payins_to_expire,
     "open_discrepancies_before": open_discrepancies_before,
+    "unapplied_deposits_before": unapplied_deposits_before,
     "keep_file": keep_file,
     "drop_file": drop_file,
 }

@@ -55,8 +55,9 @@ async def test_every_event_is_counted_once_and_repetitions_apart() -> None:
 async def test_events_of_two_shards_with_one_number_are_two() -> None:
     async with listening() as (receiver, session):
         receiver.secrets *= 2
+        body = event(7)
         for path in ("/0", "/1", "/1"):
-            async with session.post(path, data=event(7), headers=headers(event(7))) as answer:
+            async with session.post(path, data=body, headers=headers(body)) as answer:
                 assert answer.status == 204
     assert (receiver.events, receiver.repeated, receiver.unreadable) == ({(0, 7), (1, 7)}, 1, 0)
 

@@ -82,7 +82,9 @@ async def test_a_collector_that_is_away_costs_its_spans_and_nothing_else(
             exporter.keep(OWN)
 
 
-def test_the_sdk_is_imported_only_where_somebody_collects() -> None:
-    asked = "import sys, caudal.app.edge, caudal.app.worker; print([m for m in sys.modules if 'opentelemetry' in m])"
+def test_a_start_loads_no_sdk_no_second_http_client_and_no_terminal() -> None:
+    """The first only where somebody collects, the others where something is asked or shown: a third of a start."""
+    asked = "import sys; from caudal.app import cli; cli.whole(); import caudal.app.edge, caudal.app.worker;"
+    asked += " print({m.partition('.')[0] for m in sys.modules} & {'opentelemetry', 'aiohttp', 'rich'})"
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "set()"

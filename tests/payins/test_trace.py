@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 
 from caudal.app.trace import Trace
-from caudal.app.trace.command import show
+from caudal.app.trace.view import show
 from caudal.kernel.context import Context
 from tests.payins.cast import CARD, Merchant, key_of
 from tests.payins.desk import Desk

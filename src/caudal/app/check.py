@@ -10,13 +10,11 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from uuid import UUID
 
-import aiohttp
 import psycopg
 from psycopg.conninfo import make_conninfo
-from rich.console import Console
 
 from caudal.app.replay import replay as replay_shard
 from caudal.catalogue import METHODS
@@ -56,12 +54,17 @@ _FACTS: Final = {
     "families": [method.family for method in METHODS.values()],
 }
 
+if TYPE_CHECKING:  # a web process and a worker know the laws, and show nothing
+    from rich.console import Console
+
 Connection = psycopg.AsyncConnection[Any]
 Progress = Callable[[str, int], None]
 
 
 async def check(settings: Settings, *, replay: bool, against_sandbox: bool) -> int:
     """Checks everything and prints what is wrong; the exit status."""
+    from rich.console import Console
+
     console, wrong = Console(highlight=False), 0
     async with Primary(settings.database_url or "") as primary:
         address = make_conninfo(primary.url, target_session_attrs="read-write")
@@ -288,6 +291,8 @@ async def _against_sandbox(connection: Connection, settings: Settings, console: 
 
 
 async def _statement(settings: Settings, path: str) -> AsyncIterator[dict[str, Any]]:
+    import aiohttp
+
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{settings.sandbox_url}{path}") as answer:
             answer.raise_for_status()

@@ -1,30 +1,17 @@
-"""The command: a look every second, until Ctrl-C or q."""
+"""The command. What it shows with is loaded when it runs: every command's module is loaded by all of them."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections import deque
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
-import aiohttp
-import msgspec
 import typer
-from rich.console import Console
-from rich.live import Live
 
 from caudal.app import state
-from caudal.app.top.figures import Figures, figures
-from caudal.app.top.reading import Page, read
-from caudal.app.top.view import frame
 from caudal.kernel.settings import SettingError, load
 
 EPILOG: Final = "Example: caudal top --every 2 --metrics http://10.0.0.5:8702 --metrics http://10.0.0.6:8702"
-_WINDOW_S: Final = 5.0  # rates and percentiles are of the last seconds: of one second they jump
-_WIDE: Final = 100
 
 
 def top(
@@ -42,9 +29,11 @@ def top(
     are named. Rates and percentiles are of the last five seconds. A process that does not answer is shown as away, and
     counts again when it is back. Ctrl-C ends it. Exits 0; 2 where there is nothing to look at, or `--once` found none.
     """
+    from caudal.app.top.watching import watch
+
     addresses = _addresses(metrics or [])
     try:
-        found = asyncio.run(_watch(addresses, every, once=once, as_json=as_json))
+        found = asyncio.run(watch(addresses, every, once=once, as_json=as_json))
     except KeyboardInterrupt:
         return
     if not found:
@@ -64,33 +53,3 @@ def _addresses(named: list[str]) -> dict[str, str]:
         where = Path(settings.var).absolute()
         raise SettingError(f"no `caudal up` runs in {where}: name operator's ports with --metrics")
     return dict(ready.metrics)
-
-
-async def _watch(addresses: Mapping[str, str], every: float, *, once: bool, as_json: bool) -> bool:
-    """Looks until it is ended; whether anybody answered the last time."""
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=_WIDE)
-    looks: deque[dict[str, Page]] = deque(maxlen=max(2, 1 + round(_WINDOW_S / every)))
-    async with aiohttp.ClientSession() as session:
-        looks.append(await read(session, addresses))
-        with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
-            if once or as_json or not console.is_terminal:
-                live.stop()
-            while True:
-                await asyncio.sleep(every)
-                looks.append(await read(session, addresses))
-                now = figures(looks[0], looks[-1])
-                if as_json:
-                    print(json.dumps(msgspec.to_builtins(now)), flush=True)
-                elif once or not console.is_terminal:
-                    console.print(frame(now, _title(now, addresses)))
-                else:
-                    live.update(frame(now, _title(now, addresses)), refresh=True)
-                if once:
-                    return any(page.samples for page in looks[-1].values())
-
-
-def _title(now: Figures, addresses: Mapping[str, str]) -> str:
-    away = sum("trouble" in of for of in now.processes)
-    told = f"{len(addresses) - away} of {len(addresses)} processes" if away else f"{len(addresses)} processes"
-    return f"caudal  {datetime.now(UTC):%H:%M:%S} UTC  {told}, the last {now.seconds:.0f} s"

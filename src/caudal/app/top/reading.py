@@ -6,14 +6,15 @@ import asyncio
 import re
 from collections.abc import Mapping
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import aiohttp
+if TYPE_CHECKING:  # every command's module is loaded by all of them, and this one's client is a third of a start
+    import aiohttp
 
 _SAMPLE: Final = re.compile(r"([a-z_0-9]+)(?:\{(.*)\})? ([-+.0-9a-zA-Z]+)")
 _LABEL: Final = re.compile(r'([a-z_0-9]+)="((?:[^"\\]|\\.)*)"')
 _ESCAPED: Final = re.compile(r"\\(.)")
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0)
+_TIMEOUT_S: Final = 2.0
 
 Labels = tuple[tuple[str, str], ...]
 Samples = dict[str, dict[Labels, float]]
@@ -53,8 +54,10 @@ async def read(session: aiohttp.ClientSession, addresses: Mapping[str, str]) -> 
 
 
 async def _one(session: aiohttp.ClientSession, address: str) -> Page:
+    import aiohttp
+
     try:
-        async with session.get(f"{address}/metrics", timeout=_TIMEOUT) as answer:
+        async with session.get(f"{address}/metrics", timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as answer:
             answer.raise_for_status()
             return Page(monotonic(), parsed(await answer.text()))
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:

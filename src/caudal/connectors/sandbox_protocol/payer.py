@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-import aiohttp
-
 from caudal.connectors.model import Outcome
+from caudal.kernel.exchange import ExchangeError, Lines
 from caudal.kernel.http import encode
 from caudal.kernel.settings import Settings
 
 Act = Literal["pay", "decline", "expire", "dispute"]
 
 _DEADLINE_S: Final = 5.0
+_LARGEST_BYTES: Final = 1_000_000
 
 
 async def act(url: str, payment_key: str, verb: Act) -> Outcome:
@@ -29,15 +29,18 @@ async def transfer(settings: Settings, clabe: str, amount_minor: int, payer_name
 
 async def post(url: str | None, path: str, body: bytes) -> Outcome:
     """One unsigned request to the sandbox: whoever pays has no secret of ours."""
-    timeout = aiohttp.ClientTimeout(total=_DEADLINE_S)
+    if url is None:
+        return Outcome(status="unknown", detail="no sandbox is configured")
+    lines = Lines(url, kept_s=0.0, largest=_LARGEST_BYTES)
+    head = f"POST {lines.folder}{path} HTTP/1.1\r\nHost: {lines.host}\r\nContent-Type: application/json\r\n"
+    asked = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            headers = {"Content-Type": "application/json"}
-            async with session.post(f"{url}{path}", data=body, headers=headers) as answer:
-                text = (await answer.text())[:500]
-                if answer.status < 300:
-                    return Outcome(status="done", detail="")
-                kind: Literal["permanent", "retry"] = "permanent" if answer.status < 500 else "retry"
-                return Outcome(status=kind, detail=text)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        status, answer = await lines.exchange(asked, within_s=_DEADLINE_S, connect_s=_DEADLINE_S)
+    except (ExchangeError, TimeoutError) as error:
         return Outcome(status="unknown", detail=type(error).__name__)
+    finally:
+        await lines.close()
+    if status < 300:
+        return Outcome(status="done", detail="")
+    kind: Literal["permanent", "retry"] = "permanent" if status < 500 else "retry"
+    return Outcome(status=kind, detail=answer.decode(errors="replace")[:500])

@@ -71,7 +71,25 @@ def test_a_merchants_life(caudal: Caudal) -> None:
     assert caudal("merchant", "key", "rotate", key["id"]).exit_code == 2
 
 
+def test_a_merchant_is_placed_on_the_shard_that_is_named(caudal: Caudal, database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("insert into shard (id) values (1)")
+    create = ("merchant", "create", "--name", "Ana", "--country", "MX", "--json")
+    chosen = made(caudal(*create, "--shard", "1"))["merchant"]
+    emptier = made(caudal(*create))["merchant"]
+    assert (chosen["shard"], emptier["shard"]) == (1, 0)
+    assert {one["id"]: one["shard"] for one in made(caudal("merchant", "list", "--json"))} == {
+        chosen["id"]: 1,
+        emptier["id"]: 0,
+    }
+    changed = made(caudal("merchant", "settings", chosen["id"], "--late-payments", "unapplied", "--json"))
+    assert changed["shard"] == 1
+    assert made(caudal("merchant", "fees", chosen["id"], "--fee", "card:MXN:0:50", "--json"))["shard"] == 1
+
+
 REFUSED = [
+    ("merchant create --name Ana --country MX --shard 7", ["/shard", "there are the shards 0"]),
+    ("merchant create --name Ana --country MX --shard -1", ["/shard"]),
     ("merchant create --name Ana --country XX --fee barter:MXN:1:1", ["/country", "/fee_plan/0/family"]),
     ("merchant create --name Ana --country MX --fee instant_transfer:MXN", ["FAMILY:CURRENCY"]),
     ("merchant create --name Ana --country MX --key both", ["/mode"]),

@@ -84,7 +84,7 @@ class Story(ProviderSide):
         }
         self.commands.append(CreateOperator(**operator, **self._change()))
         for slot in (1, 2):
-            merchant: dict[str, Any] = {"merchant": id_of(4, slot), "slot": slot}
+            merchant: dict[str, Any] = {"merchant": id_of(4, slot), "slot": slot, "shard": 0}
             named: dict[str, Any] = {"name": f"m{slot}", "country": "MX", "late_payments": "accept", "fee_plan": FEES}
             self.commands.append(CreateMerchant(**merchant, **named, **self._change()))
             key: dict[str, Any] = {
@@ -244,7 +244,7 @@ class Story(ProviderSide):
         late: Any = self.random.choice(("accept", "unapplied"))
         beyond: Any = self.random.choice(("refuse", "allow"))
         changed: dict[str, Any] = {"late_payments": late, "refunds_beyond_balance": beyond, **self._change()}
-        self.commands.append(ChangeSettings(merchant=id_of(4, 1), slot=1, **changed))
+        self.commands.append(ChangeSettings(merchant=id_of(4, 1), slot=1, shard=0, **changed))
 
     def fees(self) -> None:
-        self.commands.append(ChangeFees(merchant=id_of(4, 2), slot=2, fee_plan=FEES, **self._change()))
+        self.commands.append(ChangeFees(merchant=id_of(4, 2), slot=2, shard=0, fee_plan=FEES, **self._change()))

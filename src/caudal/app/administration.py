@@ -135,11 +135,12 @@ def merchant_create(
     fee: Annotated[list[str] | None, _FEE] = None,
     late_payments: LatePayments = "accept",
     key: Annotated[str | None, typer.Option(help="Make an API key too: test or live.")] = None,
+    shard: Annotated[int | None, typer.Option(help="Where its books are; the shard with fewest merchants.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Take a merchant in, with one set of books for test and one for live."""
 
-    fields = {"name": name, "country": country, "late_payments": late_payments}
+    fields = {"name": name, "country": country, "late_payments": late_payments, "shard": shard}
 
     async def work(context: Context) -> tuple[MerchantBody, KeyBody | None]:
         asked = http.read_merchant(encode({**fields, "fee_plan": [_fee_line(line) for line in fee or ()]}))

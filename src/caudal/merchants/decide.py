@@ -117,6 +117,7 @@ class CreateMerchant(Change, frozen=True, kw_only=True):
 
     merchant: UUID
     slot: int
+    shard: int
     name: str
     country: str
     late_payments: LatePayments
@@ -156,7 +157,7 @@ class CreateMerchant(Change, frozen=True, kw_only=True):
             refunds_beyond_balance=self.refunds_beyond_balance,
         )
         puts = [Put(MERCHANTS, merchant), *(Put(BOOKS, r) for r in records), *(Put(FEE_PLANS, p) for p in plans)]
-        outcome = merchant_body(merchant, self, 1, fees)
+        outcome = merchant_body(merchant, self, 1, fees, self.shard)
         return self.decided(view, outcome, happened, ("mer", self.merchant), *puts)
 
 
@@ -165,6 +166,7 @@ class MerchantChange(Change, frozen=True, kw_only=True):
 
     merchant: UUID
     slot: int
+    shard: int
 
     def looks_at(self) -> Needs:
         """The merchant and its books."""
@@ -202,7 +204,7 @@ class ChangeFees(MerchantChange, frozen=True, kw_only=True):
         happened = contracts.FeePlanChanged(
             merchant=public("mer", merchant.id), version=version, fee_plan=self.fee_plan
         )
-        outcome = merchant_body(merchant, books[0], version, fees)
+        outcome = merchant_body(merchant, books[0], version, fees, self.shard)
         return self.decided(view, outcome, happened, ("mer", merchant.id), *puts)
 
 
@@ -225,7 +227,8 @@ class ChangeSettings(MerchantChange, frozen=True, kw_only=True):
         }
         changed = [msgspec.structs.replace(book, version=book.version + 1, **settings) for book in books]
         happened = contracts.MerchantChanged(merchant=public("mer", merchant.id), **settings)
-        outcome = merchant_body(merchant, changed[0], books[0].fee_plan, {} if plan is None else plan.fees)
+        fees = {} if plan is None else plan.fees
+        outcome = merchant_body(merchant, changed[0], books[0].fee_plan, fees, self.shard)
         puts = [Put(BOOKS, book) for book in changed]
         return self.decided(view, outcome, happened, ("mer", merchant.id), *puts)
 

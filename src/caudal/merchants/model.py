@@ -201,10 +201,11 @@ class MerchantDetail(msgspec.Struct, frozen=True, kw_only=True):
     refunds_beyond_balance: RefundsBeyondBalance
     fee_plan: int
     fees: Fees
+    shard: int
 
     def body(self) -> MerchantBody:
         """As the API shows it."""
-        return merchant_body(self.merchant, self, self.fee_plan, self.fees)
+        return merchant_body(self.merchant, self, self.fee_plan, self.fees, self.shard)
 
 
 class MerchantSettings(Protocol):
@@ -296,6 +297,7 @@ class MerchantBody(msgspec.Struct, frozen=True, kw_only=True):
     late_payments: LatePayments
     refunds_beyond_balance: RefundsBeyondBalance
     fee_plan: FeePlanBody
+    shard: int
     created_at: str
 
 
@@ -339,7 +341,9 @@ class AuditBody(msgspec.Struct, frozen=True, kw_only=True):
     detail: msgspec.Raw
 
 
-def merchant_body(merchant: MerchantRecord, settings: MerchantSettings, version: int, fees: Fees) -> MerchantBody:
+def merchant_body(
+    merchant: MerchantRecord, settings: MerchantSettings, version: int, fees: Fees, shard: int
+) -> MerchantBody:
     """The merchant as it is shown, with the settings of its books and a version of its fee plan."""
     return MerchantBody(
         id=public("mer", merchant.id),
@@ -349,6 +353,7 @@ def merchant_body(merchant: MerchantRecord, settings: MerchantSettings, version:
         late_payments=settings.late_payments,
         refunds_beyond_balance=settings.refunds_beyond_balance,
         fee_plan=FeePlanBody(version=version, lines=lines_of(fees)),
+        shard=shard,
         created_at=rfc3339(merchant.created_at),
     )
 

@@ -62,7 +62,7 @@ where d.kind = 'operator' and d.digest = %s and o.revoked_at is null
 -- name: merchants
 -- Merchants, or one of them. Parameters: id, after, before, limit.
 select m.id, m.slot, m.version, m.name, m.country, m.status, m.created_at, b.late_payments,
-    b.refunds_beyond_balance, b.fee_plan,
+    b.refunds_beyond_balance, b.fee_plan, m.shard,
     f.families, f.currencies, f.fixed_minor, f.basis_points, f.refund_fixed_minor, f.dispute_fixed_minor,
     f.settlement_days
 from merchant m

@@ -211,13 +211,14 @@ async def list_merchants(context: Context, window: Window, id: UUID | None = Non
 
 
 def _detail(row: Row) -> MerchantDetail:
-    late_payments, refunds_beyond_balance, fee_plan, *columns = row[7:]
+    late_payments, refunds_beyond_balance, fee_plan, shard, *columns = row[7:]
     return MerchantDetail(
         merchant=merchant_of(row[:7]),
         late_payments=late_payments,
         refunds_beyond_balance=refunds_beyond_balance,
         fee_plan=fee_plan,
         fees=fees_in(*columns),
+        shard=shard,
     )
 
 

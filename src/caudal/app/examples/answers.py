@@ -54,6 +54,7 @@ _MERCHANT: Final[dict[str, Any]] = {
     "late_payments": "accept",
     "refunds_beyond_balance": "refuse",
     "fee_plan": {"version": 1, "lines": [msgspec.to_builtins(FEE_LINE)]},
+    "shard": 0,
     "created_at": "2026-11-02T09:30:00.000000Z",
 }
 _KEY: Final[dict[str, Any]] = {

@@ -329,9 +329,11 @@ MEANINGS: Final[dict[str, str]] = {
     "EventList.next": "the id of the last event: ask again with it as `after`",
     "Health.status": "whether it can do its work",
     "Health.reasons": "why it cannot, or what else is wrong while it can",
-    "Health.checks": "check by check, `ok` or what is wrong: `running`, `database`, `migrations`, `shard`, `queue`",
+    "Health.checks": "check by check, `ok` or what is wrong: `running`, `loops` (a worker's), "
+    "`database`, `migrations`, `shard`, `queue`",
     "MerchantBody.status": "whether it may take payments",
     "MerchantBody.fee_plan": "what its payments cost from now on",
+    "MerchantBody.shard": "where its books are: it never moves",
     "CreateKeyAsked.mode": "the set of books that the key opens",
     "CreateKeyAsked.scopes": "what the key may do; everything unless given",
     "KeyBody.hint": "what of the key may be shown: its prefix and last four characters",

@@ -93,6 +93,7 @@ async def create_merchant(
     command = CreateMerchant(
         merchant=place.merchant,
         slot=place.slot,
+        shard=shard,
         name=name,
         country=country,
         late_payments=late_payments,
@@ -124,7 +125,9 @@ async def _shard_for(context: Context, asking: Asking, named: int | None) -> int
 async def change_fees(context: Context, asking: Asking, merchant: UUID, fee_plan: tuple[FeeLine, ...]) -> Result:
     """The next version of a merchant's fee plan, for payins that are created from now on. Refuses: not_found."""
     place = await _place_of(context, asking, merchant)
-    command = ChangeFees(merchant=merchant, slot=place.slot, fee_plan=fee_plan, **_change(asking, place.shard))
+    command = ChangeFees(
+        merchant=merchant, slot=place.slot, shard=place.shard, fee_plan=fee_plan, **_change(asking, place.shard)
+    )
     return await context.commit(place.shard, command, asking.deadline)
 
 
@@ -144,6 +147,7 @@ async def change_settings(
     command = ChangeSettings(
         merchant=merchant,
         slot=place.slot,
+        shard=place.shard,
         late_payments=late_payments,
         refunds_beyond_balance=refunds_beyond_balance,
         **_change(asking, place.shard),

@@ -9,9 +9,11 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 BODY_MAX = 64 * 1024
+# What separates the parts of an address, and what is in percent signs already.
+_IN_ADDRESSES = "%:/?#[]@!$&'()*+,;="
 _PARAMETER = re.compile(r"{(\w+)(?::([^{}]*(?:{[0-9,]+})?))?}")
 
 
@@ -107,8 +109,8 @@ def post(path: str, handler: Handler, *, body_max: int = BODY_MAX) -> Route:
 
 
 def see_other(location: str, status: int = 303) -> Response:
-    """Sends a browser elsewhere."""
-    return Response(status=status, content_type="text/plain", headers={"Location": location})
+    """Sends a browser elsewhere; what an address cannot have stands there in percent signs (RFC 3986, 2.1)."""
+    return Response(status=status, content_type="text/plain", headers={"Location": quote(location, safe=_IN_ADDRESSES)})
 
 
 @dataclass(frozen=True)

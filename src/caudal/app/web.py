@@ -21,7 +21,7 @@ from caudal.app.telemetry import OperatorPort, Refusals, Requests, exported, ins
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.commit import Lane
-from caudal.kernel.context import Context, in_time
+from caudal.kernel.context import Context, in_time, reading_until
 from caudal.kernel.door import Door
 from caudal.kernel.errors import CaudalError, Fault, Refused, Retry, Unknown
 from caudal.kernel.http import JSON, Handler, Request, Response, header_error, refuse_query
@@ -39,6 +39,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _ROUTER: Final = Router(ROUTES)
 VERSION: Final = b"2026-11-01"
+_TIMEOUT: Final = b"request-timeout-ms"
 _TIMEOUT_MAX_MS: Final = 60_000
 _DIGITS_MAX: Final = 18
 _TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
@@ -177,7 +178,10 @@ class Web:
                 request.body = body
             if request.method == "GET":
                 return await _in_time(opened.handler(self._context, request), opened.timeout_s)
-            return await opened.handler(self._context, request)
+            if _TIMEOUT not in request.headers:
+                return await opened.handler(self._context, request)
+            with reading_until(request.deadline):
+                return await opened.handler(self._context, request)
         except CaudalError as error:
             if isinstance(error, Fault):
                 log.error("fault: %s", error.detail, exc_info=error, extra=named(request))
@@ -243,7 +247,7 @@ def named(request: Request) -> dict[str, str]:
 
 
 def _timeout_s(headers: dict[bytes, bytes], default_s: float) -> float:
-    given = headers.get(b"request-timeout-ms")
+    given = headers.get(_TIMEOUT)
     if given is None:
         return default_s
     if not given.isdigit() or len(given) > _DIGITS_MAX or not 1 <= int(given) <= _TIMEOUT_MAX_MS:

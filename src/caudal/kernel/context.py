@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from operator import itemgetter
 from time import monotonic
 from typing import Any, Final, LiteralString, TypeVar
@@ -36,6 +37,9 @@ _SHARDS_S: Final = 5.0  # a new shard is known to every process after so long
 _READ_S: Final = 6.0  # longer than the server's own limit for a statement: it stands still
 _RECONNECT_S: Final = 0.5  # rather than pauses that double for as long as the database is away
 _CANCEL_S: Final = 0.25  # for the server to cancel what nobody waits for any more; it takes 5 ms
+# Until when the request that this task serves waits for what it reads, where it has named a time itself. Without one a
+# read ends after `_READ_S`, and nothing is spent on it.
+_UNTIL: Final[ContextVar[float | None]] = ContextVar("until", default=None)
 _LOOK_S: Final = 2.0  # for the server that is up; the writer's own connections look each time that they are opened
 
 
@@ -177,8 +181,9 @@ class Context:
                 yield connection
 
     async def rows(self, query: LiteralString, parameters: Sequence[object] = ()) -> list[Row]:
-        """Rows read outside of any batch, from the primary."""
-        return await self._read(query, parameters)
+        """Rows read outside of any batch, from the primary. Raises Retry when they are not there by the deadline of the
+        request that reads, where it has named one."""
+        return await _by_deadline(self._read(query, parameters))
 
     async def named_rows(self, query: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
         """The same for a query whose parameters have names. One `book` reads on half of the connections at most.
@@ -187,7 +192,10 @@ class Context:
         """
         book = parameters.get("book")
         if not isinstance(book, int):
-            return await self._read(query, parameters)
+            return await _by_deadline(self._read(query, parameters))
+        return await _by_deadline(self._read_in_turn(book, query, parameters))
+
+    async def _read_in_turn(self, book: int, query: LiteralString, parameters: Mapping[str, object]) -> list[Row]:
         async with self._turns.of(book):
             return await self._read(query, parameters)
 
@@ -258,6 +266,27 @@ def limits_of(settings: Settings) -> Limits:
         merchant_rate=settings.merchant_rate,
         batch_deadline_s=settings.batch_deadline_s,
     )
+
+
+@contextmanager
+def reading_until(deadline: float | None) -> Iterator[None]:
+    """What this task reads in this block ends at the deadline (monotonic seconds; None: when it is there)."""
+    token = _UNTIL.set(deadline)
+    try:
+        yield
+    finally:
+        _UNTIL.reset(token)
+
+
+async def _by_deadline(reading: Awaitable[T]) -> T:
+    """What is read, or Retry at the deadline of the request that reads, if it has named one."""
+    until = _UNTIL.get()
+    if until is None:
+        return await reading
+    try:
+        return await in_time(reading, max(until - monotonic(), 0.0))
+    except TimeoutError as error:
+        raise Retry("database_unavailable", "the database did not answer by the request's deadline") from error
 
 
 async def in_time(reading: Awaitable[T], timeout_s: float | None) -> T:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
+from caudal.kernel.context import reading_until
 from caudal.kernel.errors import Retry
 
 K = TypeVar("K")
@@ -37,21 +38,25 @@ class Gathered(Generic[K, R]):
         return await future
 
     async def _look_on(self) -> None:
-        while self._wanted:
-            asked = {key: self._wanted.pop(key) for key in list(islice(self._wanted, _MOST))}
-            waiting = [(key, future) for key, futures in asked.items() for future in futures]
-            try:
-                found = await self._look(list(asked))
-            except Retry as error:
-                for _, future in waiting:
-                    if not future.done():  # each gets one of its own: a traceback is not shared
-                        future.set_exception(Retry(error.code, error.detail, after_s=error.after_s))
-            except Exception as error:
-                for _, future in waiting:
-                    if not future.done():
-                        future.set_exception(error)
-            else:
-                for key, future in waiting:
-                    if not future.done():
-                        future.set_result(found.get(key))
+        with reading_until(None):  # not by the deadline of whoever happened to ask first
+            while self._wanted:
+                await self._look_at_some()
         self._looking = None
+
+    async def _look_at_some(self) -> None:
+        asked = {key: self._wanted.pop(key) for key in list(islice(self._wanted, _MOST))}
+        waiting = [(key, future) for key, futures in asked.items() for future in futures]
+        try:
+            found = await self._look(list(asked))
+        except Retry as error:
+            for _, future in waiting:
+                if not future.done():  # each gets one of its own: a traceback is not shared
+                    future.set_exception(Retry(error.code, error.detail, after_s=error.after_s))
+        except Exception as error:
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for key, future in waiting:
+                if not future.done():
+                    future.set_result(found.get(key))

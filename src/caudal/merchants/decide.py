@@ -166,7 +166,6 @@ class MerchantChange(Change, frozen=True, kw_only=True):
 
     merchant: UUID
     slot: int
-    shard: int
 
     def looks_at(self) -> Needs:
         """The merchant and its books."""
@@ -188,6 +187,7 @@ class MerchantChange(Change, frozen=True, kw_only=True):
 class ChangeFees(MerchantChange, frozen=True, kw_only=True):
     """The next version of a merchant's fee plan. Payins that exist keep theirs."""
 
+    shard: int
     fee_plan: tuple[FeeLine, ...]
 
     def change(self, view: View, merchant: MerchantRecord, books: tuple[BookRecord, BookRecord]) -> Decision:
@@ -215,6 +215,7 @@ class ChangeSettings(MerchantChange, frozen=True, kw_only=True):
     """
 
     status: ClassVar[int] = 200
+    shard: int
     late_payments: LatePayments | None = None
     refunds_beyond_balance: RefundsBeyondBalance | None = None
 

@@ -168,7 +168,6 @@ async def create_key(
     command = CreateKey(
         merchant=merchant,
         slot=place.slot,
-        shard=place.shard,
         id=uuid7(place.slot),
         digest=digest_of(secret),
         hint=hint_of(secret),

@@ -16,6 +16,7 @@ from caudal_load.connection import Connection
 from caudal_load.crew import Crew, Job
 from caudal_load.crew.job import Seat
 from caudal_load.drive import ClosedLoop, OpenLoop
+from caudal_load.log_files import LEAST_S, make_log_files
 from caudal_load.merchants import make_endpoints, make_instruments, make_merchants
 from caudal_load.meters import Interval, Meter, intervals
 from caudal_load.outside import Outside, come_to_rest
@@ -229,10 +230,12 @@ async def started(plan: Plan, say: Say) -> AsyncIterator[Running]:
         if plan.seed:
             settings = {"CAUDAL_KEK": base64.b64encode(kek).decode()} | settings
         async with caudal_up(settings) as running:
+            assert running.database_url is not None
             if plan.seed:
-                assert running.database_url is not None
                 say(f"seeding {plan.seed:,} payins …")
                 await seed(running.database_url, plan.seed, kek=kek, say=say)
+            if plan.seconds >= LEAST_S:
+                await make_log_files(running.database_url, plan.warm_up_s + plan.seconds)
             yield running
     elif plan.var is not None:
         running = up_in(plan.var)

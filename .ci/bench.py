@@ -258,7 +258,7 @@ LONG_RUNS: Final = (
     ),
     Run(
         "ten million payins there",
-        load("--rate 100 --seconds 30 --seed 10000000", "lists"),
+        load("--rate 100 --seconds 30 --warm-up 5 --seed 10000000", "lists"),
         (
             Figure("requests_by_kind.list.p99_ms", " ms", "≤", 20, "A page, 99th percentile, 10 million payins there"),
             Figure("requests_by_kind.search.p99_ms", " ms", "≤", 20, "… a search"),

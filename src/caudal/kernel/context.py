@@ -301,6 +301,9 @@ async def in_time(reading: Awaitable[T], timeout_s: float | None) -> T:
 
 async def answered(asked: Awaitable[T], deadline: float | None) -> T:
     """What the database answers. Raises Retry when it does not by the deadline (monotonic seconds)."""
+    if _UNTIL.get() is not None:  # one watch is enough
+        with reading_until(None):
+            return await answered(asked, deadline)
     try:
         return await in_time(asked, None if deadline is None else max(deadline - monotonic(), 0.0))
     except (TimeoutError, psycopg.OperationalError, psycopg.InterfaceError) as error:

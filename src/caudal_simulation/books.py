@@ -35,7 +35,7 @@ class _Ours:
                 taken=row["amount_minor"] - row["applied_minor"], returned=row["returned_minor"]
             )
         self.corrected = {row["payin"].hex for row in world.database.dicts("payin_operation")
-                          if msgspec.json.decode(row["detail"]).get("correction") is not None}  # fmt: skip
+                          if msgspec.json.decode(row["detail"] or b"{}").get("correction") is not None}  # fmt: skip
 
     def carrier(self, payin: dict[str, Any]) -> str:
         """The key of the attempt that carries a payin."""
@@ -89,7 +89,7 @@ def _operations_agree(world: World) -> Iterator[str]:
         elif mine["status"] == "failed":
             yield f"operation {key} failed here, the provider did it"
     for key, mine in operations.items():
-        if mine["status"] != "succeeded" or msgspec.json.decode(mine["detail"]).get("correction") is not None:
+        if mine["status"] != "succeeded" or msgspec.json.decode(mine["detail"] or b"{}").get("correction") is not None:
             continue
         if mine["payin"] in cards and key not in done:
             yield f"operation {key} succeeded, the provider has never heard of it"

@@ -195,7 +195,7 @@ def one_effect_a_key(world: World, clients: Sequence[Client]) -> Iterator[str]:
 
 def _is_correction(row: dict[str, Any]) -> bool:
     """An operator's key stands for the discrepancy that it put right, not for what was booked in doing so."""
-    return "kind" in row and msgspec.json.decode(row["detail"]).get("correction") is not None
+    return "kind" in row and msgspec.json.decode(row["detail"] or b"{}").get("correction") is not None
 
 
 def acknowledged_is_stored(world: World, clients: Sequence[Client]) -> Iterator[str]:

@@ -140,7 +140,7 @@ async def _story(world: World, clients: list[Client], desk: Desk) -> None:
     await _settled(world, desk)
     if world.random.random() < 0.5:
         world.note("every payin's time passes")
-        world.jump(4 * 86_400)
+        world.jump(8 * 86_400)  # longer than any authorization lasts
         await _settled(world, desk)
     if world.outside.decide_all(world.random):
         await _settled(world, desk)

@@ -299,6 +299,19 @@ async def test_what_is_held_after_a_void_that_failed_is_asked_for_once_more(
     await assert_in_order(context)
 
 
+async def test_a_void_that_failed_twice_is_settled_by_hand(ana: Merchant, desk: Desk, context: Context) -> None:
+    payin = await ana.card(capture="manual")
+    desk.says["void"] = [{"status": "failed", "reason": "processing_error"}] * 2
+    await ana.advance(8 * 86_400)
+    assert await ana.work("payin.operate") == 1
+    assert (await corrected(ana, await case_of(ana, "contradicts_final_state"))).status == 201
+    assert await ana.work("payin.operate") == 1
+    cases = [one for one in await ana.odd() if one["kind"] == "contradicts_final_state"]
+    assert cases and {one["proposals"][0]["correction"] for one in cases} == {"by_hand"}
+    assert (await ana.seen(payin))["status"] == "expired"
+    await assert_in_order(context)
+
+
 async def test_a_provider_that_does_not_answer_is_asked_again(ana: Merchant, desk: Desk) -> None:
     payin, _ = await payin_of(ana, desk, "paid")
     await ana.told("card", "payment", desk.told(key_of(payin), **TOLD["declined"]))

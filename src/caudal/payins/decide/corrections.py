@@ -309,7 +309,8 @@ def _void_again(work: _Work) -> Decision | Refused:
         return Refused("forbidden_transition", "the provider was asked a second time: clear it with the provider")
     detail, failed = payin.details(), work.known.operation or work.known.void
     assert failed is not None, "it is proposed where a void has failed"
-    void = msgspec.structs.replace(void_of(payin, failed.amount_minor, work.known.now), id=id)
+    first, asked = void_of(payin, failed.amount_minor, work.known.now), encode(OperationDetail(again=True))
+    void = msgspec.structs.replace(first, id=id, detail=asked)
     puts: tuple[Put, ...] = ()
     if payin.holds_rest(detail):
         puts = changed(

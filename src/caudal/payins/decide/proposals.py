@@ -23,6 +23,7 @@ from caudal.payins.model import CorrectionKind, Deposit, Discrepancy, Operation,
 from caudal.payins.states import Status
 
 _ENDED: Final = frozenset((Status.DECLINED, Status.FAILED, Status.EXPIRED, Status.CANCELLED))
+_REFUSED_TWICE: Final = "the provider refused a second time: ask it how the payment stands, and what it still holds"
 
 
 def proposals(found: Discrepancy, known: Known) -> tuple[Proposal, ...]:
@@ -149,6 +150,8 @@ def spent(deposit: Deposit) -> Deposit:
 def _about_hold(found: Discrepancy, known: Known) -> tuple[Proposal, ...]:
     """An authorization that came after the end is given up by a void."""
     if known.void is not None and known.void.status == "failed":
+        if known.void.details().again:
+            return _one(found, known, "by_hand", _REFUSED_TWICE)
         return _one(found, known, "void_again", "the provider has not let go of what it holds: it is asked again")
     return _one(found, known, "none_needed", "the provider is asked to let go of it, or has done so")
 
@@ -239,6 +242,8 @@ def _about_void(found: Discrepancy, known: Known, operation: Operation, payin: P
         return _one(found, known, "none_needed", "the provider is asked to let go of it")
     if latest.status == "succeeded" and latest is not operation:
         return _one(found, known, "none_needed", "the provider has let go of it since")
+    if latest.details().again:
+        return _one(found, known, "by_hand", _REFUSED_TWICE)
     if payin.status is Status.AUTHORIZED or not operation.amount_minor:
         return _one(found, known, "by_hand", "the payin goes on here: clear with the provider whether it does there")
     return _one(found, known, "void_again", "what is held for the payer is asked to be let go of, once more")

@@ -22,7 +22,7 @@ class OperationDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     `attempt` is of which attempt's payment it is, where that is not the one that carries the payin. `correction` is the
     discrepancy that a refund was booked for, which nobody was asked for and which costs nothing. Until `sent_until`, in
-    real time, it may be on its way to the provider.
+    real time, it may be on its way to the provider. `again`: an operator has it asked for a second time.
     """
 
     final: bool = False
@@ -34,6 +34,7 @@ class OperationDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     attempt: int | None = None
     correction: UUID | None = None
     sent_until: datetime | None = None
+    again: bool = False
 
 
 class RefusedOperation(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import itertools
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.settings import Settings
 from tests.whole import Whole
 
+gc.disable()  # until everything is collected
 pytest_plugins = ["tests.house.said", "tests.house.seconds"]
 
 # How long an example takes is the machine's affair.
@@ -77,6 +79,12 @@ STARTS_PROCESSES = (
     "house/test_said.py",
     "kernel/test_postgres*.py",
 )
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays: it is not searched for garbage again and again, as it is not while it grows."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -39,9 +39,8 @@ def texts(*suffixes: str) -> Iterator[tuple[Path, str]]:
             continue
 
 
-@functools.cache
 def module_tree(path: Path) -> ast.Module:
-    """The syntax tree of a file; `path` is relative to the repository."""
+    """The syntax tree of a file; `path` is relative to the repository. Not kept: garbage would be looked for in it."""
     return ast.parse((ROOT / path).read_text("utf-8"), str(path))
 
 
@@ -59,7 +58,12 @@ def imports(*folders: str) -> Iterator[Import]:
             yield from _imports_of(path)
 
 
-def _imports_of(path: Path) -> Iterator[Import]:
+@functools.cache
+def _imports_of(path: Path) -> tuple[Import, ...]:
+    return tuple(_found_in(path))
+
+
+def _found_in(path: Path) -> Iterator[Import]:
     importer = module_name(path)
     package = importer if path.name == "__init__.py" else importer.rpartition(".")[0]
     for node in ast.walk(module_tree(path)):

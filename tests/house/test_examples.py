@@ -6,15 +6,18 @@ import shlex
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
 import pytest
+from typer.testing import CliRunner
 
+from caudal.app import cli
 from tests.house.examples import Block, blocks, lines
 from tests.house.tree import ROOT, texts
 
-PROGRAMS = {"caudal": "caudal", "caudal-sandbox": "caudal_sandbox", "caudal-load": "caudal_load"}
+PROGRAMS = {"caudal", "caudal-sandbox", "caudal-load"}
 EXAMPLES = {str(path): blocks(text) for path, text in texts(".md")}
 TO_RUN = [page for page, found in EXAMPLES.items() if any(block.run for block in found)]
 TO_READ = [page for page, found in EXAMPLES.items() if any(not block.run for block in found)]
@@ -124,11 +127,15 @@ def _unknown_to(program: str, words: list[str]) -> list[str]:
 @cache
 def _help(program: str, *path: str) -> str:
     """What `program path… --help` prints on a wide terminal. Fails when it does not exit 0."""
-    command = [sys.executable, "-m", PROGRAMS[program], *path, "--help"]
-    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}{done.stderr}"
-    return done.stdout
+    wide = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    if program == "caudal-sandbox":
+        command = [sys.executable, "-m", "caudal_sandbox", *path, "--help"]
+        page = subprocess.run(command, cwd=ROOT, env={**os.environ, **wide}, capture_output=True, text=True, check=True)
+        return page.stdout
+    app = cli.whole() if program == "caudal" else import_module("caudal_load.cli").app
+    done = CliRunner().invoke(app, [*path, "--help"], env=wide, prog_name=program)
+    assert done.exit_code == 0, f"{program} {shlex.join(path)}\n{done.output}"
+    return done.output
 
 
 def test_a_block_knows_its_mark_and_what_it_shows() -> None:

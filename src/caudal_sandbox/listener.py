@@ -130,7 +130,10 @@ class Connection(asyncio.Protocol):
             except httptools.HttpParserUpgrade as upgrade:  # is not taken up: the request is one like any other
                 data = data[upgrade.args[0] :]
                 continue
-            except httptools.HttpParserError:
+            except httptools.HttpParserError as error:
+                ours = isinstance(error, httptools.HttpParserCallbackError)
+                if ours and not isinstance(error.__context__, ValueError):
+                    log.error("a request broke the listener", exc_info=error.__context__)
                 self._is_not_http()
             return
 

@@ -216,3 +216,15 @@ async def test_what_does_not_end_is_cut_off(monkeypatch: pytest.MonkeyPatch, cap
         await rig.listener.close()
         assert await rig.reader.read() == b""
     assert not caplog.records
+
+
+async def test_a_defect_of_ours_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    async with Rig() as rig:
+        rig.writer.write(b"GET /caf\xc3\xa9 HTTP/1.1\r\n\r\n")
+        assert (await rig.answer())[0].startswith("HTTP/1.1 400 ")
+    assert not caplog.records
+    async with Rig() as rig:
+        monkeypatch.setattr(rig.listener.router, "find", {}.__getitem__)
+        rig.send("GET /echo")
+        assert (await rig.answer())[0].startswith("HTTP/1.1 400 ")
+    assert [record.getMessage() for record in caplog.records] == ["a request broke the listener"]

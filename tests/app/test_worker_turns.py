@@ -6,11 +6,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from caudal.app import worker
-from caudal.app.telemetry import OperatorPort, health_of
+from caudal.app.telemetry import OperatorPort, health, health_of
 from caudal.app.worker import Worker
 from caudal.kernel import loops
 from caudal.kernel.context import Context
@@ -114,6 +115,21 @@ async def test_a_worker_with_a_loop_that_hangs_is_not_ready_and_says_which(
         assert (await until_loops(context, bad=False))[0] == 200
         names = {loop.name.split(" of ")[0] for loop in context.once(Loops)._loops}
         assert names >= {"shards", "tidy", "watch", "due", "project", "fan_out", "prune", "drop_files", "deliver"}
+
+
+async def test_it_says_so_too_where_the_database_stands_still(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> list[Any]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(health, "_ANSWER_S", 0.05)
+    monkeypatch.setattr(context, "rows", never)
+    context.once(Loops).add("due of shard 0", limit_s=-1.0)
+    status, checks = await readyz(context)
+    assert (status, checks["database"]) == (503, "the database does not answer: TimeoutError")
+    assert checks["loops"].startswith("due of shard 0 has not turned for 0 s")
 
 
 async def test_a_process_without_loops_is_asked_for_none(context: Context) -> None:

@@ -73,15 +73,7 @@ async def test_the_case_of_a_lost_order_proposes_the_return_again(
     await assert_in_order(context)
 
 
-async def test_an_answer_that_was_lost_is_asked_for(ana: Merchant, desk: Desk, context: Context, late: str) -> None:
-    desk.says["refund"] = ["lost"]
-    assert await tried(context, "deposit.return") == 0
-    assert await tried(context, "deposit.return") == 1
-    assert (desk.count("refund"), (await deposits(ana))[0]["amount_returned"]) == (1, 10_000)
-    await assert_in_order(context)
-
-
-async def test_silence_is_no_outcome_however_long_it_lasts(
+async def test_an_answer_that_was_lost_is_asked_for_and_silence_is_no_outcome_however_long_it_lasts(
     ana: Merchant, desk: Desk, context: Context, late: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.says["refund"], desk.says["operation"] = ["lost"], [{}, "busy", "nothing"]

@@ -73,6 +73,7 @@ audit: .venv/.made
 docs: .venv/.runtime
 	@.venv/bin/python -m caudal_sandbox.provider.docs
 	@.venv/bin/python -m caudal_ops
+	@.venv/bin/python -m caudal_load.capacity.pages
 	@exec .venv/bin/python -m caudal.app.docs
 
 # ---- installing --------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from caudal_load.capacity.laws import Delay, Line, Scalability, delay, line, scalability
+from caudal_load.capacity.laws import Batches, Delay, Line, Scalability, batches, delay, line, scalability
 from caudal_load.capacity.solve import Unsolvable, nonnegative
 
 NUMBERS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
@@ -66,6 +66,26 @@ def test_a_line_is_found_again_and_says_when_it_is_used_up() -> None:
     assert found.reaches(1.0) == pytest.approx(900) and found.at(900) == pytest.approx(1.0)
     assert (found + Line(base=0.1, each=0.001)).reaches(2.0) == pytest.approx(900)
     assert line(RATES, [0.0] * 5).reaches(1.0) == math.inf
+
+
+def test_batches_that_grow_are_found_again_and_what_one_costs() -> None:
+    truth = Batches(limit=1000.0, alone=0.01)
+    found = batches(RATES, [truth.size(rate) for rate in RATES], 1000.0)
+    assert found.alone == pytest.approx(0.01)
+    assert truth.size(500) == pytest.approx(11) and truth.per_s(500) == pytest.approx(500 / 11)
+    assert truth.per_s(1000) == 0, "they grow without end"
+    cores = [0.0001 * rate + 0.002 * truth.per_s(rate) for rate in RATES]
+    cost = line(RATES, cores, found)
+    assert cost.base == 0 and cost.each == pytest.approx(0.0001) and cost.batch == pytest.approx(0.002)
+    assert cost.at(500) == pytest.approx(0.05 + 1 / 11)
+
+
+def test_a_line_with_batches_is_used_up_where_they_are_most_or_far_above_their_limit() -> None:
+    cost = Line(base=0.0, each=0.0001, batch=0.02, batches=Batches(limit=1000.0, alone=0.01))
+    assert cost.at(cost.reaches(0.9)) == pytest.approx(0.9, rel=0.02) and cost.reaches(0.9) < 100
+    assert cost.reaches(20.0) == pytest.approx(200_000)
+    both = cost + Line(base=0.1, each=0.0001)
+    assert both.at(500) == pytest.approx(cost.at(500) + 0.15)
 
 
 def test_no_factor_is_negative_and_the_others_are_the_best_without_it() -> None:

@@ -14,7 +14,7 @@ from caudal_load.capacity.kept import KeptStep
 from caudal_load.capacity.model import Model, modelled, told
 from caudal_load.capacity.sizing import BadPrices, Wanted, needs, one_postgresql, read_prices
 from caudal_load.capacity.solve import Unsolvable
-from tests.caudal_load.capacity_cast import EACH, POSTGRES, RATES, WEB, closed, kept, missed, opened
+from tests.caudal_load.capacity_cast import ALONE, EACH, POSTGRES, RATES, WEB, closed, kept, missed, opened
 
 PRICES = read_prices()
 WANTED = Wanted(rate=10_000.0, utilisation=0.5, mean=0.25, prices=PRICES)
@@ -138,11 +138,33 @@ def test_every_inner_step_is_predicted_without_itself() -> None:
     assert all(abs(one.deviation) < 0.02 for one in check.predictions)
 
 
+def test_nothing_is_said_to_be_predicted_where_a_loop_has_no_step_to_spare() -> None:
+    few = checked(kept(*kept().closed, *(opened(rate) for rate in RATES[:4])))
+    assert not few.passed and few.figures == ["rate"] and all(one.near for one in few.held_out)
+
+
 def test_a_step_that_does_not_follow_the_law_is_told() -> None:
     odd = [opened(r, stretch=1.4 if r == 6000 else 1.0) for r in RATES]
     check = checked(kept(*(closed(n) for n in (1, 4, 16, 64)), *odd))
     wrong = {one.figure for one in check.held_out if not one.near}
     assert not check.passed and {"web cores", "p99 ms"} <= wrong and "postgres cores" not in wrong
+
+
+def test_of_two_steps_at_a_rate_the_quieter_one_is_fitted(model: Model) -> None:
+    stalled = [*kept().steps, opened(2000.0, stretch=30.0), opened(6000.0, stretch=3.0)]
+    found = modelled(kept(*stalled), 30.0, draws=1).fit
+    assert found.delay == model.fit.delay and found.cores == model.fit.cores
+
+
+def test_where_batches_are_known_their_cost_is_told_from_a_payments() -> None:
+    sized = [msgspec.structs.replace(step, batch=_batch(step)) for step in kept().steps]
+    found = modelled(kept(*sized), 30.0, draws=1).fit.cores["web"]
+    assert found.base == 0 and found.batch > 0 and found.each < WEB[1] + WEB[0] / 500
+    assert found.at(4000.0) == pytest.approx(WEB[0] + WEB[1] * 4000, rel=0.1)
+
+
+def _batch(step: KeptStep) -> int:
+    return max(1, round(step.rate * ALONE / (1 - min(0.95, step.rate * EACH))))
 
 
 def test_a_step_that_misses_counts_for_no_law_but_bounds_the_limit() -> None:

@@ -123,6 +123,8 @@ def _figures(model: Model) -> dict[str, Estimate]:
         "most_per_s": model.estimate(lambda fit: fit.scalability.most),
         "most_at_connections": model.estimate(lambda fit: fit.scalability.peak[0] if fit.scalability.peak else None),
         **{f"{kind}_cpu_us": model.estimate(partial(_cpu_us, kind)) for kind in model.fit.cores},
+        **{f"{kind}_batch_cpu_us": model.estimate(partial(_batch_us, kind)) for kind in model.fit.cores},
+        **{f"{kind}_within_slo_cpu_us": model.estimate(partial(_within_us, kind, model)) for kind in model.fit.cores},
         **{f"{kind}_base_cores": model.estimate(partial(_base, kind)) for kind in model.fit.cores},
         **{f"{kind}_memory_mb": model.estimate(partial(_memory, kind)) for kind in model.fit.memory_mb},
         **{f"{name.replace(' ', '_')}_bytes": model.estimate(partial(_bytes, name)) for name in model.fit.bytes},
@@ -136,6 +138,16 @@ def _part(percentile: str, place: int, fit: Fit) -> float:
 
 def _cpu_us(kind: str, fit: Fit) -> float:
     return fit.cores.get(kind, _NONE).each * 1e6
+
+
+def _batch_us(kind: str, fit: Fit) -> float:
+    return fit.cores.get(kind, _NONE).batch * 1e6
+
+
+def _within_us(kind: str, model: Model, fit: Fit) -> float | None:
+    """CPU of a payment at the highest rate within the SLO, all of it."""
+    rate = model.within_slo(fit)
+    return fit.cores.get(kind, _NONE).at(rate) * 1e6 / rate if rate > 0 else None
 
 
 def _base(kind: str, fit: Fit) -> float:

@@ -1,6 +1,7 @@
 """`caudal-load capacity`: take the steps, or read them again, and answer."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 from rich.console import Console
 
 from caudal_load.capacity.answer import Answer, answered
-from caudal_load.capacity.kept import BadSteps, load, save, together
+from caudal_load.capacity.kept import BadSteps, Kept, load, save, together
 from caudal_load.capacity.model import DRAWS
 from caudal_load.capacity.show import print_answer
 from caudal_load.capacity.sizing import EXAMPLE, MEAN, UTILISATION, BadPrices, Wanted, read_prices
@@ -51,7 +52,7 @@ def capacity_command(
     scenario: Scenario = "spei-create",
     wanted: For = None,
     slo_ms: Slo = 25.0,
-    seconds: Seconds = 4.0,
+    seconds: Seconds = 5.0,
     warm_up: WarmUp = 1.0,
     most: Most = 256,
     between: Between = 3,
@@ -83,12 +84,11 @@ def capacity_command(
             kept = together([load(Path(name)) for name in steps.split(",")])
         else:
             plan = _plan(scenario, seconds, warm_up, processes, merchants, var, web_processes)
-            kept = carried_out(climbed(plan, Climb(most=most, slo_ms=slo_ms, between=between), say))
+            how = Climb(most=most, slo_ms=slo_ms, between=between)
+            kept = carried_out(climbed(plan, how, say, partial(_keep, save_as)))
     except (BadSteps, BadPrices) as error:
         raise typer.BadParameter(str(error)) from error
-    if save_as is not None:
-        save(kept, save_as)
-        say(f"written: {save_as}")
+    _keep(save_as, kept)
     try:
         answer = answered(kept, slo_ms, asked, draws)
     except Unsolvable as error:
@@ -117,6 +117,11 @@ def _plan(
         var=var,
         settings=None if web_processes is None else {"CAUDAL_WEB_PROCESSES": str(web_processes)},
     )
+
+
+def _keep(place: Path | None, kept: Kept) -> None:
+    if place is not None:
+        save(kept, place)
 
 
 def _written(answer: Answer, as_json: bool, report: Path | None) -> None:

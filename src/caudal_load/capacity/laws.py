@@ -9,7 +9,9 @@ C = a + b·r·C, so batches take C = a / (1 − r/limit), limit = 1/b: the 1 / (
 for what is left of one batch and for its own, one to two batches, so each percentile is base + wait / (1 − r/limit),
 with one limit for all.
 
-**CPU against rate**: cores = base + each × rate.
+**CPU against rate**: cores = each × rate + batch × batches a second. At a low rate each payment is a batch of its own;
+batches grow with the rate, to n = 1 + alone × r / (1 − r/limit) payments, so a payment costs less. Where it is not
+known how large batches are it is cores = base + each × rate.
 
 All are fitted by least squares of relative errors, so that a small step counts as much as a large one.
 """
@@ -24,6 +26,7 @@ _LEAST_CLOSED, _LEAST_OPEN = 4, 4
 _NEAR, _FAR = 1.02, 8.0
 """Nobody tells utilisations above 0.98 from each other within the seconds of a step."""
 _GRID, _REFINED = 24, 14
+_STEPS = 200
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -129,29 +132,75 @@ def delay(rates: Sequence[float], latencies_ms: Mapping[str, Sequence[float]], b
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Batches:
+    """How many batches there are at a rate."""
+
+    limit: float = math.inf
+    alone: float = 0.0
+    """Seconds of arrivals that are in a batch besides the one that began it, where nothing waits."""
+
+    def size(self, rate: float) -> float:
+        """Payments in a batch; without end from the limit on."""
+        return 1 + self.alone * rate / (1 - rate / self.limit) if rate < self.limit else math.inf
+
+    def per_s(self, rate: float) -> float:
+        """Batches per second."""
+        return rate / self.size(rate)
+
+
+def batches(rates: Sequence[float], sizes: Sequence[float], limit: float) -> Batches:
+    """Fit it to the sizes that were seen."""
+    pairs = [(rate / (1 - rate / limit) / size, (size - 1) / size) for rate, size in zip(rates, sizes, strict=True)]
+    whole = sum(column * column for column, _ in pairs)
+    return Batches(
+        limit=limit, alone=max(0.0, sum(column * value for column, value in pairs) / whole if whole else 0.0)
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
     """What grows with the rate: cores of a kind of process."""
 
     base: float
     each: float
     """Core seconds per payment."""
+    batch: float = 0.0
+    """Core seconds per batch."""
+    batches: Batches = Batches()
 
     def at(self, rate: float) -> float:
         """Cores at this rate."""
-        return self.base + self.each * rate
+        return self.base + self.each * rate + self.batch * self.batches.per_s(rate)
 
     def reaches(self, cores: float) -> float:
-        """The rate at which so many cores are used; without end where none are."""
-        return max(0.0, cores - self.base) / self.each if self.each > 0 else math.inf
+        """The lowest rate at which so many cores are used; without end where none are."""
+        last = max(0.0, cores - self.base) / self.each if self.each > 0 else math.inf
+        if self.batch > 0:
+            upto = min(last, self.batches.limit)
+            tried = (upto * place / _STEPS for place in range(_STEPS)) if math.isfinite(upto) else iter(())
+            last = next((rate for rate in tried if self.at(rate) >= cores), last)
+        return last
 
     def __add__(self, other: "Line") -> "Line":
-        return Line(base=self.base + other.base, each=self.each + other.each)
+        return Line(
+            base=self.base + other.base,
+            each=self.each + other.each,
+            batch=self.batch + other.batch,
+            batches=self.batches if self.batch else other.batches,
+        )
 
 
-def line(rates: Sequence[float], cores: Sequence[float]) -> Line:
-    """Fit it. Raises Unsolvable."""
+def line(rates: Sequence[float], cores: Sequence[float], law: Batches | None = None) -> Line:
+    """Fit it: with what a batch costs where it is known how many there are, else with what is used at rest.
+
+    Raises Unsolvable.
+    """
     pairs = [(rate, used) for rate, used in zip(rates, cores, strict=True) if used > 0]
     if not pairs:
         return Line(base=0.0, each=0.0)
-    (base, each), _ = nonnegative([[1.0] * len(pairs), [rate for rate, _ in pairs]], [used for _, used in pairs])
-    return Line(base=base, each=each)
+    values, each_s = [used for _, used in pairs], [rate for rate, _ in pairs]
+    if law is None:
+        (base, each), _ = nonnegative([[1.0] * len(pairs), each_s], values)
+        return Line(base=base, each=each)
+    (each, batch), _ = nonnegative([each_s, [law.per_s(rate) for rate in each_s]], values)
+    return Line(base=0.0, each=each, batch=batch, batches=law)

@@ -12,7 +12,7 @@ from functools import partial
 from random import Random
 
 from caudal_load.capacity.kept import Kept, KeptStep
-from caudal_load.capacity.laws import Delay, Line, Scalability, delay, line, scalability
+from caudal_load.capacity.laws import Batches, Delay, Line, Scalability, batches, delay, line, scalability
 from caudal_load.capacity.solve import Unsolvable
 
 DRAWS = 200
@@ -48,19 +48,36 @@ class Fit:
 def fit(steps: Sequence[KeptStep]) -> Fit:
     """Fit everything. Raises Unsolvable, with what there is too little of."""
     closed = [step for step in steps if step.offered is None]
-    kept_up = [step for step in steps if step.keeps_up]
+    kept_up = quieter([step for step in steps if step.keeps_up])
     rates = [step.rate for step in kept_up]
     missed = [step.offered for step in steps if step.offered is not None and not step.keeps_up]
     beyond = [rate for rate in missed if rate > max(rates, default=0.0)]
     latencies = {"p50": [step.p50_ms for step in kept_up], "p99": [step.p99_ms for step in kept_up]}
     kinds = [kind for kind in KINDS if any(step.cores.get(kind) for step in kept_up)]
+    waiting = delay(rates, latencies, min(beyond, default=None))
+    law = batches_of(kept_up, waiting)
     return Fit(
         scalability=scalability([step.level for step in closed], [step.rate for step in closed]),
-        delay=delay(rates, latencies, min(beyond, default=None)),
-        cores={kind: line(rates, [step.cores.get(kind, 0.0) for step in kept_up]) for kind in kinds},
+        delay=waiting,
+        cores={kind: line(rates, [step.cores.get(kind, 0.0) for step in kept_up], law) for kind in kinds},
         bytes=_bytes(kept_up),
         memory_mb={kind: max(step.memory_mb.get(kind, 0.0) for step in steps) for kind in kinds},
     )
+
+
+def quieter(steps: Sequence[KeptStep]) -> list[KeptStep]:
+    """Of steps at the same level the one with the least p99: the other had a stall that is not the load's."""
+    best: dict[float, KeptStep] = {}
+    for step in steps:
+        if step.level not in best or step.p99_ms < best[step.level].p99_ms:
+            best[step.level] = step
+    return list(best.values())
+
+
+def batches_of(steps: Sequence[KeptStep], law: Delay) -> Batches | None:
+    """How batches grow, where it is known."""
+    sized = [(step.rate, float(step.batch)) for step in steps if step.batch]
+    return batches([rate for rate, _ in sized], [size for _, size in sized], law.limit) if sized else None
 
 
 def _bytes(steps: Sequence[KeptStep]) -> dict[str, float]:

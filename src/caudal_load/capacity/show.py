@@ -10,7 +10,7 @@ from caudal_load.capacity.check import WITHIN
 from caudal_load.capacity.model import Estimate, told
 from caudal_load.capacity.sizing import NAMES
 
-_FITTED = (
+FITTED = (
     ("limit_per_s", "waiting would never end at, /s"),
     ("service_us", "the chain's time for a payment, µs"),
     ("utilisation_within_slo", "utilisation at the highest rate within the SLO"),
@@ -18,8 +18,12 @@ _FITTED = (
     ("sigma", "contention (σ)"),
     ("kappa", "coherence (κ)"),
     ("most_per_s", "the most by the law of scalability, /s"),
+    ("web_within_slo_cpu_us", "API process, CPU µs a payment at the highest rate within the SLO, all of it"),
+    ("postgres_within_slo_cpu_us", "PostgreSQL, the same"),
     ("web_cpu_us", "API process, CPU µs a payment"),
+    ("web_batch_cpu_us", "… and a batch"),
     ("postgres_cpu_us", "PostgreSQL, CPU µs a payment"),
+    ("postgres_batch_cpu_us", "… and a batch"),
     ("worker_cpu_us", "worker, CPU µs a payment"),
     ("sandbox_cpu_us", "sandbox, CPU µs a payment"),
     ("generator_cpu_us", "generator, CPU µs a payment"),
@@ -37,7 +41,7 @@ def print_answer(answer: Answer, console: Console) -> None:
     for one in answer.saturations:
         saturates.add_row(one.resource, one.capacity, told(one.rate.value), interval(one.rate))
     fitted = Table("fitted", "", "95 %", box=None, pad_edge=False)
-    for name, title in _FITTED:
+    for name, title in FITTED:
         if name in answer.figures:
             fitted.add_row(title, told(answer.figures[name].value), interval(answer.figures[name]))
     console.print(saturates, "", fitted, "")

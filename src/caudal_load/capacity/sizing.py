@@ -21,7 +21,7 @@ from caudal_load.capacity.solve import Unsolvable
 
 EXAMPLE = Path(__file__).with_name("prices.toml")
 UTILISATION, MEAN = 0.6, 0.4
-_DAY_S = 86_400
+DAY_S = 86_400
 _NONE = Line(base=0.0, each=0.0)
 
 
@@ -89,13 +89,14 @@ def need(fit: Fit, model: Model, wanted: Wanted) -> Need:
     web = max(math.ceil(cores["web"] / wanted.utilisation), math.ceil(units) * kept.web_processes)
     workers = max(1, math.ceil(cores["worker"] / wanted.utilisation))
     database_cores = max(1, math.ceil(cores["postgres"] / wanted.utilisation))
-    written = {name: wanted.rate * fit.bytes.get(name, 0.0) / 1e6 for name in ("wal", "disk")}
+    written = {f"{name}_mb_per_s": wanted.rate * fit.bytes[name] / 1e6 for name in ("wal", "disk") if name in fit.bytes}
     databases = max(
-        math.ceil(database_cores / prices.database_cores), math.ceil(written["disk"] / prices.database_disk_mb_per_s)
+        math.ceil(database_cores / prices.database_cores),
+        math.ceil(written.get("disk_mb_per_s", 0.0) / prices.database_disk_mb_per_s),
     )
     memory = {kind: fit.memory_mb.get(kind, 0.0) / 1e3 for kind in ("web", "worker", "postgres")}
     memory_gb = web / kept.web_processes * memory["web"] + workers * memory["worker"] + databases * memory["postgres"]
-    per_day = wanted.rate * wanted.mean * _DAY_S / 1e9
+    per_day = wanted.rate * wanted.mean * DAY_S / 1e9
     kept_gb = per_day * _byte_days(fit, prices)
     return {
         "shards": math.ceil(units * kept.shards),
@@ -103,8 +104,7 @@ def need(fit: Fit, model: Model, wanted: Wanted) -> Need:
         "worker_processes": workers,
         "database_cores": database_cores,
         "databases": databases,
-        "wal_mb_per_s": written["wal"],
-        "disk_mb_per_s": written["disk"],
+        **written,
         "memory_gb": memory_gb,
         "grows_gb_per_day": per_day * (fit.bytes.get("rows", 0.0) + fit.bytes.get("indexes", 0.0)),
         "kept_gb": kept_gb,
@@ -130,15 +130,15 @@ def _byte_days(fit: Fit, prices: Prices) -> float:
 
 def needs(model: Model, wanted: Wanted) -> dict[str, Estimate]:
     """What the rate needs, with error bars. Raises Unsolvable as `need` does."""
-    need(model.fit, model, wanted)
+    known = need(model.fit, model, wanted)
 
     def of(name: str, fit: Fit) -> float:
         try:
-            return need(fit, model, wanted)[name]
+            return need(fit, model, wanted).get(name, math.inf)
         except Unsolvable:
             return math.inf
 
-    return {name: model.surely(partial(of, name)) for name in NAMES}
+    return {name: model.surely(partial(of, name)) for name in known}
 
 
 def one_postgresql(model: Model, wanted: Wanted) -> dict[str, Estimate]:

@@ -1,8 +1,8 @@
 """Which steps are taken: up by doubling until it gets no better, then bisection where it ceased to.
 
 First connections, one request in flight on each, which find the most that can be done. Then arrivals at a rate, from
-an eighth of that on, until 99 of 100 are no longer answered within the SLO. A step that misses it is taken twice: one
-stall of a shared machine is not its limit.
+an eighth of that on, until they are no longer kept up with; then the middles of the highest that held the SLO and the
+next that did not. A step that misses it is taken twice: one stall of a shared machine is not its limit.
 """
 
 import asyncio
@@ -24,9 +24,10 @@ from caudal_load.step import step
 
 Ask = Callable[[Level], Awaitable[KeptStep]]
 _BETTER, _FLAT = 1.03, 2
+_LEAST_DOUBLINGS = 5
 _FIRST_SHARE = 1 / 8
 _LEAST_RATE = 1.0
-_MOST_DOUBLINGS = 8
+_MOST_DOUBLINGS = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,33 +63,32 @@ async def _connections(ask: Ask, most: int) -> list[KeptStep]:
 
 def _flat(taken: list[KeptStep]) -> bool:
     rates = [step.rate for step in taken]
-    return len(rates) > _FLAT and max(rates[-_FLAT:]) < max(rates[:-_FLAT]) * _BETTER
+    return len(rates) > _LEAST_DOUBLINGS and max(rates[-_FLAT:]) < max(rates[:-_FLAT]) * _BETTER
 
 
 async def _rates(ask: Ask, highest: float, how: Climb) -> list[KeptStep]:
-    taken = list[KeptStep]()
+    taken, within, beyond = list[KeptStep](), {0.0}, set[float]()
 
-    async def kept_to(rate: float) -> bool:
+    async def kept_up_at(rate: float) -> bool:
         for _ in range(2):
             taken.append(await ask(Level(rate=rate)))
             if taken[-1].within(how.slo_ms):
+                within.add(rate)
                 return True
-        return False
+        beyond.add(rate)
+        return any(step.keeps_up for step in taken[-2:])
 
-    good, bad, rate = 0.0, None, _round(highest * _FIRST_SHARE)
-    while bad is None and len(taken) < _MOST_DOUBLINGS:
-        if await kept_to(rate):
-            good, rate = rate, _round(rate * 2)
-        else:
-            bad = rate
+    rate = _round(highest * _FIRST_SHARE)
+    for _ in range(_MOST_DOUBLINGS):
+        if not await kept_up_at(rate):
+            break
+        rate = _round(rate * 2)
     for _ in range(how.between):
+        good = max(within)
+        bad = min((each for each in beyond if each > good), default=None)
         if bad is None or bad <= _LEAST_RATE:
             break
-        middle = _round((good + bad) / 2)
-        if await kept_to(middle):
-            good = middle
-        else:
-            bad = middle
+        await kept_up_at(_round((good + bad) / 2))
     return taken
 
 
@@ -97,29 +97,35 @@ def _round(rate: float) -> float:
     return max(_LEAST_RATE, float(f"{rate:.3g}"))
 
 
-async def climbed(plan: Plan, how: Climb, say: Say) -> Kept:
+async def climbed(plan: Plan, how: Climb, say: Say, keep: Callable[[Kept], None] = lambda _: None) -> Kept:
     """The steps of a plan on one caudal, the one that it names or one of our own; `plan` says seconds and warm-up.
 
-    Raises as `run` does.
+    What there is so far goes to `keep` with each step, so that a run that is ended has not been for nothing. Raises
+    as `run` does.
     """
     replace(plan, connections=1).checked()
     began = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     async with started(plan, say) as running:
-        disk = await _disk(running, say)
+        kept = Kept(
+            scenario=plan.scenario.name,
+            began=began,
+            commit=commit(),
+            machine=machine(),
+            web_processes=max(1, sum(name.startswith("web") for name in running.processes)),
+            shards=await asyncio.to_thread(_shards, running),
+            generators=plan.processes,
+            disk=await _disk(running, say),
+            steps=[],
+        )
         async with _asking(plan, running, say) as ask:
-            steps = await climb(ask, how)
-        shards = await asyncio.to_thread(_shards, running)
-    return Kept(
-        scenario=plan.scenario.name,
-        began=began,
-        commit=commit(),
-        machine=machine(),
-        web_processes=max(1, sum(name.startswith("web") for name in running.processes)),
-        shards=shards,
-        generators=plan.processes,
-        disk=disk,
-        steps=steps,
-    )
+
+            async def noted(level: Level) -> KeptStep:
+                kept.steps.append(await ask(level))
+                keep(kept)
+                return kept.steps[-1]
+
+            await climb(noted, how)
+    return kept
 
 
 @contextlib.asynccontextmanager

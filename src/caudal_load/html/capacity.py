@@ -76,6 +76,5 @@ def _cores(answer: Answer) -> Plot:
     series = []
     for colour, (kind, law) in enumerate(answer.model.fit.cores.items()):
         series.append(_dots(kind, [(step.rate, step.cores.get(kind, 0.0)) for step in steps], colour))
-        ends: list[Point] = [(first, law.at(first)), (last, law.at(last))]
-        series.append(Series(name=f"{kind}, law", points=ends, colour=colour, dashed=True))
+        series.append(Series(name=f"{kind}, law", points=_curve(law.at, first, last), colour=colour, dashed=True))
     return Plot(title="CPU against rate", unit="cores", x_label="payments per second", series=series)

@@ -230,11 +230,11 @@ async def started(plan: Plan, say: Say) -> AsyncIterator[Running]:
         if plan.seed:
             settings = {"CAUDAL_KEK": base64.b64encode(kek).decode()} | settings
         async with caudal_up(settings) as running:
-            assert running.database_url is not None
             if plan.seed:
+                assert running.database_url is not None
                 say(f"seeding {plan.seed:,} payins …")
                 await seed(running.database_url, plan.seed, kek=kek, say=say)
-            if plan.seconds >= LEAST_S:
+            if running.database_url is not None and plan.seconds >= LEAST_S:
                 await make_log_files(running.database_url, plan.warm_up_s + plan.seconds)
             yield running
     elif plan.var is not None:

@@ -195,7 +195,12 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = tmp_path_factory.mktemp("alerts")
-    settings = {"CAUDAL_WATCH_S": "0.5", "CAUDAL_CHECK_SHARE": "0.4", "CAUDAL_LEASE_S": "1", "CAUDAL_QUEUE_LIMIT": "24"}
+    settings = {
+        "CAUDAL_WATCH_S": "0.5",
+        "CAUDAL_CHECK_SHARE": "0.15",
+        "CAUDAL_LEASE_S": "1",
+        "CAUDAL_QUEUE_LIMIT": "24",
+    }
     whole = Whole(home / "whole", **settings, CAUDAL_METRICS_PORT=f"{free_port()}")
     whole.start()
     targets = [urllib.parse.urlsplit(address).netloc for address in whole.ready["metrics"].values()]

@@ -53,7 +53,7 @@ test: .venv/.test
 	@.venv/bin/python -m pytest -m alone $$(grep -rl --include='*.py' 'mark\.alone' tests) || [ $$? -eq 5 ]
 
 together: .venv/.test
-	@.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
+	@.venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not alone"
 
 check: .venv/.test
 	@.venv/bin/ruff check

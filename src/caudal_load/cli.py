@@ -169,13 +169,15 @@ def pages_command(
     requests: Annotated[int, typer.Option(min=1, max=100_000, help="of each kind of question")] = 400,
     connections: Annotated[int, typer.Option(min=1, max=64, help="so many, one request in flight on each")] = 2,
     seed: Annotated[int, typer.Option(help="decides which payins are asked for")] = 0,
+    merchant: Annotated[str | None, typer.Option(metavar="mer_…", help="whose; without it who has the most")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time lists and search for the merchant with the most payins: which page takes how long, whatever else is there.
+    """Time lists and search for one merchant: which page takes how long, whatever else is there.
 
     Exit 1: an answer was not the page that was asked for.
     """
-    found = carried_out(pages_in(var, Pages(requests=requests, connections=connections, seed=seed), say))
+    asked = Pages(requests=requests, connections=connections, seed=seed, merchant=merchant)
+    found = carried_out(pages_in(var, asked, say))
     print(json.dumps(found) if as_json else table_of(found))
 
 

@@ -283,8 +283,8 @@ UNWATCHED = {
     "where things are: changed, they are not found": "placement.* migration.*",
     "an operator's decision for the next payments; its history is the audit trail": "provider_override.*",
     "changed, no process begins any more": "sealing_key.*",
-    "when work comes and how far readers are; what was done stands in history": "due.at due.book due.attempt due.said"
-    " consumer.* payin_search.*",
+    "when work comes and how far readers are; what was done stands in history": "deposit.sent_until"
+    " due.at due.book due.attempt due.said consumer.* payin_search.*",
     "the next batch's clock, and what finds a batch again": "shard.last_at batch.id batch.commands",
 }
 GONE = [

@@ -37,7 +37,7 @@ HOUSE_TAX, HOUSE_LIQUIDITY = (account_id(0, "MXN", purpose) for purpose in (Purp
 def story_url(server_url: str) -> str:
     """A database in which a story has happened, holds included. Whoever changes it, rolls back."""
     url = new_database(server_url, "story")
-    asyncio.run(play(url, 0, [*Story(seed=7, length=900).commands, *held(), *cards()], 100))
+    asyncio.run(play(url, 0, [*Story(seed=7, length=1100).commands, *held(), *cards()], 100))
     return url
 
 

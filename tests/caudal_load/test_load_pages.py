@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from caudal_load import pages as module
 from caudal_load.caudal_up import CaudalFailed, up_in
 from caudal_load.cli import app
-from caudal_load.merchants import make_merchants, post
+from caudal_load.merchants import post
 from caudal_load.pages import Kind, Pages, pages, table_of
 from tests.whole import Whole
 
@@ -22,17 +22,25 @@ SPEI = {"amount": 12050, "currency": "MXN", "country": "MX", "method": "spei"}
 PAYER = {"name": "Ana Souza", "email": "ana@example.com"}
 
 
-async def give_a_past(running: Whole) -> None:
-    (key,) = await make_merchants(running.api_url, running.operator_key, 1)
-    async with aiohttp.ClientSession(running.api_url) as session:
+async def merchant_with_a_past(running: Whole) -> str:
+    headers = {"Authorization": f"Bearer {running.operator_key}"}
+    named = {
+        "name": "Load",
+        "country": "MX",
+        "fee_plan": [{"family": "instant_transfer", "currency": "MXN", "fixed_minor": 0, "basis_points": 0}],
+    }
+    async with aiohttp.ClientSession(running.api_url, headers=headers) as session:
+        merchant = str((await post(session, "/v1/operator/merchants", named))["id"])
+        key = str((await post(session, f"/v1/operator/merchants/{merchant}/keys", {"mode": "test"}))["secret"])
         for number in range(25):
             await post(session, "/v1/payins", {**SPEI, "reference": f"order-{number}", "payer": PAYER}, key)
+    return merchant
 
 
 async def test_each_kind_of_page_is_timed_and_looked_at(running: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
-    await give_a_past(running)
+    merchant = await merchant_with_a_past(running)
     caudal, said = up_in(running.var), list[str]()
-    found = await pages(caudal, Pages(requests=5, connections=2), said.append)
+    found = await pages(caudal, Pages(requests=5, connections=2, merchant=merchant), said.append)
     assert found["payins"] >= 25 and found["requests_of_each"] == 5
     assert {"the newest 20", "20 of a day", "by reference", "a filter that finds nothing"} <= set(found["pages"])
     assert all(0 < row["p50_ms"] <= row["p99_ms"] <= row["p100_ms"] for row in found["pages"].values())
@@ -40,15 +48,17 @@ async def test_each_kind_of_page_is_timed_and_looked_at(running: Whole, monkeypa
     wrong = Kind("wrong", lambda _: "/v1/payins?limit=20", lambda page: not page["data"])
     monkeypatch.setattr(module, "_kinds", lambda _: [wrong])
     with pytest.raises(CaudalFailed, match="another page"):
-        await pages(caudal, Pages(requests=2), said.append)
+        await pages(caudal, Pages(requests=2, merchant=merchant), said.append)
     monkeypatch.setattr(module, "_kinds", lambda _: [replace(wrong, path=lambda _: "/v1/payins?limit=0")])
     with pytest.raises(CaudalFailed, match="was answered 422"):
-        await pages(caudal, Pages(requests=2), said.append)
+        await pages(caudal, Pages(requests=2, merchant=merchant), said.append)
 
 
 def test_the_command_prints_what_it_found(running: Whole) -> None:
-    asyncio.run(give_a_past(running))
-    done = CliRunner().invoke(app, ["pages", "--var", str(running.var), "--requests", "2", "--json"])
+    merchant = asyncio.run(merchant_with_a_past(running))
+    done = CliRunner().invoke(
+        app, ["pages", "--var", str(running.var), "--requests", "2", "--merchant", merchant, "--json"]
+    )
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["pages"]
 

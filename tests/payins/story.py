@@ -84,9 +84,9 @@ class Story(ProviderSide):
         }
         self.commands.append(CreateOperator(**operator, **self._change()))
         for slot in (1, 2):
-            merchant: dict[str, Any] = {"merchant": id_of(4, slot), "slot": slot, "shard": 0}
+            merchant: dict[str, Any] = {"merchant": id_of(4, slot), "slot": slot}
             named: dict[str, Any] = {"name": f"m{slot}", "country": "MX", "late_payments": "accept", "fee_plan": FEES}
-            self.commands.append(CreateMerchant(**merchant, **named, **self._change()))
+            self.commands.append(CreateMerchant(**merchant, shard=0, **named, **self._change()))
             key: dict[str, Any] = {
                 "id": id_of(5, slot),
                 "digest": bytes([slot]) * 32,

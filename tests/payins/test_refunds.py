@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -211,8 +212,8 @@ class Bank:
     def __init__(self, *says: Any) -> None:
         self.says, self.orders = list(says), list[PaymentOut]()
 
-    async def pay_out(self, order: PaymentOut, *, live: bool) -> Outcome:
-        assert not live
+    async def pay_out(self, order: PaymentOut, *, live: bool, about: UUID) -> Outcome:
+        assert not live and about
         self.orders.append(order)
         return Outcome(status=self.says.pop(0), detail="")
 

@@ -34,7 +34,19 @@ async def merchant_with_a_past(running: Whole) -> str:
         key = str((await post(session, f"/v1/operator/merchants/{merchant}/keys", {"mode": "test"}))["secret"])
         for number in range(25):
             await post(session, "/v1/payins", {**SPEI, "reference": f"order-{number}", "payer": PAYER}, key)
+        await searchable(session, key, number)
     return merchant
+
+
+async def searchable(session: aiohttp.ClientSession, key: str, number: int) -> None:
+    """What is found follows what there is."""
+    async with asyncio.timeout(30):
+        while True:
+            headers = {"Authorization": f"Bearer {key}"}
+            async with session.get(f"/v1/payins?reference=order-{number}", headers=headers) as response:
+                if (await response.json())["data"]:
+                    return
+            await asyncio.sleep(0.05)
 
 
 async def test_each_kind_of_page_is_timed_and_looked_at(running: Whole, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,11 @@ RUNS: Final = (
         (Figure("rate", "/s", "≥", 1800, "Card payins captured a second, 64 connections"),),
     ),
     Run(
+        "card-captured, 256 connections",
+        load("--connections 256 --seconds 8", "card-captured"),
+        (Figure("rate", "/s", "≥", 1800, "Card payins captured a second, 256 connections"),),
+    ),
+    Run(
         "many payins a request",
         other("bulk --seconds 8"),
         (

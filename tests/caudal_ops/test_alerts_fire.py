@@ -197,7 +197,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     home = tmp_path_factory.mktemp("alerts")
     settings = {
         "CAUDAL_WATCH_S": "0.5",
-        "CAUDAL_CHECK_SHARE": "0.15",
+        "CAUDAL_CHECK_SHARE": "0.4",
         "CAUDAL_LEASE_S": "1",
         "CAUDAL_QUEUE_LIMIT": "24",
     }

@@ -69,8 +69,9 @@ class Past:
 
 
 async def pages(running: Running, asked: Pages, say: Say) -> dict[str, Any]:
-    """Ask each kind of question so often and time it. Raises CaudalFailed, SetupFailed, OSError, psycopg.Error,
-    aiohttp.ClientError.
+    """Ask each kind of question so often and time it, with a key that is revoked behind it.
+
+    Raises CaudalFailed, SetupFailed, OSError, psycopg.Error, aiohttp.ClientError.
     """
     assert running.database_url is not None and running.operator_key is not None, "it is ours"
     busiest, payins = await _busiest(running.database_url)
@@ -78,15 +79,16 @@ async def pages(running: Running, asked: Pages, say: Say) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {running.operator_key}"}
     async with aiohttp.ClientSession(running.url, headers=headers) as session:
         made = await post(session, f"/v1/operator/merchants/{merchant}/keys", {"mode": "test"})
-    asker = Asker(Target.of(running.url), str(made["secret"]))
-    try:
-        past = await _past(asker, random.Random(asked.seed))
-        found = dict[str, dict[str, float]]()
-        for kind in _kinds(past):
-            found[kind.name] = await _timed(asker, kind, asked)
-            say(f"{kind.name}: p50 {found[kind.name]['p50_ms']} ms, p99 {found[kind.name]['p99_ms']} ms")
-    finally:
-        await asker.end()
+        asker = Asker(Target.of(running.url), str(made["secret"]))
+        try:
+            past = await _past(asker, random.Random(asked.seed))
+            found = dict[str, dict[str, float]]()
+            for kind in _kinds(past):
+                found[kind.name] = await _timed(asker, kind, asked)
+                say(f"{kind.name}: p50 {found[kind.name]['p50_ms']} ms, p99 {found[kind.name]['p99_ms']} ms")
+        finally:
+            await asker.end()
+            await post(session, f"/v1/operator/keys/{made['id']}/revocations", {}, status=200)
     return {"payins": payins, "requests_of_each": asked.requests, "connections": asked.connections,
             "pages": found, "machine": machine()}  # fmt: skip
 

@@ -38,6 +38,13 @@ async def merchant_with_a_past(running: Whole) -> str:
     return merchant
 
 
+async def keys_in_use(running: Whole, merchant: str) -> int:
+    headers = {"Authorization": f"Bearer {running.operator_key}"}
+    async with aiohttp.ClientSession(running.api_url, headers=headers) as session:
+        async with session.get(f"/v1/operator/merchants/{merchant}/keys") as response:
+            return sum(key["revoked_at"] is None for key in (await response.json())["data"])
+
+
 async def searchable(session: aiohttp.ClientSession, key: str, number: int) -> None:
     """What is found follows what there is."""
     async with asyncio.timeout(30):
@@ -57,6 +64,7 @@ async def test_each_kind_of_page_is_timed_and_looked_at(running: Whole, monkeypa
     assert {"the newest 20", "20 of a day", "by reference", "a filter that finds nothing"} <= set(found["pages"])
     assert all(0 < row["p50_ms"] <= row["p99_ms"] <= row["p100_ms"] for row in found["pages"].values())
     assert len(said) == len(found["pages"]) and "by reference" in table_of(found)
+    assert await keys_in_use(running, merchant) == 1, "only the one that its past was made with"
     wrong = Kind("wrong", lambda _: "/v1/payins?limit=20", lambda page: not page["data"])
     monkeypatch.setattr(module, "_kinds", lambda _: [wrong])
     with pytest.raises(CaudalFailed, match="another page"):

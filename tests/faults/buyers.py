@@ -24,6 +24,7 @@ from tests.payins.cast import CARD
 SEED, BUYERS, IN_FLIGHT = 20261127, 48, 32
 LATE_ANSWER = 9_107  # of 10,000 minor units: the effect at once, the answer 1.5 s later
 WAITS_MS = 3_000
+THINKS_S = 0.2  # who was refused
 HEALED_S = 60.0
 UNDONE = "select count(*) from payin where status = 'submitting'"
 REFERENCES = "select reference, id, status, amount_minor from payin where method = 'card' and reference is not null"
@@ -64,7 +65,7 @@ class Buyers:
             answer = await self.asker.settle(ask)
         if answer is None or answer.status != 201:
             self.refused.add(reference)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(THINKS_S)
         else:
             self.told[reference] = answer.json
 

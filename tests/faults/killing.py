@@ -17,7 +17,7 @@ from tests.faults.traffic import IN_FLIGHT, Traffic
 # `backend` is one session's process of the server, whose postmaster then restarts all the others.
 KINDS = ("web", "worker", "sandbox", "postgres", "backend")
 BACKEND_EVERY = 4  # rounds
-PAUSE_S = (0.02, 0.3)  # between two kills, at random
+PAUSE_S = (0.01, 0.15)  # between the press and the kill, at random: a request takes a tenth of a second
 PAYING = 3
 BACK_S = 60.0
 WRITING_S = 0.05
@@ -49,6 +49,7 @@ class Killer:
             self._traffic.press()
             await asyncio.sleep(self._random.uniform(*PAUSE_S))
             await self._kill(kind)
+            self._traffic.ease()
             if kind in ("web", "postgres", "backend"):  # while one of these is away, requests wait or are refused
                 await self._until_back(kind)
 
@@ -103,7 +104,7 @@ class Killer:
             async def holds() -> bool:
                 return bool(await self._held(asking, began)) and self._traffic.in_flight >= IN_FLIGHT
 
-            await until(holds, lambda: f"the worker has work under way{self._state}", BACK_S, every_s=0.001)
+            await until(holds, lambda: f"the worker has work under way{self._state}", BACK_S, every_s=0.003)
             self._kill_now("worker", pid)
             self.held += len(await self._held(asking, began))
         self._read_to = len(self._worker_log())
@@ -139,6 +140,4 @@ class Killer:
             now = self._whole.pid_of("postgres" if kind == "backend" else kind)
             return now != self._killed.get(kind) and await is_healthy(self._whole, self._session, kind)
 
-        if not await is_back():
-            self._traffic.ease()
-            await until(is_back, lambda: f"{kind} is back{self._state}", BACK_S)
+        await until(is_back, lambda: f"{kind} is back{self._state}", BACK_S)

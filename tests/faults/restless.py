@@ -49,9 +49,9 @@ class Restless(Whole):
 
 
 async def until(
-    true: Callable[[], Awaitable[bool]], what: str | Callable[[], str], within_s: float, every_s: float = 0.02
+    true: Callable[[], Awaitable[bool]], what: str | Callable[[], str], within_s: float, every_s: float = 0.1
 ) -> float:
-    """Waits, and says for how many seconds."""
+    """Waits, and says for how many seconds. Who asks a database has a connection made for each look."""
     began = time.monotonic()
     while not await true():
         if time.monotonic() - began > within_s:

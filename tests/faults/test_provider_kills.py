@@ -103,7 +103,7 @@ class Shoppers:
         if verdict is Verdict.UNKNOWN or (answer is not None and answer.status == 409):
             answer = await self.asker.settle(ask)
         if answer is None or answer.status not in (200, 201):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(buyers.THINKS_S)
             return None
         return answer.json
 

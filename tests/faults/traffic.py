@@ -20,7 +20,7 @@ from tests.faults.asking import PATIENCE_S, PAUSE_S, UNREACHED, Answer, Ask, Ask
 
 MERCHANTS, PAYERS, OPERATORS = 40, 12, 2
 IN_FLIGHT = 32
-EASY = 8  # merchants that go on selling while something that was killed is on its way back
+EASY, THINKS_S = 8, 0.1  # merchants that go on selling while nobody is about to be killed, so long after each sale
 MOST_UNPAID = 200
 
 
@@ -82,11 +82,11 @@ class Traffic:
             self._tasks += [asyncio.create_task(self._again(step, nth)) for nth in range(number)]
 
     def press(self) -> None:
-        """Every merchant sells."""
+        """Every merchant sells, one thing after the other."""
         self._pressing.set()
 
     def ease(self) -> None:
-        """Most merchants end what they have begun and wait: what comes back needs the processor."""
+        """Most merchants end what they have begun and wait, the others think: what comes back needs the processor."""
         self._pressing.clear()
 
     async def stop(self) -> None:
@@ -103,8 +103,8 @@ class Traffic:
 
     async def _again(self, step: Any, nth: int) -> None:
         while not self._stopping:
-            if nth >= EASY and step == self._sell:
-                await self._pressing.wait()
+            if step == self._sell and not self._pressing.is_set():
+                await (self._pressing.wait() if nth >= EASY else asyncio.sleep(THINKS_S))
             await step()
 
     def _key(self, kind: str) -> str:

@@ -1,6 +1,7 @@
 """`python -m caudal`, and the program `caudal`."""
 
 import gc
+import sys
 
 
 def main() -> None:
@@ -11,10 +12,10 @@ def main() -> None:
     gc.disable()
     from caudal.app import cli
 
-    cli.whole()
+    command = cli.loaded(sys.argv[1:])
     gc.freeze()
     gc.enable()
-    cli.main()
+    cli.main(command)
 
 
 if __name__ == "__main__":

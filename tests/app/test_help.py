@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,3 +66,12 @@ def parsed(words: list[str]) -> None:
         assert name in command.commands, name
         command = command.commands[name]
     command.make_context(command.name, list(words))
+
+
+@pytest.mark.parametrize("service", ["web", "worker"])
+def test_a_service_without_an_option_starts_without_the_command_line(service: str) -> None:
+    told = "import sys; from caudal.app import cli; command = cli.loaded(sys.argv[1:]); print("
+    told += "command is getattr(cli, sys.argv[1]), 'caudal.app.administration' in sys.modules)"
+    asked = [sys.executable, "-c", told, service]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == "True False\n"
+    assert cli.loaded([service, "--help"]) is cli.app

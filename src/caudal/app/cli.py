@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, NoReturn
 
@@ -28,14 +28,17 @@ app = typer.Typer(
 )
 
 
-def main() -> NoReturn:
-    """The entry point: errors are one line on standard error, with exit status 2."""
+def main(command: Callable[[], object] | None = None) -> NoReturn:
+    """The entry point: errors are one line on standard error, with exit status 2. `command` is what was loaded."""
     from caudal.app.migrate import MigrationError
     from caudal.app.state import UpError
     from caudal.kernel.postgres import ClusterError
 
     try:
-        whole()()
+        (command or whole())()
+        sys.exit(0)
+    except KeyboardInterrupt:  # before anybody listens for it
+        sys.exit(130)
     except (SettingError, CaudalError, MigrationError, UpError, ClusterError, psycopg.OperationalError) as error:
         print(f"caudal: {error}", file=sys.stderr)
     except OSError as error:  # a file that is another user's, a disk that is full or takes no writes
@@ -43,6 +46,24 @@ def main() -> NoReturn:
             raise
         print(f"caudal: {error.filename}: {error.strerror}", file=sys.stderr)
     sys.exit(2)
+
+
+def loaded(arguments: Sequence[str]) -> Callable[[], object]:
+    """What these arguments ask for.
+
+    To read a command line, all commands are loaded and what checks their options: a fifth of a service's start. So
+    those that are started again whenever they die, and have no option, do without.
+    """
+    match arguments:
+        case ["web"]:
+            import caudal.app.edge
+
+            return web
+        case ["worker"]:
+            import caudal.app.worker  # noqa: F401
+
+            return worker
+    return whole()
 
 
 def whole() -> typer.Typer:

@@ -41,6 +41,8 @@ def mirror(database_url: str, seeds: range) -> int:
     statements = played = left_out = 0
     with psycopg.connect(database_url, autocommit=True, prepare_threshold=0) as connection:
         connection.execute(_CLOCKS, prepare=False)
+        connection.prepared_max = None  # there are more statements than it would keep; each is planned once
+        connection.execute("set plan_cache_mode = force_generic_plan")
         connection.execute(_PATH)
         connection.execute("set timezone = 'UTC'")
         _begin(connection, beginning().rows)

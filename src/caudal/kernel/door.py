@@ -41,13 +41,13 @@ class Door:
         """Whether so many are inside that it is worth asking whether one more may come in."""
         return self.inside >= _CROWD
 
-    def refusal(self, deadline: float) -> Overloaded | None:
-        """Why one more may not come in now, or None."""
+    def refusal(self, deadline: float, ahead: int = 0) -> Overloaded | None:
+        """Why one more may not come in now behind those inside and `ahead` others that are on their way, or None."""
         if not self.is_crowded:
             return None
         now = self._now()
         self._learn(now)
-        wait_s = self.wait_s
+        wait_s = self.wait_s + ahead / self.rate_per_s
         if wait_s <= _MARGIN * (deadline - self._reserve_s - now):
             return None
         self.turned_away += 1

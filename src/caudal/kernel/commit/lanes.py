@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final
 
@@ -19,10 +19,13 @@ from caudal.kernel.telemetry import Trace
 _SMOOTHING: Final = 0.2
 _FIRST_GUESS_PER_S: Final = 500.0
 _FIRST_GUESS_EACH_S: Final = 20e-6
-_DECIDING_S: Final = 0.008  # nothing else is looked at in the meantime, refusals neither
+_DECIDING_S: Final = 0.016  # what decides longer is too late for those that wait behind it
 _LEAST_BATCH: Final = 32
 _BETWEEN_S: Final = 0.002  # two batches with less between them follow each other
 _MARGIN: Final = 0.5  # of the time that is left: the rate of the next seconds is a guess
+_STANDING: Final = 0.1  # the same in a queue that stands; what is in two batches may wait there in any case
+_SHORT_S: Final = 0.025  # the queue of whoever keeps up
+_BURST_S: Final = 0.5  # for so long a queue is a crowd that has just come
 _FEW_OF_BULK: Final = 1024  # those of two bulk requests
 _FEW: Final = 64  # commands that wait are no crowd: they go with the next batch, whoever's they are
 
@@ -67,8 +70,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Lanes:
     """Commands in order of urgency, with the rate at which they drain."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, limits: Limits, now: Callable[[], float] = monotonic) -> None:
+        self.limits, self._now = limits, now
         self._lanes: tuple[deque[Waiting], ...] = (deque(), deque(), deque())
         self._first: deque[Waiting] = deque()
         self._of_book: Counter[int] = Counter()
@@ -78,6 +81,7 @@ class Lanes:
         self.drain_per_s = _FIRST_GUESS_PER_S
         self.admitted = self.bulk_admitted = 0  # first commands that wait, those of the bulk lane apart
         self._each_s = _FIRST_GUESS_EACH_S
+        self._short_at = now()  # when the queue was short the last time that somebody asked
         self._ended = 0.0  # when the last batch had committed
 
     def __len__(self) -> int:
@@ -102,16 +106,17 @@ class Lanes:
             return Overloaded("too_many_requests", "this merchant asks more often than is agreed", after_s=1.0)
         return refusal
 
-    def refusal(self, book: int | None, left_s: float, lane: Lane = Lane.NORMAL) -> Overloaded | None:
+    def refusal(self, book: int | None, left_s: float, lane: Lane = Lane.NORMAL, ahead: int = 0) -> Overloaded | None:
         """Why a first command of a book (None: whose it is nobody knows yet) would find no room, or None.
 
-        There is room for as many as drain in half of the time that is left, and for one book a share of that.
+        There is room for as many as drain in half of the time that is left, in a queue that stands for fewer, and for
+        one book a share of it. `ahead` others came before this one and are not in the queue yet.
         """
         bulk = lane is Lane.BULK  # nobody else waits for it
-        waiting = max(self.admitted + bulk * self.bulk_admitted, self._ahead_of(lane))
+        waiting = max(self.admitted + bulk * self.bulk_admitted, self._ahead_of(lane)) + ahead
         wait_s = waiting / self.drain_per_s
         room = min(float(self.limits.queue_limit), self.drain_per_s * left_s * _MARGIN)
-        if waiting >= self.limits.queue_limit or wait_s > left_s * _MARGIN:
+        if waiting >= self.limits.queue_limit or wait_s > (left_s * _MARGIN if bulk else self._most_s(wait_s, left_s)):
             return Overloaded(
                 "overloaded", "the queue is longer than the request's deadline", after_s=max(wait_s, 0.05)
             )
@@ -120,6 +125,20 @@ class Lanes:
         if book is not None and here[book] >= max(few, self.limits.merchant_share * room):
             return Overloaded("too_many_requests", "too many of this merchant's requests wait already", after_s=wait_s)
         return None
+
+    def _most_s(self, wait_s: float, left_s: float) -> float:
+        """How long somebody with so much time may wait, in a queue that takes `wait_s` to drain as it is.
+
+        A crowd that has just come may take half of its time. A queue that does not get short again only has everybody
+        wait, thousands of requests cold in memory, and does nothing sooner (the controlled delay of RFC 8289).
+        """
+        now = self._now()
+        if wait_s < _SHORT_S:
+            self._short_at = now
+        most_s = left_s * _MARGIN
+        if now - self._short_at <= _BURST_S:
+            return most_s
+        return min(most_s, max(left_s * _STANDING, 2 * self.limits.max_batch / self.drain_per_s))
 
     @property
     def is_full(self) -> bool:

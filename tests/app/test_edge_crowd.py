@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -96,6 +96,13 @@ async def refuses_for_the_provider_alone(ana: Api, context: Context) -> None:
     door.inside = 0
 
 
+class Told:
+    """Whom turns are told to."""
+
+    def __init__(self, waited: Callable[[Opened, float, int], None]) -> None:
+        self.coming, self.waited = 0, waited
+
+
 def opened(timeout_s: float = 1.0) -> Opened:
     made = refused(Invalid("malformed_http", "nothing"))
     made.refusal, made.timeout_s = None, timeout_s
@@ -105,7 +112,7 @@ def opened(timeout_s: float = 1.0) -> Opened:
 async def test_requests_begin_a_few_at_a_time_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "AT_ONCE", 2)
     begun, waited = list[int](), list[float]()
-    some = Turns(lambda exchange, seconds: waited.append(seconds))
+    some = Turns(Told(lambda opened, seconds, ahead: waited.append(seconds)))
 
     def go_on(number: int, exchange: Exchange) -> None:
         if some.take(exchange, lambda: go_on(number, exchange)):
@@ -123,7 +130,7 @@ async def test_requests_begin_a_few_at_a_time_in_their_order(monkeypatch: pytest
 
 async def test_what_is_refused_while_it_waits_takes_nobodys_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "AT_ONCE", 1)
-    some = Turns(lambda exchange, seconds: exchange.opened.refuse(Overloaded("overloaded", "no room")))
+    some = Turns(Told(lambda opened, seconds, ahead: opened.refuse(Overloaded("overloaded", "no room"))))
     told = list[int]()
     for number in range(6):
         if some.take(Exchange(opened()), lambda number=number: told.append(number)):  # type: ignore[misc]

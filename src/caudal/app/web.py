@@ -22,9 +22,8 @@ from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.commit import Lane
 from caudal.kernel.context import Context, in_time, reading_until
-from caudal.kernel.door import Door
-from caudal.kernel.errors import CaudalError, Fault, Refused, Retry, Unknown
-from caudal.kernel.http import JSON, Handler, Request, Response, header_error, refuse_query
+from caudal.kernel.errors import CaudalError, Fault, Overloaded, Refused, Retry, Unknown
+from caudal.kernel.http import JSON, FindsDoor, Handler, Request, Response, Route, header_error, refuse_query
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.seal import WrongKek
 from caudal.kernel.telemetry import Trace
@@ -62,7 +61,7 @@ class Opened(msgspec.Struct, kw_only=True):
     keyed: bool = False
     first: bool = False
     lane: Lane = Lane.NORMAL
-    door: Callable[[Context, Request, bytes], Door | None] | None = None
+    door: FindsDoor | None = None
     refusal: Response | None = None
     route: str = ""
     began: float = 0.0
@@ -82,6 +81,7 @@ class Web:
         self._timeout_s = context.settings.request_timeout_ms / 1000
         self._requests, self._refusals, self._seen = Requests(), Refusals(), AsyncExitStack()
         context.meter.add(self._requests.readings)
+        self.coming = 0  # requests that begin something, have arrived, and are in no queue yet
 
     @property
     def is_stopping(self) -> bool:
@@ -95,7 +95,7 @@ class Web:
     def opened(self, method: str, path: str, query: bytes, headers: dict[bytes, bytes]) -> Opened:
         """What a request's head comes to; it never raises. Header names are lower-case."""
         request = Request(
-            method=method, path=path, query=query, headers=headers, body=b"", id=_request_id(headers), deadline=0.0
+            method=method, path=path, query=query, headers=headers, body=b"", id=request_id_of(headers), deadline=0.0
         )
         limit = None if method == "GET" else self._body_limit
         opened = Opened(request=request, body_limit=limit, began=monotonic())
@@ -113,7 +113,7 @@ class Web:
             opened.first, opened.door = opened.keyed and route.who == "merchant", route.door
             if opened.first:
                 opened.lane = Lane.BULK if route.keyed == "each" else Lane.NORMAL
-                self._refuse_crowd(opened)
+                self._refuse_crowd(opened, self.coming)
         except CaudalError as error:
             opened.refuse(error)
         return opened
@@ -123,35 +123,63 @@ class Web:
         opened.began = monotonic()
         if opened.door is None:
             return
-        door = opened.door(self._context, opened.request, body)
-        refusal = None if door is None else door.refusal(opened.began + opened.timeout_s)
+        authorization = opened.request.headers.get(b"authorization", b"")
+        door = opened.door(self._context, authorization, body)
+        refusal = None if door is None else door.refusal(opened.began + opened.timeout_s, self.coming)
         if refusal is not None:
             opened.refuse(refusal)
 
-    def waited(self, opened: Opened, seconds: float) -> None:
+    def waited(self, opened: Opened, seconds: float, ahead: int) -> None:
         """A request whose turn to begin has come late: it has less time, and may be refused for it."""
         opened.timeout_s -= seconds
         if opened.first:
-            self._refuse_crowd(opened)
+            self._refuse_crowd(opened, ahead)
 
-    def _refuse_crowd(self, opened: Opened) -> None:
+    def sheds(self, route: Route, headers: dict[bytes, bytes], body: bytes) -> Overloaded | None:
+        """Why a whole request that begins something is refused for a crowd, whoever sent it and whatever else is wrong
+        with it. None where there may be room, and where its refusal is one of those that are traced.
+        """
+        if headers.get(b"caudal-version", VERSION) != VERSION:
+            return None
+        if self._context.tracer is not None and self._refusals.has_room:
+            return None
+        try:
+            timeout_s = _timeout_s(headers, self._timeout_s)
+        except CaudalError:
+            return None
+        error = self._crowd(None, timeout_s, Lane.NORMAL, self.coming)
+        if error is not None or route.door is None:
+            return error
+        door = route.door(self._context, headers.get(b"authorization", b""), body)
+        return None if door is None else door.refusal(monotonic() + timeout_s, self.coming)
+
+    def shed(self, route: Route, code: str, seconds: float) -> None:
+        """A request was refused by its bytes: what is measured of it."""
+        self._requests.refused(route.method, route.path, code, seconds)
+
+    def _refuse_crowd(self, opened: Opened, ahead: int) -> None:
         """Refuses a first command by its head where the queue would refuse it in the end.
 
         Nothing of it is parsed or looked up; whose it is, is known of keys that were used a moment ago.
         """
+        refusal = self._crowd(opened.request.headers.get(b"authorization", b""), opened.timeout_s, opened.lane, ahead)
+        if refusal is not None:
+            opened.refuse(refusal)
+
+    def _crowd(self, authorization: bytes | None, timeout_s: float, lane: Lane, ahead: int) -> Overloaded | None:
+        """Why there is no room behind `ahead` others in the queues that a first command may be for."""
         shards = self._context.shards.values()
-        crowded = [shard for shard in shards if shard.lanes.is_crowded]
+        crowded = [shard for shard in shards if shard.lanes.is_crowded or ahead]
         if not crowded:
-            return
-        caller = caller_of(self._context, opened.request.headers.get(b"authorization", b""))
+            return None
+        caller = None if authorization is None else caller_of(self._context, authorization)
         if caller is not None:
             crowded = [shard for shard in crowded if shard.id == caller.shard]
         elif len(crowded) < len(shards):
-            return  # it may be for one that has room
-        book = None if caller is None else caller.book
-        refusals = [shard.lanes.refusal(book, opened.timeout_s, opened.lane) for shard in crowded]
-        if refusals and (refusal := refusals[0]) is not None and None not in refusals:
-            opened.refuse(refusal)
+            return None  # it may be for one that has room
+        book, share = None if caller is None else caller.book, ahead // len(shards)
+        refusals = [shard.lanes.refusal(book, timeout_s, lane, share) for shard in crowded]
+        return refusals[0] if refusals and None not in refusals else None
 
     def answered(self, opened: Opened, response: Response) -> None:
         """The response is on its way: what is measured of a request."""
@@ -224,14 +252,15 @@ def _broken(opened: Opened) -> CaudalError:
 
 def refused(error: CaudalError) -> Opened:
     """The refusal of what could not be read as a request."""
-    id = _request_id({})
+    id = request_id_of({})
     request = Request(method="", path="", query=b"", headers={}, body=b"", id=id, deadline=0.0)
     opened = Opened(request=request, began=monotonic())
     opened.refuse(error)
     return opened
 
 
-def _request_id(headers: dict[bytes, bytes]) -> str:
+def request_id_of(headers: dict[bytes, bytes]) -> str:
+    """The caller's own, if it is one, or a new one."""
     given = headers.get(b"request-id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given.decode()

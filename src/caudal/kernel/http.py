@@ -58,6 +58,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Handler = Callable[["Context", Request], Awaitable[Response]]
+FindsDoor = Callable[["Context", bytes, bytes], "Door | None"]
+"""Behind which door a request is going to wait, by its Authorization header and its body."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +88,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
     body_limit_bytes: int | None = None
-    door: Callable[[Context, Request, bytes], Door | None] | None = None
+    door: FindsDoor | None = None
     hidden: bool = False
 
 

@@ -13,6 +13,20 @@ import httptools
 from caudal.app.web import Opened
 from caudal.kernel.http import Response
 
+SINGLE: Final = {
+    name.lower().encode(): name
+    for name in (
+        "Authorization",
+        "Caudal-Signature",
+        "Caudal-Version",
+        "Content-Type",
+        "Host",
+        "Idempotency-Key",
+        "Request-Id",
+        "Request-Timeout-Ms",
+    )
+}
+"""Headers of which only one means anything."""
 _UNSAFE: Final = re.compile(rb"[\r\n\0]")
 
 

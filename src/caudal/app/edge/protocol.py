@@ -17,15 +17,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import httptools
 import uvicorn
 from uvicorn.server import ServerState
 
-from caudal.app.edge.exchange import Exchange, bytes_of, head_of, size_of, target_of
-from caudal.app.edge.turns import Turns
+from caudal.app.edge.exchange import SINGLE, Exchange, bytes_of, head_of, size_of, target_of
+from caudal.app.edge.shed import CROWDED, shedder_of
+from caudal.app.edge.turns import turns_of
 from caudal.app.web import Opened, Web, named, refused
 from caudal.kernel.errors import CaudalError, Fault, FieldError, Invalid, Refused, Retry
 from caudal.kernel.http import Response
@@ -42,30 +42,11 @@ LOOK_S: Final = 1.0  # between two looks at what should have ended
 _FRAMES: Final = 8  # bytes on the wire for one of a chunked body, at most
 _MALFORMED: Final = "the request cannot be read; the connection ends"
 _TOO_LARGE: Final = f"at most {HEADERS_MAX} headers and {HEAD_MAX} bytes"
-_SINGLE: Final = {
-    name.lower().encode(): name
-    for name in (
-        "Authorization",
-        "Caudal-Signature",
-        "Caudal-Version",
-        "Content-Type",
-        "Host",
-        "Idempotency-Key",
-        "Request-Id",
-        "Request-Timeout-Ms",
-    )
-}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class _Deaf(Exception):
     """What comes is not listened to any more: ends the parser's work on what it was given."""
-
-
-@cache
-def _turns_of(web: Web) -> Turns:
-    """Those of all connections to an application."""
-    return Turns(lambda exchange, waited_s: web.waited(exchange.opened, waited_s))
 
 
 class EdgeProtocol(asyncio.Protocol):
@@ -80,7 +61,7 @@ class EdgeProtocol(asyncio.Protocol):
     ) -> None:
         assert isinstance(config.loaded_app, Web), "the edge serves the API alone"
         self._web: Web = config.loaded_app
-        self._turns = _turns_of(self._web)
+        self._turns, self._shedder = turns_of(self._web), shedder_of(self._web)
         self._loop = _loop or asyncio.get_running_loop()
         self._state = server_state
         self._parser = httptools.HttpRequestParser(self)
@@ -172,6 +153,8 @@ class EdgeProtocol(asyncio.Protocol):
     # What comes in
 
     def data_received(self, data: bytes) -> None:
+        if self._shedder.on and self._sheds(data):
+            return
         while not self._deaf:
             self._chunk = len(data)
             try:
@@ -192,6 +175,17 @@ class EdgeProtocol(asyncio.Protocol):
                 self._paused = True
                 self._transport.pause_reading()
             return
+
+    def _sheds(self, data: bytes) -> bool:
+        """Refuses a request for a crowd by its bytes, where nothing is before it and the connection goes on."""
+        busy = self._receiving or self._exchanges or self._deaf or self._taken_up is not None
+        answer = None if busy or self._web.is_stopping else self._shedder.refusal(data)
+        if answer is None:
+            return False
+        self._transport.write(answer)
+        self._state.total_requests += 1
+        self._wait(IDLE_S)
+        return True
 
     def _wait_for_more(self) -> None:
         if not self._came and self._task is None:
@@ -228,10 +222,9 @@ class EdgeProtocol(asyncio.Protocol):
         """Lines of one name are one list (RFC 9110, 5.3), unless their meaning is a single thing."""
         self._more += 1
         if self._more > HEADERS_MAX:
-            self._refuse(Refused("head_too_large", _TOO_LARGE))
-            raise _Deaf
-        if name in _SINGLE:
-            self._repeated = self._repeated or _SINGLE[name]
+            self._give_up(Refused("head_too_large", _TOO_LARGE))
+        if name in SINGLE:
+            self._repeated = self._repeated or SINGLE[name]
         return self._headers[name] + b", " + value
 
     def on_headers_complete(self) -> None:
@@ -239,17 +232,14 @@ class EdgeProtocol(asyncio.Protocol):
         if len(headers) + self._more > HEADERS_MAX or (
             self._came + self._chunk > HEAD_MAX and size_of(self._url, headers) > HEAD_MAX
         ):
-            self._refuse(Refused("head_too_large", _TOO_LARGE))
-            raise _Deaf
+            self._give_up(Refused("head_too_large", _TOO_LARGE))
         if self._repeated is not None:
             error = FieldError(field=self._repeated, code="repeated", detail="this header comes once")
-            self._refuse(Invalid("malformed_http", f"the header {self._repeated} comes twice", errors=(error,)))
-            raise _Deaf
+            self._give_up(Invalid("malformed_http", f"the header {self._repeated} comes twice", errors=(error,)))
         try:
             path, query = target_of(self._url)
         except (ValueError, httptools.HttpParserError):
-            self._refuse(Invalid("malformed_http", _MALFORMED))
-            raise _Deaf from None
+            self._give_up(Invalid("malformed_http", _MALFORMED))
         parser = self._parser
         method = parser.get_method().decode()
         opened = self._web.opened(method, path, query, headers)
@@ -316,6 +306,11 @@ class EdgeProtocol(asyncio.Protocol):
         self._exchanges.append(exchange)
         self._go_on()
 
+    def _give_up(self, error: CaudalError) -> NoReturn:
+        """The same from within the parser's work."""
+        self._refuse(error)
+        raise _Deaf
+
     # What goes out
 
     def _go_on(self) -> None:
@@ -329,6 +324,8 @@ class EdgeProtocol(asyncio.Protocol):
                 self._task = self._loop.create_task(self._serve(exchange))
             else:
                 self._mark_last(exchange)
+                if exchange.opened.refusal.status == CROWDED:
+                    self._shedder.crowd()
                 self._transport.write(bytes_of(exchange, exchange.opened.refusal))
                 self._web.answered(exchange.opened, exchange.opened.refusal)
                 self._end(exchange)

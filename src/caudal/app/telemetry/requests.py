@@ -33,6 +33,12 @@ class Requests:
         if status >= 400:
             self._problems[code_of(body)] += 1
 
+    def refused(self, method: str, route: str, code: str, seconds: float) -> None:
+        """One request was refused for a crowd."""
+        times = self._times.get((method, route, 503)) or self._first(method, route, 503)
+        times.record(seconds)
+        self._problems[code] += 1
+
     def _first(self, method: str, route: str, status: int) -> Histogram:
         """The histogram of a combination; all methods that nobody knows are one."""
         known = method if method in _METHODS else "_OTHER"
@@ -59,19 +65,21 @@ class Refusals:
     def traced(self, tracer: Tracer, began: float, request: Request, route: str, response: Response) -> None:
         """Refused: kept if it is for a crowd, as far as that second has room, or gone wrong; else as it is sampled."""
         crowd = response.status in _CROWD
-        if crowd and not self._has_room():
+        if crowd and not self.has_room:
             return
+        self._left -= crowd
         header = request.headers.get(b"traceparent")
         trace = Trace(tracer, None if header is None else parent_of(header), began)
         trace.sampled = trace.sampled or crowd
         traced(trace, request, route, response)
 
-    def _has_room(self) -> bool:
+    @property
+    def has_room(self) -> bool:
+        """Whether one more that is refused for a crowd is traced now."""
         second = int(self._clock())
         if second != self._second:
             self._second, self._left = second, _TRACED_PER_S
-        self._left -= 1
-        return self._left >= 0
+        return self._left > 0
 
 
 def code_of(body: bytes) -> str:

@@ -87,7 +87,7 @@ class _Way(msgspec.Struct, frozen=True):
 _way_in = msgspec.json.Decoder(_Way).decode
 
 
-def _door(context: Context, request: Request, body: bytes) -> Door | None:
+def _door(context: Context, authorization: bytes, body: bytes) -> Door | None:
     """Where a payin that is asked for waits least; None where that is not clear, or nowhere."""
     if not any_crowded(context):
         return None
@@ -97,7 +97,7 @@ def _door(context: Context, request: Request, body: bytes) -> Door | None:
         return None  # what is wrong with it, `create` says
     if way.method not in CAPABILITIES:
         return None
-    mode: Literal["test", "live"] = "live" if b" sk_live_" in request.headers.get(b"authorization", b"") else "test"
+    mode: Literal["test", "live"] = "live" if b" sk_live_" in authorization else "test"
     doors = [door(context, taker.name, mode) for taker in takers(context, way.method, way.country, mode)]
     return min(doors, key=lambda one: one.wait_s, default=None)
 

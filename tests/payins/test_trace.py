@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
+import psycopg
+import pytest
 from rich.console import Console
 
 from caudal.app.trace import Trace
@@ -14,6 +18,8 @@ from caudal.app.trace.view import show
 from caudal.kernel.context import Context
 from tests.payins.cast import CARD, Merchant, key_of
 from tests.payins.desk import Desk
+from tests.payins.several import merchant, three_providers
+from tests.payins.test_cascade import DECLINED
 from tests.payins.test_late_success import ended
 
 
@@ -50,6 +56,29 @@ async def test_a_card_payin_with_captures_refund_and_dispute_is_told_whole(
     assert [step["at"] for step in story["steps"]] == sorted(step["at"] for step in story["steps"])
     for id in (capture["id"], refund["id"], (await ana.events())[-1]["id"]):
         assert (await traced(ana, id)) == story
+
+
+@pytest.fixture
+async def cascading(database_url: str, tmp_path: Path) -> AsyncIterator[Merchant]:
+    """A merchant of a process with three providers."""
+    async with three_providers(database_url, tmp_path) as opened:
+        yield await merchant(opened)
+
+
+@pytest.mark.parametrize("said", ["busy", DECLINED], ids=["outage", "decline"])
+async def test_a_cascade_is_told_whole(cascading: Merchant, desk: Desk, said: Any) -> None:
+    desk.says["submit"] = [said]
+    story = await traced(cascading, (await cascading.card())["id"])
+    assert [what for what in kinds(story, "attempt") if what.startswith("asks ")] == ["asks acme", "asks bravo"]
+    assert kinds(story, "state") == ["created", "submitting", "paid"]
+    assert story["complete"]
+
+
+async def test_what_lost_an_event_is_not_told_as_whole(ana: Merchant, desk: Desk, database_url: str) -> None:
+    payin = await ana.card()
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("delete from event where subject = %s", (UUID(key_of(payin)),))
+    assert not (await traced(ana, payin["id"]))["complete"]
 
 
 async def test_a_late_success_and_its_way_back_are_in_it(ana: Merchant, desk: Desk) -> None:

@@ -69,7 +69,8 @@ def _maybe(at: datetime | None) -> str | None:
 def _is_complete(story: Story) -> bool:
     """Whether there is an event of the time at which the payin began, and of each change of its state."""
     ahead = timedelta(seconds=story.payin.clock_offset_s)
-    written, moments, before = {row[1] for row in story.rows["events"]}, [story.payin.created_at], ""
+    written, moments = {row[1] for row in story.rows["events"]}, [story.payin.created_at]
+    before = "submitting"  # a payin that is sent again, or to the next provider, is no news
     for _, _, status, _, _, at in story.rows["changes"]:
         moments += [] if status == before else [at]
         before = status

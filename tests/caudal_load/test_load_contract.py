@@ -42,7 +42,6 @@ def test_a_comparison_of_caudal_with_itself_has_every_figure(say: Callable[[str]
     say(f"{figures['rate']:.0f}/s, {figures['ratio']} of single commits, {took_s:.1f} s in all")
 
 
-@pytest.mark.alone
 @pytest.mark.server
 def test_six_flows_come_to_their_end_and_both_books_and_every_webhook_say_so(say: Callable[[str], None]) -> None:
     command = [*COMMAND, "--seconds", "3", "--warm-up", "0.5"]

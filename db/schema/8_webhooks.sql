@@ -27,6 +27,7 @@ create table webhook_endpoint (
     constraint webhook_endpoint_former_has_follower check (former_sealed is null or sealed is not null)
 );
 create index webhook_endpoint_of_book on webhook_endpoint (shard, book) where status <> 'deleted';
+create index webhook_endpoint_deleted on webhook_endpoint (shard, book) where status = 'deleted';
 
 -- One row an endpoint: when somebody has to look at its deliveries, who does, and since when nothing else than failures
 -- came of it. No batch reads it: deliveries are not money.

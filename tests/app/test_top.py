@@ -37,9 +37,37 @@ process_memory_usage_bytes 95000000
 """  # noqa: E501
 
 
+WORKER = """\
+caudal_job_duration_seconds_count{caudal_job="settle",caudal_outcome="done"} %(done)d
+caudal_job_duration_seconds_count{caudal_job="settle",caudal_outcome="broken"} %(broke)d
+caudal_due_oldest_age_seconds{caudal_shard="0",caudal_job="settle"} 70
+caudal_due_oldest_age_seconds{caudal_shard="1",caudal_job="settle"} 6
+caudal_webhook_lag_seconds{caudal_shard="0",caudal_state="first"} 6
+caudal_webhook_lag_seconds{caudal_shard="1",caudal_state="first"} 5
+caudal_webhook_lag_seconds{caudal_shard="1",caudal_state="unmade"} 3
+caudal_consumer_lag{caudal_shard="0",caudal_consumer="webhooks"} 40
+caudal_consumer_lag{caudal_shard="1",caudal_consumer="webhooks"} 2
+caudal_provider_breaker_state{caudal_provider="sur",caudal_mode="live",caudal_state="closed"} 1
+caudal_provider_drained{caudal_provider="sur",caudal_mode="live"} 1
+caudal_commit_queue_wait_seconds_bucket{caudal_shard="0",caudal_lane="normal",le="0.05"} %(done)d
+caudal_commit_queue_wait_seconds_bucket{caudal_shard="0",caudal_lane="normal",le="+Inf"} %(done)d
+caudal_watch_last_run_timestamp_seconds 1000
+"""
+
+
+def work(at: float, done: int, broke: int) -> Page:
+    return Page(at, parsed(WORKER % {"done": done, "broke": broke}), clock=1_012.0)
+
+
 def page(at: float, fast: int, all: int, no: int, batches: int, cpu: int, broken: int = 0) -> Page:
     told = {"fast": fast, "all": all, "no": no, "batches": batches, "cpu": cpu, "broken": broken}
     return Page(at, parsed(WEB % told))
+
+
+def shown(before: dict[str, Page], now: dict[str, Page]) -> str:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(frame(figures(before, now), "caudal"))
+    return console.export_text()
 
 
 def test_rates_and_percentiles_are_of_what_grew_in_all_processes() -> None:
@@ -72,12 +100,42 @@ def test_labels_are_read_with_what_is_escaped_in_them() -> None:
     }
 
 
+def test_of_ages_the_oldest_counts_and_of_what_is_many_the_sum() -> None:
+    now = figures({"worker": work(10, 0, 0)}, {"worker": work(15, 100, 0)})
+    assert (now.webhooks["lag_first"], now.webhooks["lag_unmade"]) == (6, 3)
+    assert now.behind == {"settle due for": 70, "events behind, webhooks": 42}
+    twice = figures({}, {"worker-1": work(15, 100, 0), "worker-2": work(15, 100, 0)})
+    assert twice.behind["settle due for"] == 70, "both say so while the watch goes from one to the other"
+
+
+def test_what_one_worker_gathers_has_its_age_and_without_one_nothing_is_known() -> None:
+    now = figures({}, {"web": page(14, 1, 1, 0, 1, 1), "worker": work(14, 0, 0)})
+    assert now.gathered_s == 12
+    assert "12.0 s ago: how late webhooks are" in shown(before={}, now={"worker": work(14, 0, 0)})
+    nobody = shown(before={}, now={"web": page(14, 1, 1, 0, 1, 1)})
+    assert "by no worker" in nobody and "not known" in nobody and "nothing " not in nobody.partition("behind")[2]
+
+
+def test_jobs_that_break_are_behind_and_stay_counted_while_their_leases_run() -> None:
+    begun = {"worker": work(10, 0, 2)}
+    now = figures(begun, {"worker": work(14, 8, 5)})
+    assert now.jobs == {"rate": 11 / 4, "broken": 3, "broken_in_all": 5}
+    text = shown(begun, {"worker": work(14, 8, 5)})
+    assert "3 settle broke" in text and "3 broke now, 5 since the processes began" in text
+    later = shown(begun, {"worker": work(14, 8, 2)})
+    assert "settle broke" not in later and "0 broke now, 2 since" in later
+    assert "broke" not in shown({"worker": work(10, 0, 0)}, {"worker": work(14, 8, 0)})
+
+
+def test_a_drained_provider_lags_and_waits_are_on_the_frame() -> None:
+    text = shown({"worker": work(10, 0, 0)}, {"worker": work(14, 100, 0)})
+    for told in ("closed drained", "first 6.0 s", "unmade 3.0 s", "settle due for 70.0 s", "waited p99 49.5 ms"):
+        assert told in text, (told, text)
+
+
 def test_a_frame_fits_eighty_columns_and_says_what_is_wrong() -> None:
     before = {"web": page(10, 50, 100, 0, 10, 3), "worker": Page(10, {}, "away")}
-    now = figures(before, {"web": page(14, 130, 200, 8, 20, 5, broken=3), "worker": Page(14, {}, "away")})
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(frame(now, "caudal"))
-    text = console.export_text()
+    text = shown(before, {"web": page(14, 130, 200, 8, 20, 5, broken=3), "worker": Page(14, {}, "away")})
     assert max(len(line) for line in text.splitlines()) <= 80
     for told in ("open", "12,345.00 MXN", "3 rows that break a law of the books", "away", "normal 7", "refused"):
         assert told in text, (told, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,8 +15,12 @@ import pytest
 from rich.console import Console
 
 from caudal.app.trace import Trace
+from caudal.app.trace.gaps import gaps
+from caudal.app.trace.gather import story_of
 from caudal.app.trace.view import show
+from caudal.connectors import Declined, Unresolved
 from caudal.kernel.context import Context
+from caudal.payins import JOBS
 from tests.payins.cast import CARD, Merchant, key_of
 from tests.payins.desk import Desk
 from tests.payins.several import merchant, three_providers
@@ -32,6 +37,12 @@ async def traced(ana: Merchant, id: str) -> dict[str, Any]:
 
 def kinds(story: dict[str, Any], *wanted: str) -> Sequence[str]:
     return [step["what"] for step in story["steps"] if step["kind"] in wanted]
+
+
+def on_a_terminal(story: dict[str, Any]) -> str:
+    console = Console(width=80, record=True, file=io.StringIO())
+    show(msgspec.convert(story, Trace), console)
+    return console.export_text()
 
 
 async def test_a_card_payin_with_captures_refund_and_dispute_is_told_whole(
@@ -79,6 +90,63 @@ async def test_what_lost_an_event_is_not_told_as_whole(ana: Merchant, desk: Desk
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute("delete from event where subject = %s", (UUID(key_of(payin)),))
     assert not (await traced(ana, payin["id"]))["complete"]
+
+
+async def test_every_call_to_a_provider_ends_and_says_what_it_took(ana: Merchant, desk: Desk) -> None:
+    desk.says["submit"] = [Declined(reason="do_not_honor", detail="no")]
+    refused, card, pix = await ana.ask("card", "1"), await ana.card(), await ana.asked("pix")
+    for payin, how in ((refused.json, "declined"), (card, "paid"), (pix, "pending")):
+        asks, ends = [step for step in (await traced(ana, payin["id"]))["steps"] if step["kind"] == "attempt"]
+        assert (asks["what"], ends["what"]) == ("asks sandbox", f"sandbox: {how}")
+        took = datetime.fromisoformat(ends["at"]) - datetime.fromisoformat(asks["at"])
+        assert ends["detail"]["duration_us"] == took / timedelta(microseconds=1) > 0
+    refund = (await ana.refund(card, 1_000)).json
+    [done] = [step for step in (await traced(ana, refund["id"]))["steps"] if step["what"] == "refund succeeded"]
+    assert done["detail"]["duration_us"] > 0
+
+
+async def test_under_a_moved_test_clock_a_call_takes_real_time(ana: Merchant, desk: Desk) -> None:
+    await ana.advance(86_400)
+    card = await ana.card()
+    [took] = durations(await traced(ana, card["id"]))
+    assert 0 < took < 3_600_000_000
+    await ana.advance(86_400)
+    assert durations(await traced(ana, card["id"])) in ([], [took]), "of a former time of the clock, or not at all"
+
+
+def durations(story: dict[str, Any]) -> list[int]:
+    return [step["detail"]["duration_us"] for step in story["steps"] if "duration_us" in step["detail"]]
+
+
+async def test_work_that_waits_after_a_try_in_vain_is_in_it(ana: Merchant, desk: Desk) -> None:
+    payin = await ana.card(capture="manual")
+    assert not kinds(await traced(ana, payin["id"]), "due")
+    desk.says["capture"] = ["nothing", "nothing"]
+    desk.says["find_operation"] = [Unresolved(kind="retry", detail="busy")]
+    await ana.capture(payin, 6_000)
+    await ana.work(*JOBS)
+    [waits] = [step for step in (await traced(ana, payin["id"]))["steps"] if step["kind"] == "due"]
+    assert waits["what"].endswith("is tried again") and waits["detail"]["last_answer"]
+
+
+async def test_what_is_not_kept_any_more_is_told(ana: Merchant, desk: Desk, context: Context) -> None:
+    payin = await ana.card()
+    whole = await story_of(context, 0, UUID(key_of(payin)))
+    assert whole is not None and list(gaps(whole)) == []
+    later = whole._replace(payin=whole.payin._replace(read_at=whole.payin.read_at + timedelta(days=31)))
+    assert [gone.partition(":")[0] for gone in gaps(later)] == ["deliveries"]
+    many = whole._replace(rows={**whole.rows, "attempts": whole.rows["batches"] * 1_000})
+    assert list(gaps(many)) == ["attempts: there may be more than the first 1000"]
+    [[gone]] = await context.rows("with gone as (delete from batch returning 1) select count(*) from gone")
+    story = await traced(ana, payin["id"])
+    assert gone > 0 and not story["complete"]
+    assert story["missing"] == [
+        "batches: those of 2 of 2 changes are gone, being kept for a day, or the test clock has been moved since"
+    ]
+    text = on_a_terminal(story)
+    assert "This is not all:" in text and "batches: those of 2 of 2" in text and "took " in text
+    await context.rows("with gone as (delete from event returning 1) select count(*) from gone")
+    assert [words.partition(":")[0] for words in (await traced(ana, payin["id"]))["missing"]] == ["events", "batches"]
 
 
 async def test_a_late_success_and_its_way_back_are_in_it(ana: Merchant, desk: Desk) -> None:
@@ -131,9 +199,7 @@ async def test_merchants_do_not_see_it_and_what_is_not_there_is_not_found(ana: M
 
 async def test_a_terminal_of_eighty_columns_shows_every_step(ana: Merchant, desk: Desk) -> None:
     payin = await ana.card()
-    story = msgspec.convert(await traced(ana, payin["id"]), Trace)
-    console = Console(width=80, record=True, file=io.StringIO())
-    show(story, console)
-    text = console.export_text()
+    text = on_a_terminal(await traced(ana, payin["id"]))
+    assert "This is not all" not in text
     assert payin["id"] in text and "100.00 BRL" in text and "payin.paid" in text and "asks sandbox" in text
     assert max(len(line) for line in text.splitlines()[3:]) <= 80

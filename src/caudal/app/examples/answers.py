@@ -179,6 +179,7 @@ _TRACE: Final = {
     "paid_at": None,
     "available_on": None,
     "complete": True,
+    "missing": [],
     "steps": [
         {
             "at": "2026-11-23T10:00:00.000000Z",

@@ -18,21 +18,32 @@ _HTTP: Final = "http_server_request_duration_seconds"
 _CALLS: Final = "caudal_provider_call_duration_seconds"
 _BATCH: Final = "caudal_commit_batch_duration_seconds"
 _WEBHOOK: Final = "caudal_webhook_attempt_duration_seconds"
+_JOBS: Final = "caudal_job_duration_seconds"
+_DUE: Final = "caudal_due_oldest_age_seconds"
+_LAG: Final = "caudal_webhook_lag_seconds"
+_GATHERED: Final = "caudal_watch_last_run_timestamp_seconds"
+_OLDEST: Final = frozenset({_DUE, _LAG, _GATHERED})  # of several shards or processes the highest: ages do not add up
 _REFUSED: Final = ("429", "503")
 
 Row = dict[str, str | float | None]
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
-    """What `caudal top` shows: rates a second, times in seconds, money in minor units. None: nothing was measured."""
+    """What `caudal top` shows: rates a second, times in seconds, money in minor units. None: nothing was measured.
+
+    `gathered_s` ago one worker asked the database how late webhooks are, what is in flight and what is behind; None:
+    no worker has.
+    """
 
     seconds: float
+    gathered_s: float | None
     requests: Row
     routes: list[Row]
     commits: Row
     queue: dict[str, float]
     providers: list[Row]
     webhooks: Row
+    jobs: Row
     behind: dict[str, float]
     money: list[Row]
     processes: list[Row]
@@ -46,13 +57,15 @@ def figures(before: Mapping[str, Page], now: Mapping[str, Page]) -> Figures:
     grown, level = _grown(answered), _level([page.samples for page in now.values()])
     return Figures(
         seconds=seconds,
+        gathered_s=_gathered_s(now),
         requests=_requests(grown, level, seconds),
         routes=_routes(grown, seconds),
         commits=_commits(grown, seconds),
         queue=_by(level, "caudal_commit_queue_length", "caudal_lane"),
         providers=_providers(grown, level, seconds),
         webhooks=_webhooks(grown, level, seconds),
-        behind=_behind(level),
+        jobs=_jobs(grown, level, seconds),
+        behind=_behind(grown, level),
         money=_money(level),
         processes=[_process(name, *pair) for name, pair in pairs.items()],
     )
@@ -79,19 +92,32 @@ def _level(pages: list[Samples]) -> Samples:
         for name, samples in page.items():
             into = found.setdefault(name, {})
             for labels, value in samples.items():
-                into[labels] = into.get(labels, 0.0) + value
+                into[labels] = _together(name, into.get(labels, 0.0), value)
     return found
+
+
+def _together(name: str, one: float, other: float) -> float:
+    return max(one, other) if name in _OLDEST else one + other
+
+
+def _gathered_s(now: Mapping[str, Page]) -> float | None:
+    """How long ago, by the clock of whoever looks."""
+    times = [(page.clock, at) for page in now.values() for at in page.samples.get(_GATHERED, {}).values()]
+    return min((max(0.0, clock - at) for clock, at in times), default=None)
 
 
 def _sum(samples: Samples, name: str, wanted: Callable[[dict[str, str]], bool] = lambda _: True) -> float:
     return sum(value for labels, value in samples.get(name, {}).items() if wanted(dict(labels)))
 
 
-def _by(samples: Samples, name: str, label: str) -> dict[str, float]:
+def _by(
+    samples: Samples, name: str, label: str, wanted: Callable[[dict[str, str]], bool] = lambda _: True
+) -> dict[str, float]:
     found: dict[str, float] = {}
     for labels, value in samples.get(name, {}).items():
-        of = dict(labels).get(label, "")
-        found[of] = found.get(of, 0.0) + value
+        of = dict(labels)
+        if wanted(of):
+            found[of.get(label, "")] = _together(name, found.get(of.get(label, ""), 0.0), value)
     return found
 
 
@@ -217,7 +243,7 @@ def _provider(grown: Samples, level: Samples, seconds: float, name: str, mode: s
 
 def _webhooks(grown: Samples, level: Samples, seconds: float) -> Row:
     ended = _by(grown, "caudal_webhook_deliveries_total", "caudal_outcome")
-    lag = _by(level, "caudal_webhook_lag_seconds", "caudal_state")
+    lag = _by(level, _LAG, "caudal_state")
     return {
         "delivered": _rate(ended.get("delivered", 0.0), seconds),
         "again": _rate(ended.get("again", 0.0), seconds),
@@ -227,14 +253,25 @@ def _webhooks(grown: Samples, level: Samples, seconds: float) -> Row:
     }
 
 
-def _behind(level: Samples) -> dict[str, float]:
-    """What somebody should see to: nothing of it is there when all is well, but small ages."""
+def _broken(labels: dict[str, str]) -> bool:
+    return labels["caudal_outcome"] == "broken"
+
+
+def _jobs(grown: Samples, level: Samples, seconds: float) -> Row:
+    """Pieces of due work that ended. What broke is due again only after its lease, so all that ever broke is told."""
     return {
-        **{
-            f"{job} due for": age
-            for job, age in _by(level, "caudal_due_oldest_age_seconds", "caudal_job").items()
-            if age
-        },
+        "rate": _rate(_sum(grown, f"{_JOBS}_count"), seconds),
+        "broken": _sum(grown, f"{_JOBS}_count", _broken),
+        "broken_in_all": _sum(level, f"{_JOBS}_count", _broken),
+    }
+
+
+def _behind(grown: Samples, level: Samples) -> dict[str, float]:
+    """What somebody should see to: nothing of it is there when all is well, but small ages."""
+    broken = _by(grown, f"{_JOBS}_count", "caudal_job", _broken)
+    return {
+        **{f"{job} broke": count for job, count in broken.items() if count},
+        **{f"{job} due for": age for job, age in _by(level, _DUE, "caudal_job").items() if age},
         **{
             f"events behind, {of}": lag
             for of, lag in _by(level, "caudal_consumer_lag", "caudal_consumer").items()

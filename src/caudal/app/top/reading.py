@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:  # every command's module is loaded by all of them, and this one's client is a third of a start
@@ -21,11 +21,15 @@ Samples = dict[str, dict[Labels, float]]
 
 
 class Page(NamedTuple):
-    """What a process said of itself, when; without samples where it did not answer, and why."""
+    """What a process said of itself, when; without samples where it did not answer, and why.
+
+    `at` measures what passes between two looks; `clock` is Unix time, as the times on the page are.
+    """
 
     at: float
     samples: Samples
     trouble: str = ""
+    clock: float = 0.0
 
 
 def parsed(page: str) -> Samples:
@@ -59,6 +63,6 @@ async def _one(session: aiohttp.ClientSession, address: str) -> Page:
     try:
         async with session.get(f"{address}/metrics", timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S)) as answer:
             answer.raise_for_status()
-            return Page(monotonic(), parsed(await answer.text()))
+            return Page(monotonic(), parsed(await answer.text()), clock=time())
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         return Page(monotonic(), {}, str(error) or type(error).__name__)

@@ -21,7 +21,7 @@ def frame(now: Figures, title: str) -> RenderableType:
         parts.append(_routes(now.routes))
     if now.providers:
         parts.append(_providers(now.providers))
-    parts.append(_webhooks(now))
+    parts += [_webhooks(now), _jobs(now), _gathered(now)]
     if now.money:
         parts.append(_money(now.money))
     parts += [_behind(now), _processes(now.processes)]
@@ -70,7 +70,8 @@ def _commits(now: Figures) -> Text:
     line = _line("commits", (_number(of["commands"]), "/s"), (_number(of["batches"]), "batches/s"))
     if of["size"] is not None:
         line.append(f"  of {_number(of['size'])}  p50 {_time(of['p50'])}  p99 {_time(of['p99'])}", "not bold default")
-    return line.append(f"\n{'':<10}{waiting} waits", style="not bold default")
+    waited = "" if of["wait_p99"] is None else f", waited p99 {_time(of['wait_p99'])}"
+    return line.append(f"\n{'':<10}{waiting} waits{waited}", style="not bold default")
 
 
 def _table(*columns: str) -> Table:
@@ -112,6 +113,23 @@ def _webhooks(now: Figures) -> Text:
     return _line("webhooks", *parts)
 
 
+def _jobs(now: Figures) -> Text:
+    of = now.jobs
+    line = _line("jobs", (_number(of["rate"]), "/s"))
+    if of["broken_in_all"]:
+        broke = f"{of['broken']:.0f} broke now, {of['broken_in_all']:.0f} since the processes began"
+        line.append(f"  {broke}", style="bold red")
+    return line
+
+
+def _gathered(now: Figures) -> Text:
+    """The age of what only the database knows."""
+    what = "how late webhooks are, in flight, behind"
+    if now.gathered_s is None:
+        return _line("gathered").append(f"by no worker: {what} are not known", style="bold red")
+    return _line("gathered", (_time(now.gathered_s), f"ago: {what}"))
+
+
 def _money(money: list[Row]) -> Text:
     most = sorted(money, key=lambda of: -float(str(of["minor"])))[:_ROWS_OF_MONEY]
     parts = [
@@ -124,7 +142,7 @@ def _money(money: list[Row]) -> Text:
 
 def _behind(now: Figures) -> Text:
     if not now.behind:
-        return _line("behind", ("nothing", ""))
+        return _line("behind", ("not known" if now.gathered_s is None else "nothing", ""))
     ages = [
         (what, _time(value)) if what.endswith(" for") else (f"{value:,.0f}", what)
         for what, value in sorted(now.behind.items())

@@ -73,6 +73,7 @@ class PayinRow(NamedTuple):
     available_on: date | None
     merchant: UUID
     clock_offset_s: int
+    read_at: datetime
 
 
 class Story(NamedTuple):
@@ -82,6 +83,18 @@ class Story(NamedTuple):
     payin: PayinRow
     detail: Detail
     rows: dict[str, list[Row]]
+    webhook_days: int
+
+    def real(self, at: datetime) -> datetime | None:
+        """When a change of the payin was written that its own clock calls `at`; None where that is not known any more.
+
+        A test clock runs ahead by now as it does now; what was written before it was moved is known by its event.
+        """
+        ahead = timedelta(seconds=self.payin.clock_offset_s)
+        if not ahead:
+            return at
+        written = {row[1] for row in self.rows["events"]}
+        return next((moment for moment in (at - ahead, at) if moment in written), None)
 
 
 async def payin_of(context: Context, shard: int, text: str) -> UUID | None:
@@ -126,7 +139,7 @@ async def story_of(context: Context, shard: int, id: UUID) -> Story | None:
     rows["deliveries"] = await _deliveries(context, shard, payin.book, rows["events"], subjects)
     deliveries = [row[0] for row in rows["deliveries"]]
     rows["attempts"] = await _rows(context, "attempts", shard=shard, deliveries=deliveries)
-    return Story(id, payin, detail, rows)
+    return Story(id, payin, detail, rows, context.settings.webhook_days)
 
 
 async def _deliveries(context: Context, shard: int, book: int, events: list[Row], subjects: list[UUID]) -> list[Row]:

@@ -25,8 +25,8 @@ class TraceStep(msgspec.Struct, frozen=True, kw_only=True):
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that happened to a payment, in the order of time.
 
-    Times are the database's, but for a merchant whose test clock was moved: its payins go by that clock. `complete` is
-    false where a change was found without its event: dropped since, or made before the test clock was moved again.
+    Times are the database's, but for a merchant whose test clock was moved: its payins go by that clock. `missing` says
+    in words what is not kept any more, kind by kind; `complete` that nothing is.
     """
 
     payin: str
@@ -51,4 +51,5 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     paid_at: str | None
     available_on: str | None
     complete: bool
+    missing: list[str]
     steps: list[TraceStep]

@@ -4,7 +4,7 @@
 -- name: payin
 select p.book, p.status, p.reason, p.method, p.country, p.currency, p.amount_minor, p.received_minor, p.fee_minor,
     p.authorized_minor, p.captured_minor, p.refunded_minor, p.disputed_minor, p.reference, p.detail, p.created_at,
-    p.expires_at, p.paid_at, p.available_on, b.merchant, b.clock_offset_s
+    p.expires_at, p.paid_at, p.available_on, b.merchant, b.clock_offset_s, clock_timestamp() read_at
 from payin p join book b on b.shard = p.shard and b.book = p.book
 where p.shard = %(shard)s and p.id = %(id)s
 
@@ -99,12 +99,15 @@ cross join lateral (
 where h.low = h.high and t.subject = any(%(subjects)s::uuid[]) order by t.seq
 
 -- name: deliveries
--- What became of its events on the way to its merchant's endpoints.
+-- What became of its events on the way to its merchant's endpoints, those that are deleted since, too.
 select d.id, d.endpoint, d.event_seq, d.type, d.cause, d.status, d.attempts, d.created_at, d.due_at
-from webhook_endpoint w
+from (
+    select shard, id from webhook_endpoint where shard = %(shard)s and book = %(book)s and status <> 'deleted'
+    union all
+    select shard, id from webhook_endpoint where shard = %(shard)s and book = %(book)s and status = 'deleted') w
 cross join unnest(%(moments)s::timestamptz[]) m(moment)
 join webhook_delivery d on d.shard = w.shard and d.endpoint = w.id and d.event_at = m.moment
-where w.shard = %(shard)s and w.book = %(book)s and w.status <> 'deleted' and d.subject = any(%(subjects)s::uuid[])
+where d.subject = any(%(subjects)s::uuid[])
 order by d.created_at, d.event_seq limit 500
 
 -- name: attempts

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from caudal.app.trace.gaps import gaps
 from caudal.app.trace.gather import Row, Story
 from caudal.app.trace.model import Kind, Trace, TraceStep
 from caudal.contracts.envelope import PREFIXES, event_id
@@ -14,6 +15,7 @@ from caudal.kernel import ids
 from caudal.kernel.clock import rfc3339
 from caudal.ledger import account_name
 
+_UNTOLD: Final = {"pending": "waits", "cancelled": "is cancelled"}
 _MADE_OF: Final = {1: "", 2: "held", 3: "posted", 4: "let go", 5: "expired"}
 # At one time: first what the batch decided, then what it wrote about it.
 _ORDER: Final[tuple[Kind, ...]] = (
@@ -30,6 +32,7 @@ def told(story: Story) -> Trace:
         *_discrepancies(story), *_batches(story), *_postings(story), *_events(story), *_deliveries(story),
         *_due(story),
     ]  # fmt: skip
+    missing = list(gaps(story))
     steps.sort(key=lambda step: (step.at, _ORDER.index(step.kind)))
     return Trace(
         payin=ids.public("payin", story.id),
@@ -53,7 +56,8 @@ def told(story: Story) -> Trace:
         expires_at=rfc3339(payin.expires_at),
         paid_at=_maybe(payin.paid_at),
         available_on=None if payin.available_on is None else payin.available_on.isoformat(),
-        complete=_is_complete(story),
+        complete=not missing,
+        missing=missing,
         steps=steps,
     )
 
@@ -66,17 +70,6 @@ def _maybe(at: datetime | None) -> str | None:
     return None if at is None else rfc3339(at)
 
 
-def _is_complete(story: Story) -> bool:
-    """Whether there is an event of the time at which the payin began, and of each change of its state."""
-    ahead = timedelta(seconds=story.payin.clock_offset_s)
-    written, moments = {row[1] for row in story.rows["events"]}, [story.payin.created_at]
-    before = "submitting"  # a payin that is sent again, or to the next provider, is no news
-    for _, _, status, _, _, at in story.rows["changes"]:
-        moments += [] if status == before else [at]
-        before = status
-    return all(at in written or at - ahead in written for at in moments)
-
-
 def _states(story: Story) -> Iterator[TraceStep]:
     payin, id = story.payin, ids.public("payin", story.id)
     yield _step(payin.created_at, "state", id, "created", amount=payin.amount, method=payin.method)
@@ -85,14 +78,26 @@ def _states(story: Story) -> Iterator[TraceStep]:
 
 
 def _attempts(story: Story) -> Iterator[TraceStep]:
-    """Real time, as providers have it."""
+    """Real time, as providers have it: from the commit before the call to the one that wrote its outcome."""
     for number, one in enumerate(story.detail.attempts, 1):
         key = story.id.hex if number == 1 else f"{story.id.hex}-{number}"
         yield _step(one.begun_at, "attempt", key, f"asks {one.provider}", number=number, rule=one.rule, why=one.why)
-        if one.ended_at is not None:
-            what = f"{one.provider}: {one.ended}"
-            took_ms = (one.ended_at - one.begun_at) // timedelta(milliseconds=1)
-            yield _step(one.ended_at, "attempt", key, what, number=number, reason=one.reason, duration_ms=took_ms)
+        ended, reason, at = (one.ended, one.reason, one.ended_at) if one.ended_at is not None else _outcome(story)
+        if at is not None:
+            what, took_us = f"{one.provider}: {ended}", _took_us(one.begun_at, at)
+            yield _step(at, "attempt", key, what, number=number, reason=reason, duration_us=took_us)
+
+
+def _outcome(story: Story) -> tuple[str, str | None, datetime | None]:
+    """Of the last attempt: it stands as the payin does once that is submitted, by an answer, callback or sweep."""
+    for _, _, status, reason, _, at in story.rows["changes"]:
+        if status != "submitting":
+            return status, reason, story.real(at)
+    return "submitting", None, None
+
+
+def _took_us(begun: datetime, ended: datetime) -> int:
+    return (ended - begun) // timedelta(microseconds=1)
 
 
 def _operations(story: Story) -> Iterator[TraceStep]:
@@ -100,7 +105,9 @@ def _operations(story: Story) -> Iterator[TraceStep]:
         name = ids.public(kind, id)
         yield _step(created_at, "operation", name, f"{kind} asked for", amount=amount, fee=fee)
         if settled_at is not None:
-            yield _step(settled_at, "operation", name, f"{kind} {status}", amount=amount, reason=reason)
+            took_us = _took_us(created_at, settled_at)
+            what = f"{kind} {status}"
+            yield _step(settled_at, "operation", name, what, amount=amount, reason=reason, duration_us=took_us)
 
 
 def _deposits(story: Story) -> Iterator[TraceStep]:
@@ -173,9 +180,9 @@ def _deliveries(story: Story) -> Iterator[TraceStep]:
             said = f"{type} → {code if error is None else error}"
             detail: dict[str, str | int | None] = {"endpoint": to, "sequence": seq, "attempt": number}
             yield _step(at, "delivery", name, said, **detail, cause=cause, duration_us=duration_us)
-        if status == "pending":
+        if status in _UNTOLD:
             detail = {"endpoint": to, "sequence": seq, "attempts": attempts, "due_at": _maybe(due_at)}
-            yield _step(created_at, "delivery", name, f"{type} waits", **detail, cause=cause)
+            yield _step(created_at, "delivery", name, f"{type} {_UNTOLD[status]}", **detail, cause=cause)
 
 
 def _due(story: Story) -> Iterator[TraceStep]:

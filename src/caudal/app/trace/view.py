@@ -48,8 +48,8 @@ def show(story: Trace, console: Console) -> None:
         table.add_row(clock, _took(at - before), what, _detail(step, story.currency))
         before = at
     console.print(table)
-    if not story.complete:
-        console.print("An event of it was dropped meanwhile, or the test clock has been moved since: this is not all.")
+    if story.missing:
+        console.print("This is not all:", *(f"\n  {gone}" for gone in story.missing), sep="")
 
 
 def _took(passed: timedelta) -> str:
@@ -62,6 +62,8 @@ def _took(passed: timedelta) -> str:
 def _detail(step: TraceStep, currency: str) -> str:
     told = {name: value for name, value in step.detail.items() if value not in (None, "", 0)}
     money = {"amount", "fee", "received", "applied", "unapplied", "returning", "returned"}
+    if isinstance(took_us := told.pop("duration_us", None), int):
+        told["took"] = _took(timedelta(microseconds=took_us))
     parts = [f"{name} {format_amount(value, currency) if name in money and isinstance(value, int) else value}"
              for name, value in told.items()]  # fmt: skip
     return " · ".join([step.subject, *parts])

@@ -16,7 +16,6 @@ from caudal_load.carry import at_once, carried_out, say
 from caudal_load.commands import (
     AsJson,
     ScenarioName,
-    WebProcesses,
     compare_command,
     known,
     report_command,
@@ -24,8 +23,8 @@ from caudal_load.commands import (
     scenarios_command,
 )
 from caudal_load.failover import Failover, failover, print_outcome
-from caudal_load.faults.command import Asked, check_again, faults, print_list
-from caudal_load.faults.report import print_report
+from caudal_load.faults.command import FOLLOWS, Asked, check_again, faults, print_list
+from caudal_load.faults.report import Report, print_report
 from caudal_load.overload import overload, print_overload
 from caudal_load.pages import Pages, pages_in, table_of
 from caudal_load.plan import Plan
@@ -74,12 +73,15 @@ def overload_command(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, max=99, help="so often; figures are medians")] = 3,
     merchants: MerchantsEach = 8,
-    web_processes: WebProcesses = None,
+    web_processes: Annotated[int | None, typer.Option(min=1, max=64, help="so many API processes")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the maximum of a caudal of its own, offer it a multiple, and show what it does and how it refuses the rest.
 
-    Exit 0: all that was acknowledged is there, once. 1: something is lost or double, or the run failed.
+    It holds that all that was acknowledged is there, once, and that no second commit was refused. The goals (goodput,
+    latency, what a refusal costs, memory: docs/load.md) are printed, not held: other work on the machine spoils them.
+
+    Exit 0: what it holds is so. 1: something is lost or double, a second commit was refused, or the run failed.
     """
     asked = known(scenario).scenario
     if asked.whole_flows:
@@ -264,19 +266,37 @@ def seed_command(
     say(f"{seeded.payins:,} payins, {seeded.events:,} events, {seeded.transfers:,} transfers in {seeded.seconds:.0f} s")
 
 
+_Seed = Annotated[int | None, typer.Option(help="decides moments, targets and requests; without it a new one")]
+_Quiet = Annotated[float, typer.Option(min=0, max=3_600, help="seconds that all may take to come to rest afterwards")]
+
+
+def _refuse_strangers(context: typer.Context) -> None:
+    """Raise BadParameter for an option that means nothing beside --list, --recheck or --replay."""
+    given = set[str]()
+    for one in context.command.params:
+        source = context.get_parameter_source(one.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            given.add(one.opts[0])
+    for what, follows in FOLLOWS.items():
+        strange = sorted(given - {what, *follows})
+        if what in given and strange:
+            raise typer.BadParameter(f"does not follow {', '.join(strange)}", param_hint=what)
+
+
 @app.command("faults")
 def faults_command(
+    context: typer.Context,
     seconds: Annotated[float, typer.Option(min=1, help="how long the load and the faults last")] = 120.0,
-    seed: Annotated[
-        int | None, typer.Option(help="decides moments, targets and requests; without it a new one")
-    ] = None,
+    seed: _Seed = None,
     each: Annotated[int, typer.Option(min=1, max=1_000, help="how often each fault happens")] = 1,
     kinds: Annotated[str, typer.Option(help="kill,pause:web,…: kinds, or one target of a kind; without it all")] = "",
     connections: Annotated[int, typer.Option(min=1, max=1_000, help="clients, one request in flight each")] = 32,
-    quiet: Annotated[float, typer.Option(help="seconds that all may take to come to rest afterwards")] = 180.0,
+    quiet: _Quiet = 180.0,
     without: Annotated[str, typer.Option(metavar="3,5", help="leave these checks out")] = "",
     keep: Annotated[Path | None, typer.Option(help="keep plan, history, rows and logs in this new directory")] = None,
-    replay: Annotated[Path | None, typer.Option(help="run the plan of this kept run again")] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="run the plan of this kept run again, with as many clients")
+    ] = None,
     recheck: Annotated[Path | None, typer.Option(help="run nothing: check this kept run again")] = None,
     show: Annotated[bool, typer.Option("--list", help="run nothing: show all faults and checks")] = False,
     as_json: AsJson = False,
@@ -288,8 +308,10 @@ def faults_command(
     healed, everything comes to rest, and seven checks hold what was answered against rows, both books and messages.
 
     Exit 0: every planned fault happened, and nothing is wrong. 1: something is lost, doubled, stuck or wrong, a fault
-    never happened, or the run failed; what was seen is kept, and the directory named. 2: the options do not fit.
+    never happened, the rate never came back, or the run failed; what was seen is kept, and the directory named. 2: the
+    options do not fit.
     """
+    _refuse_strangers(context)
     if show:
         print_list(Console())
         return
@@ -309,6 +331,10 @@ def faults_command(
             replay=replay,
         )
         report = carried_out(faults(asked, say))
+    _tell(report, as_json)
+
+
+def _tell(report: Report, as_json: bool) -> None:
     if as_json:
         print(json.dumps(report.as_json(), default=str))
     else:

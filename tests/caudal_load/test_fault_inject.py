@@ -15,11 +15,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from caudal_load.faults import needs
 from caudal_load.faults.disk import moved
 from caudal_load.faults.inject.clock import jumped
 from caudal_load.faults.inject.orders import ordered
+from caudal_load.faults.inject.outages import away
 from caudal_load.faults.inject.processes import killed, paused, state
 from caudal_load.faults.inject.seen import Seen, until
 from caudal_load.faults.keeper import Kept
@@ -217,6 +220,32 @@ async def test_an_order_stands_until_the_sandboxs_books_have_it(
     await journal.close()
     assert (world.orders, before.text) == ([], "")
     assert seen.text == "1 payments and operations of an amount that ends in 9107"
+
+
+@pytest.mark.parametrize(("target", "said"), [("down", {"down": True}), ("declines", {"decline_share": 0.5})])
+async def test_an_outage_has_happened_when_the_second_provider_was_asked(
+    kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, said: dict[str, object]
+) -> None:
+    monkeypatch.setattr("caudal_load.faults.inject.outages.EVIDENCE_S", 0.0)
+    told, before, seen = list[object](), Seen(), Seen()
+    journal, world = Journal(tmp_path / "sandbox", "provider-norte", SCHEMA), world_of(kept, tmp_path)
+
+    async def take(request: web.Request) -> web.Response:
+        told.append(await request.json())
+        return web.json_response({}, status=503 if len(told) == 1 else 200)
+
+    application = web.Application()
+    application.router.add_post("/v1/provider/conditions", take)
+    async with TestServer(application) as sandbox:
+        world.sandbox_url = str(sandbox.make_url("")).rstrip("/")
+        await journal.write(lambda rows: rows.execute(PAYMENT, (19_000, 0)))
+        async with away(world, fault("outage", target, share=0.5), before):
+            assert told == [said, said], "a sandbox that is being started is told again"
+        async with away(world, fault("outage", target, share=0.5), seen):
+            await journal.write(lambda rows: rows.execute(PAYMENT.replace("'k12345", "'0-12345"), (19_000, 0)))
+        await journal.close()
+    assert told[2:] == [{}, said, {}]
+    assert (before.text, seen.text) == ("", "1 payments of a later attempt came to the second provider")
 
 
 PAYMENT = """

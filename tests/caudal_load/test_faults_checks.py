@@ -195,6 +195,8 @@ def test_a_second_attempt_that_is_paid_too_is_seen_and_one_that_was_given_back_i
     assert harms(found) == {("3", Harm.DOUBLED)}
     found.statement[-1] = msgspec.structs.replace(found.statement[-1], captured=0)
     assert not harms(found)
+    found.statement[-1] = msgspec.structs.replace(found.statement[-1], held=10_000)
+    assert harms(found) == {("3", Harm.DOUBLED)}, "the payer has the money of one attempt held, and has paid in another"
 
 
 def test_money_of_the_bank_that_we_do_not_have_is_seen(read: Callable[..., Evidence]) -> None:

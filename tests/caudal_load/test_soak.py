@@ -5,10 +5,11 @@ from dataclasses import replace
 from types import ModuleType
 
 import pytest
+from rich.console import Console
 
 from caudal_load.faults.checks import Harm, Violation
 from caudal_load.faults.recovery import Recovery
-from caudal_load.faults.report import OfOp, Report
+from caudal_load.faults.report import OfOp, Report, print_report
 from tests.house.tree import ROOT
 
 WELL = Report(
@@ -23,7 +24,13 @@ WELL = Report(
     events=3_000,
     messages=3_001,
     transfers=2_000,
-    recovery=[Recovery("web", 5.0, 100.0, 1.2), Recovery("web", 9.0, 100.0, 2.5), Recovery("web", 12.0, 100.0, None)],
+    later_attempts=40,
+    later_taken=30,
+    recovery=[
+        Recovery("web", 5.0, 100.0, 1.2),
+        Recovery("web", 9.0, 100.0, 5.0),
+        Recovery("postgres", 12.0, 80.0, 9.5),
+    ],
     lost=0,
     doubled=0,
     stuck=0,
@@ -53,14 +60,27 @@ def test_the_page_of_a_run_that_went_well(soak: ModuleType) -> None:
     assert "**0 lost, 0 doubled, 0 stuck, 0 wrong**." in page
     assert "| `kill:web` | 5 | 5 |" in page and "| `lost_answer:database` | 5 | 6 |" in page
     assert "| create | 1,200 | 1,000 | 3 | 7 | 11 |" in page
-    assert "| web | 3 | 2.5 | 2.5 | 1 |" in page, "the kill after which the rate never came back is counted"
+    assert "| web | 2 | 5.0 | 5.0 | 5 | 0 |" in page and "| postgres | 1 | 9.5 | 9.5 | 15 | 0 |" in page
+    assert "went on to another provider 40 times, 30 of these attempts took money." in page
     assert "violations 0 histories" in page
 
 
 @pytest.mark.parametrize(
     ("report", "says"),
     [
-        (replace(WELL, happened={"kill:web": 5}), "planned and not happened: {'lost_answer:database': 5}"),
+        (replace(WELL, happened={"kill:web": 5}), "faults that never happened: {'lost_answer:database': 5}"),
+        (
+            replace(WELL, recovery=[Recovery("worker", 9.0, 100.0, 5.1)]),
+            "- worker, killed at 9 s: the rate of 100/s was back after 5.1 s; at most 5 s are promised",
+        ),
+        (
+            replace(WELL, recovery=[Recovery("postgres", 9.0, 100.0, 15.1)]),
+            "- postgres, killed at 9 s: the rate of 100/s was back after 15.1 s; at most 15 s are promised",
+        ),
+        (
+            replace(WELL, recovery=[Recovery("web", 9.0, 100.0, None)]),
+            "- web, killed at 9 s: the rate of 100/s never came back; at most 5 s are promised",
+        ),
         (replace(WELL, lost=1, violations=[Violation("2", Harm.LOST, "k is gone")]), "- check 2: lost: k is gone"),
     ],
 )
@@ -94,3 +114,24 @@ def test_failovers_have_a_table_and_count(soak: ModuleType) -> None:
 
 def test_histories_that_failed_fail_the_whole(soak: ModuleType) -> None:
     assert soak.page(WELL.as_json(), soak.Simulated("simulate", "seed 3: lost", False), "day").startswith("# FAILED")
+
+
+@pytest.mark.parametrize(
+    ("report", "says"),
+    [
+        (WELL, ""),
+        (replace(WELL, recovery=[Recovery("web", 9.0, 100.0, 60.0)]), ""),
+        (replace(WELL, recovery=[Recovery("web", 9.0, 100.0, None)]), "the rate was never back after web was killed"),
+        (
+            replace(WELL, planned={"outage:down": 1}, happened={"outage:down": 1}, later_attempts=0),
+            "to another provider",
+        ),
+        (replace(WELL, ops={}), "nothing was acknowledged"),
+    ],
+)
+def test_a_run_under_faults_says_what_it_lacks(report: Report, says: str) -> None:
+    console = Console(width=120)
+    with console.capture() as captured:
+        print_report(report, console)
+    assert report.passed == (says == "") and says in captured.get()
+    assert ("passed: " if report.passed else "FAILED: ") in captured.get()

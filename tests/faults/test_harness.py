@@ -24,7 +24,7 @@ SEED = 20261127
 SECONDS = 26
 KINDS = (
     "kill:web,kill:worker,kill:postgres,lost_answer:database,lost_answer:webhook,reset:callback,refuse:webhook,"
-    "provider:insufficient_funds,provider:reset_after,provider:twice"
+    "provider:insufficient_funds,provider:reset_after,provider:twice,outage:declines"
 )
 
 
@@ -39,11 +39,20 @@ def test_nothing_is_lost_or_doubled_under_faults(tmp_path: Path, say: Callable[[
     say("\n" + captured.get())
     report = json.loads(done.stdout)
     assert done.returncode == 0 and report["passed"], (report["violations"][:5], report["missed"], done.stderr[-2_000:])
-    assert len(report["planned"]) == 10 and not report["missed"]
+    assert len(report["planned"]) == 11 and not report["missed"]
     assert min(op["acknowledged"] for name, op in report["ops"].items() if name != "reuse") > 0, report["ops"]
     assert sum(op["unknown"] for op in report["ops"].values()) > 0, "every answer came: this tested nothing"
+    assert report["later_attempts"] >= report["later_taken"] > 0, "a second provider was asked, and took money"
     assert sum(op["retried"] for op in report["ops"].values()) > 0 and report["messages"] > 100
     _a_lie_in_what_was_kept_is_seen(tmp_path / "kept")
+    _what_is_checked_again_is_the_run_that_it_was(tmp_path / "kept")
+
+
+def _what_is_checked_again_is_the_run_that_it_was(directory: Path) -> None:
+    was = json.loads((directory / "begun.json").read_text())
+    (directory / "begun.json").write_text(json.dumps(was | {"commit": "0123456789", "machine": {"cpu": "another"}}))
+    again = recheck(directory)
+    assert (again.commit, again.machine, again.connections) == ("0123456789", {"cpu": "another"}, 16)
 
 
 def _a_lie_in_what_was_kept_is_seen(directory: Path) -> None:

@@ -73,6 +73,15 @@ class FaultyPort(Moments, PostgresPort):
     async def kill(self) -> None:
         await kill_backend(self)
 
+    async def change_the_key(self) -> None:
+        """Somebody else does, without the shard's lock."""
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as other:
+            await other.execute("update key set version = 7")
+
+    async def move_the_shard(self) -> None:
+        """The batch's own transaction has done so already."""
+        await self.say(("update shard set event_seq = event_seq + 5 where id = 0", ()))
+
     @property
     def backend(self) -> int:
         assert self._connection is not None

@@ -51,6 +51,19 @@ class SimulatedFaulty(Moments, SimulatedPort):
         assert self._session is not None
         self._session.end()
 
+    async def change_the_key(self) -> None:
+        other = self._server.database.session()
+        for row in list(other.all("key")):
+            other.changed("key", row, version=7)
+        other.commit()
+        other.end()
+
+    async def move_the_shard(self) -> None:
+        assert self._session is not None
+        row = self._session.get("shard", (0,))
+        assert row is not None
+        self._session.changed("shard", row, event_seq=self._session.value("shard", row, "event_seq") + 5)
+
 
 class RealStore:
     """PostgreSQL."""

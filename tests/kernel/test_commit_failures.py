@@ -28,6 +28,7 @@ from caudal.kernel.commit import (
 from caudal.kernel.commit.port import NotCommitted
 from caudal.kernel.errors import Fault, Retry, Unknown
 from tests.kernel.faulty import FaultyPort, Moment, lose_the_answer
+from tests.kernel.stores import RealStore
 from tests.kernel.test_commit import rows
 from tests.kernel.toy import Note, key, shard, soon
 
@@ -163,12 +164,11 @@ UNSENDABLE = _Unsendable()
 
 
 async def change_the_key(port: FaultyPort) -> None:
-    async with await psycopg.AsyncConnection.connect(port.url, autocommit=True) as other:
-        await other.execute("update key set version = 7")
+    await port.change_the_key()
 
 
 async def move_the_shard(port: FaultyPort) -> None:
-    await port.say(("update shard set event_seq = event_seq + 5 where id = 0", ()))
+    await port.move_the_shard()
 
 
 class Finish(Note, frozen=True, kw_only=True):
@@ -188,17 +188,17 @@ class Begin(Note, frozen=True, kw_only=True):
 
 
 @pytest.mark.parametrize("behind_our_back", [change_the_key, move_the_shard])
-async def test_a_row_changed_behind_our_back_aborts_the_commit(database_url: str, behind_our_back: Moment) -> None:
+async def test_a_row_changed_behind_our_back_aborts_the_commit(store: RealStore, behind_our_back: Moment) -> None:
     """The guard divides by zero, and the COMMIT that is already on the wire behind it does nothing."""
-    port = FaultyPort(database_url)
-    written = shard(database_url, port=port)
+    port = store.faulty()
+    written = store.shard(port=port)
     await written.submit(Begin(text="begin", key=key("begun")), soon())
     port.moments["between"] = behind_our_back
     with pytest.raises(Fault, match="the database would not take this request"):
         await written.submit(Finish(text="finish", wants=((KEYS, key("begun").place),)), soon())
     assert (written.counts.alarms, written.counts.reruns, port.happened) == (1, 1, ["between"])
-    assert await rows(database_url, "select status, answer from key") == [(None, None)]
-    assert await rows(database_url, "select event_seq from shard where id = 0") == [(1,)]
+    assert await store.rows("select status, answer from key") == [(None, None)]
+    assert (await store.rows("select id, event_seq from shard order by id"))[0] == (0, 1)
     await written.stop()
 
 
@@ -211,8 +211,8 @@ async def test_a_commit_that_answers_rollback_is_not_a_success(database_url: str
     await port.close()
 
 
-async def test_a_row_that_a_decision_finds_it_needs_is_read_for_the_next_batch(database_url: str) -> None:
-    written = shard(database_url)
+async def test_a_row_that_a_decision_finds_it_needs_is_read_for_the_next_batch(store: RealStore) -> None:
+    written = store.shard()
     await written.submit(Note(text="x", key=key("k")), soon())
     seen: list[KeyRecord | None] = []
     await written.submit(Note(text="y", looks=lambda view: seen.append(view.get(KEYS, key("k").place))), soon())
@@ -220,8 +220,8 @@ async def test_a_row_that_a_decision_finds_it_needs_is_read_for_the_next_batch(d
     await written.stop()
 
 
-async def test_a_decision_that_never_has_enough_ends_as_a_fault(database_url: str) -> None:
-    written = shard(database_url)
+async def test_a_decision_that_never_has_enough_ends_as_a_fault(store: RealStore) -> None:
+    written = store.shard()
     asked = 0
 
     def insatiable(view: View) -> None:
@@ -236,9 +236,9 @@ async def test_a_decision_that_never_has_enough_ends_as_a_fault(database_url: st
 
 
 async def test_a_key_in_progress_says_when_to_come_back_and_whoever_finishes_stores_the_answer(
-    database_url: str,
+    store: RealStore,
 ) -> None:
-    written = shard(database_url)
+    written = store.shard()
     subject = uuid4()
     begun = await written.submit(Begin(text="begin", key=key("begun"), subject=subject), soon())
     assert begun.answer is None
@@ -253,22 +253,20 @@ async def test_a_key_in_progress_says_when_to_come_back_and_whoever_finishes_sto
     await written.stop()
 
 
-async def test_two_processes_share_a_shard_and_number_without_gaps(database_url: str) -> None:
-    one, two = shard(database_url), shard(database_url)
+async def test_two_processes_share_a_shard_and_number_without_gaps(store: RealStore) -> None:
+    one, two = store.shard(), store.shard()
     notes = [written.submit(Note(text="x"), soon(20)) for _ in range(150) for written in (one, two)]
     await asyncio.gather(*notes)
-    numbers = await rows(database_url, "select seq from event order by seq")
+    numbers = await store.rows("select seq from event order by seq")
     assert numbers == [(i,) for i in range(1, 301)]
     assert one.counts.batches and two.counts.batches
     await one.stop()
     await two.stop()
 
 
-async def test_due_work_is_a_row_of_its_own_batch(database_url: str) -> None:
-    written = shard(database_url)
+async def test_due_work_is_a_row_of_its_own_batch(store: RealStore) -> None:
+    written = store.shard()
     note = Note(text="x")
     await written.submit(note, soon())
-    assert await rows(database_url, "select kind, subject, book, attempt from due") == [
-        ("note.due", note.subject, 2, 0)
-    ]
+    assert await store.rows("select kind, subject, book, attempt from due") == [("note.due", note.subject, 2, 0)]
     await written.stop()

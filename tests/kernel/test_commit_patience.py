@@ -13,6 +13,7 @@ from caudal.kernel.due import ClaimDue
 from caudal.kernel.errors import Retry, Unknown
 from caudal.kernel.ids import uuid7
 from tests.kernel.faulty import FaultyPort, lose_the_answer, raising
+from tests.kernel.stores import RealStore
 from tests.kernel.test_commit import rows
 from tests.kernel.toy import Note, key, shard, soon
 
@@ -23,31 +24,31 @@ async def stand_still(_: FaultyPort) -> None:
     await asyncio.sleep(3600)
 
 
-async def test_a_batch_that_loses_every_race_is_given_back_after_five_reruns(database_url: str) -> None:
-    port = FaultyPort(database_url, between=raising(RACE))
+async def test_a_batch_that_loses_every_race_is_given_back_after_five_reruns(store: RealStore) -> None:
+    port = store.faulty(between=raising(RACE))
     port.always = True
-    written = shard(database_url, port=port)
+    written = store.shard(port=port)
     with pytest.raises(Retry) as refused:
         await written.submit(Note(text="x"), soon())
     assert refused.value.code == "try_again"
     assert len(port.happened) == 6
     port.moments.clear()
     await written.submit(Note(text="y"), soon())
-    assert await rows(database_url, "select data from event") == [(b"y",)]
+    assert await store.rows("select data from event") == [(b"y",)]
     await written.stop()
 
 
 @pytest.mark.parametrize("moment", ["before_read", "between", "instead_of_commit", "after_commit"])
 async def test_an_answer_that_does_not_come_in_time_costs_the_connection_and_nothing_else(
-    database_url: str, moment: str
+    store: RealStore, moment: str
 ) -> None:
-    port = FaultyPort(database_url, **{moment: stand_still})
-    written = shard(database_url, port=port, batch_deadline_s=0.2)
+    port = store.faulty(**{moment: stand_still})
+    written = store.shard(port=port, batch_deadline_s=0.2)
     result = await written.submit(Note(text="x", key=key("k")), soon())
     assert result.answer is not None and result.answer.status == 201
     assert port.happened == [moment]
     assert port.finds == (moment in ("instead_of_commit", "after_commit")), "behind the write it is looked for"
-    assert await rows(database_url, "select data from event") == [(b"x",)]
+    assert await store.rows("select data from event") == [(b"x",)]
     await written.stop()
 
 
@@ -123,17 +124,17 @@ async def test_a_process_that_ends_closes_the_connection_under_what_hangs(databa
     assert await rows(database_url, "select count(*) from event") == [(0,)]
 
 
-async def test_a_process_that_ends_says_that_a_lost_commit_is_unknown(database_url: str) -> None:
+async def test_a_process_that_ends_says_that_a_lost_commit_is_unknown(store: RealStore) -> None:
     away = raising(psycopg.OperationalError("still away"))
-    port = FaultyPort(database_url, before_find=away, after_commit=lose_the_answer)
+    port = store.faulty(before_find=away, after_commit=lose_the_answer)
     port.always = True
-    written = shard(database_url, port=port)
+    written = store.shard(port=port)
     waiting = written.submit(Note(text="x"), soon(60))
     await asyncio.sleep(0.3)
     await written.stop(within_s=0.1)
     with pytest.raises(Unknown):
         await waiting
-    assert await rows(database_url, "select count(*) from event") == [(1,)]
+    assert await store.rows("select count(*) from event") == [(1,)]
 
 
 async def test_a_key_is_found_however_far_the_shards_time_is_ahead(database_url: str) -> None:
@@ -153,10 +154,10 @@ def close(port: FaultyPort) -> None:
 
 
 @pytest.mark.parametrize("queued", [False, True])
-async def test_what_was_told_that_nothing_was_written_is_never_written(database_url: str, queued: bool) -> None:
-    port = FaultyPort(database_url)
+async def test_what_was_told_that_nothing_was_written_is_never_written(store: RealStore, queued: bool) -> None:
+    port = store.faulty()
     close(port)
-    written = shard(database_url, port=port)
+    written = store.shard(port=port)
     ahead = written.submit(Note(text="ahead"), soon()) if queued else None
     await asyncio.sleep(0.05 if queued else 0)
     for _ in range(3):  # a provider sends its callback again and again
@@ -167,19 +168,19 @@ async def test_what_was_told_that_nothing_was_written_is_never_written(database_
     port.moments.clear()
     await last
     assert ahead is None or await ahead
-    told = await rows(database_url, "select count(*) from event where data = 'callback'")
+    told = await store.rows("select count(*) from event where data = 'callback'")
     assert told == [(1,)], "the copies that were given back are not written"
     await written.stop()
 
 
-async def test_a_recorded_command_whose_caller_has_gone_still_runs(database_url: str) -> None:
-    port = FaultyPort(database_url, between=raising(psycopg.OperationalError("away")))
-    written = shard(database_url, port=port)
+async def test_a_recorded_command_whose_caller_has_gone_still_runs(store: RealStore) -> None:
+    port = store.faulty(between=raising(psycopg.OperationalError("away")))
+    written = store.shard(port=port)
     gone = written.submit(Note(text="fact", recorded=True), soon(0.01))
     await asyncio.sleep(0.02)
     gone.cancel()
     await written.submit(Note(text="behind"), soon())
-    assert await rows(database_url, "select data from event order by seq") == [(b"fact",), (b"behind",)]
+    assert await store.rows("select data from event order by seq") == [(b"fact",), (b"behind",)]
     await written.stop()
 
 
@@ -201,14 +202,14 @@ async def test_deadlines_are_kept_while_the_shard_is_locked(database_url: str) -
     await written.stop()
 
 
-async def test_a_commit_that_hangs_is_unknown_at_the_deadline(database_url: str) -> None:
+async def test_a_commit_that_hangs_is_unknown_at_the_deadline(store: RealStore) -> None:
     answer = asyncio.Event()
 
     async def stand_still_for_now(_: FaultyPort) -> None:
         await answer.wait()
 
-    port = FaultyPort(database_url, after_commit=stand_still_for_now)
-    written = shard(database_url, port=port, batch_deadline_s=3600)
+    port = store.faulty(after_commit=stand_still_for_now)
+    written = store.shard(port=port, batch_deadline_s=3600)
     hanging = written.submit(Note(text="x", key=key("k")), soon(1.2))
     await asyncio.sleep(0.1)
     behind = written.submit(Note(text="behind"), soon(1.2))
@@ -223,10 +224,10 @@ async def test_a_commit_that_hangs_is_unknown_at_the_deadline(database_url: str)
     await written.stop()
 
 
-async def test_what_has_happened_is_run_until_the_shard_has_time_for_it(database_url: str) -> None:
-    port = FaultyPort(database_url, between=raising(RACE))
+async def test_what_has_happened_is_run_until_the_shard_has_time_for_it(store: RealStore) -> None:
+    port = store.faulty(between=raising(RACE))
     port.always = True
-    written = shard(database_url, port=port)
+    written = store.shard(port=port)
     fact = written.submit(Note(text="fact", recorded=True), soon(30))
     asked = written.submit(Note(text="asked"), soon(30))
     with pytest.raises(Retry) as refused:
@@ -236,7 +237,7 @@ async def test_what_has_happened_is_run_until_the_shard_has_time_for_it(database
     assert not fact.done()
     port.moments.clear()
     await fact
-    assert await rows(database_url, "select data from event") == [(b"fact",)]
+    assert await store.rows("select data from event") == [(b"fact",)]
     await written.stop()
 
 

@@ -17,9 +17,10 @@ from caudal_load.faults.needs import missing, verify
 from caudal_load.faults.plan import plan_of
 from caudal_load.faults.quiet import Say
 from caudal_load.faults.report import Report, checks_table
-from caudal_load.faults.run import Options, carry_out, recheck
+from caudal_load.faults.run import Options, begun, carry_out, recheck
 from caudal_load.faults.workload.asker import Flight
 from caudal_load.faults.world import World
+from caudal_load.processes import commit
 
 SETTINGS = {"CAUDAL_WEBHOOK_RETRY_FACTOR": "0.1", "CAUDAL_WEBHOOK_TIMEOUT_S": "5"}
 """So that what an endpoint missed comes again within the run, and not in five minutes."""
@@ -44,12 +45,16 @@ class Asked:
 async def faults(asked: Asked, say: Say) -> Report:
     """A run of its own. Raises BadFaults, SetupFailed, OSError, psycopg.Error, aiohttp.ClientError."""
     verify_checks(asked.without)
-    plan = _plan(asked)
+    plan, connections = _plan(asked), asked.connections
+    if asked.replay is not None:
+        was = begun(asked.replay)
+        connections = was.connections
+        say(f"{asked.replay} is of commit {was.commit}, this one of {commit()}; {connections} clients, as then")
     verify(plan)
     directory = _directory(asked)
     (directory / "plan.json").write_bytes(plan.as_json())
     say(f"seed {plan.seed}: {len(plan.faults)} faults in {plan.seconds:g} s; everything is kept in {directory}")
-    options = Options(connections=asked.connections, quiet_s=asked.quiet_s, without=asked.without)
+    options = Options(connections=connections, quiet_s=asked.quiet_s, without=asked.without)
     flight = Flight()
     async with _world(plan, directory, flight) as world:
         say("a world stands: " + ", ".join(f"{kind} {len(ids)}" for kind, ids in world.processes().items()))
@@ -77,7 +82,10 @@ async def _world(plan: Plan, directory: Path, flight: Flight) -> AsyncIterator[W
 def _plan(asked: Asked) -> Plan:
     if asked.replay is None:
         return plan_of(asked.seed, asked.seconds, asked.kinds, asked.each)
-    return plan_from_json((asked.replay / "plan.json").read_bytes())
+    try:
+        return plan_from_json((asked.replay / "plan.json").read_bytes())
+    except OSError as error:
+        raise BadFaults(f"{asked.replay} holds no run: {error}") from error
 
 
 def _directory(asked: Asked) -> Path:
@@ -88,6 +96,14 @@ def _directory(asked: Asked) -> Path:
     if any(asked.keep.iterdir()):
         raise BadFaults(f"{asked.keep} is not empty: a run is kept in a directory of its own")
     return asked.keep
+
+
+FOLLOWS = {
+    "--list": frozenset[str](),
+    "--recheck": frozenset({"--without", "--json"}),
+    "--replay": frozenset({"--quiet", "--without", "--keep", "--json"}),
+}
+"""What makes no run of its own, and the options that mean something beside it."""
 
 
 def verify_checks(without: Sequence[str]) -> None:

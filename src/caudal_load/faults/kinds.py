@@ -140,6 +140,15 @@ KINDS: tuple[Kind, ...] = (
         rest_s=0.0,
     ),
     Kind(
+        name="outage",
+        targets=("down", "declines"),
+        does="the first of the two providers refuses everything, or declines a share of new payments for no reason",
+        evidence="payments of a later attempt in the second provider's books",
+        for_s=(0.8, 1.5),
+        rest_s=0.5,
+        of_target={"declines": {"share": (0.5, 1.0)}},
+    ),
+    Kind(
         name="disk_full",
         targets=("data", "wal"),
         does="the file system (a tmpfs) of PostgreSQL's data or of its write-ahead log has no room left",

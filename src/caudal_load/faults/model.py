@@ -11,6 +11,8 @@ from typing import Protocol
 import msgspec
 
 Parameter = int | float | str
+PROVIDERS = {"sandbox": "", "norte": "/providers/norte"}
+"""The sandbox's providers, in the order in which payins go to them, and where each stands in it."""
 
 
 class BadFaults(Exception):

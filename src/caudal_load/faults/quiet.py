@@ -11,6 +11,7 @@ import aiohttp
 import psycopg
 
 from caudal_load.faults.evidence import Stuck
+from caudal_load.faults.model import PROVIDERS
 
 Say = Callable[[str], None]
 _LOOK_EVERY_S = 0.25
@@ -73,7 +74,8 @@ async def _theirs(session: aiohttp.ClientSession) -> list[Stuck]:
     """Callbacks and reports that the sandbox has not got through."""
     async with session.get("/v1/bank/books", raise_for_status=True) as answer:
         bank = (await answer.json())["deliveries"]["waiting"]
-    async with session.get("/v1/provider/callbacks", raise_for_status=True) as answer:
-        provider = (await answer.json())["waiting"]
-    waiting = {"reports of the bank": bank, "callbacks of the provider": provider}
+    waiting = {"reports of the bank": bank}
+    for name, place in PROVIDERS.items():
+        async with session.get(f"{place}/v1/provider/callbacks", raise_for_status=True) as answer:
+            waiting[f"callbacks of the provider {name}"] = (await answer.json())["waiting"]
     return [Stuck(what=what, which=f"{number} wait") for what, number in waiting.items() if number]

@@ -41,6 +41,11 @@ def recoveries(faults: Iterable[Fault], began_s: float, ended_s: float, lines: S
     return found
 
 
+def never_back(recovery: Iterable[Recovery]) -> list[Recovery]:
+    """The kills after which the rate never came back."""
+    return [one for one in recovery if one.seconds is None]
+
+
 def _back(answered: Sequence[float], at_s: float, ended_s: float, former: float) -> float | None:
     """When the first window with 90 % of the former rate ends; it begins after the kill."""
     bins = range(int((ended_s - at_s) / BIN_S) - _WINDOW + 1)

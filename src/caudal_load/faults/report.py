@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from caudal_load.faults.checks import CHECKS, Harm, Violation
+from caudal_load.faults.evidence import Evidence
 from caudal_load.faults.history import Asking, Line, Phase, Verdict, What, askings
-from caudal_load.faults.recovery import OF, Recovery
+from caudal_load.faults.recovery import OF, Recovery, never_back
 
 _SHOWN = 20
 
@@ -43,6 +44,10 @@ class Report:
     events: int
     messages: int
     transfers: int
+    later_attempts: int
+    """How often a payin went on to the next provider."""
+    later_taken: int
+    """Payments of later attempts with which a provider has taken or held money."""
     recovery: Sequence[Recovery]
     lost: int
     doubled: int
@@ -65,9 +70,20 @@ class Report:
         }
 
     @property
+    def lacks(self) -> list[str]:
+        """What a run has to show beside the checks, and this one does not."""
+        lacks = [f"faults that never happened: {self.missed}"] if self.missed else []
+        if any(name.startswith("outage:") for name in self.planned) and not self.later_attempts:
+            lacks.append("no payin went on to another provider")
+        lacks += [f"the rate was never back after {one.process} was killed" for one in never_back(self.recovery)]
+        if not any(op.acknowledged for op in self.ops.values()):
+            lacks.append("nothing was acknowledged")
+        return lacks
+
+    @property
     def passed(self) -> bool:
-        """Whether nothing is wrong, every planned fault happened, and something was asked at all."""
-        return not self.violations and not self.missed and any(op.acknowledged for op in self.ops.values())
+        """Whether nothing is wrong, and nothing lacks."""
+        return not self.violations and not self.lacks
 
     def as_json(self) -> dict[str, Any]:
         """One flat object."""
@@ -76,6 +92,7 @@ class Report:
             "recovery": [one._asdict() for one in self.recovery],
             "violations": [one._asdict() for one in self.violations],
             "missed": self.missed,
+            "lacks": self.lacks,
             "passed": self.passed,
         }
 
@@ -113,6 +130,14 @@ def counts(lines: Sequence[Line]) -> dict[str, int]:
     }
 
 
+def later_attempts(evidence: Evidence) -> dict[str, int]:
+    """How often payins went on to the next provider, and how often that one took money."""
+    return {
+        "later_attempts": sum(change.event == "next_attempt" for change in evidence.changes),
+        "later_taken": sum("-" in line.key and bool(line.captured or line.held) for line in evidence.statement),
+    }
+
+
 def print_report(report: Report, console: Console) -> None:
     """The same for people."""
     console.print(_faults(report), _requests(report), sep="\n")
@@ -126,11 +151,12 @@ def print_report(report: Report, console: Console) -> None:
     if report.without:
         console.print(f"left out: check {', '.join(report.without)}")
     said = f"lost {report.lost}, doubled {report.doubled}, stuck {report.stuck}, wrong {report.wrong}"
-    missed = f"; faults that never happened: {report.missed}" if report.missed else ""
-    console.print(f"{'passed' if report.passed else 'FAILED'}: {said}{missed}", soft_wrap=True)
+    lacks = "".join(f"; {what}" for what in report.lacks)
+    console.print(f"{'passed' if report.passed else 'FAILED'}: {said}{lacks}", soft_wrap=True, markup=False)
     console.print(
         f"seed {report.seed}, {report.seconds:g} s, commit {report.commit}; {report.events:,} events,"
-        f" {report.messages:,} messages, {report.transfers:,} postings; quiet after {report.quiet_s:.1f} s; "
+        f" {report.messages:,} messages, {report.transfers:,} postings; {report.later_attempts:,} later attempts at"
+        f" another provider, {report.later_taken:,} of which took money; quiet after {report.quiet_s:.1f} s; "
         + ", ".join(f"{name} {value}" for name, value in report.machine.items()),
         soft_wrap=True,
     )

@@ -19,10 +19,10 @@ from caudal_load.faults.checks import examine
 from caudal_load.faults.evidence import Evidence, Stuck
 from caudal_load.faults.hearing import Ears
 from caudal_load.faults.history import History, Phase, Verdict, askings, now_s
-from caudal_load.faults.model import Plan, World, plan_from_json
+from caudal_load.faults.model import BadFaults, Fault, Plan, World, plan_from_json
 from caudal_load.faults.quiet import Say, wait
-from caudal_load.faults.recovery import recoveries
-from caudal_load.faults.report import Report, counts, harms, of_ops
+from caudal_load.faults.recovery import never_back, recoveries
+from caudal_load.faults.report import Report, counts, harms, later_attempts, of_ops
 from caudal_load.faults.workload.asker import Ask, Asker, Flight, session
 from caudal_load.faults.workload.cast import make_cast
 from caudal_load.faults.workload.clients import Clients
@@ -32,6 +32,8 @@ from caudal_load.processes import commit, machine
 MERCHANTS = 6
 SETTLE_S = 60.0
 PAYERS_S = 30.0
+BACK_S = 30.0
+"""So much longer does the load last where the rate is not back yet after a kill."""
 READINGS = 5
 AGAIN = 2_000
 """How many answers are asked for once more, besides all that were unknown at first. The rows are looked at of all."""
@@ -48,14 +50,31 @@ class Options:
     without: tuple[str, ...] = ()
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """What a run was begun with, besides its plan, and on what."""
+
+    connections: int
+    commit: str
+    machine: dict[str, str | int]
+
+
 class _Ran(msgspec.Struct, frozen=True):
     """What only the run itself knows, beside the evidence."""
 
     began_s: float
     ended_s: float
+    injected_s: list[float]
+    """When each fault of the plan began, which is later than planned where what it hits had to be waited for."""
     quiet_s: float
-    connections: int
     happened: dict[str, int]
+
+
+def begun(directory: Path) -> Begun:
+    """What a kept run was begun with. Raises BadFaults where nothing of one is kept."""
+    try:
+        return msgspec.json.decode((directory / "begun.json").read_bytes(), type=Begun)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BadFaults(f"{directory} holds no run: {error}") from error
 
 
 async def carry_out(
@@ -66,6 +85,7 @@ async def carry_out(
     Raises SetupFailed, aiohttp.ClientError, psycopg.Error.
     """
     (directory / "plan.json").write_bytes(plan.as_json())
+    (directory / "begun.json").write_bytes(msgspec.json.encode(Begun(options.connections, commit(), machine())))
     history, ears = History(directory / "history.jsonl"), Ears(directory / "heard.jsonl")
     try:
         receiver = await ears.start()
@@ -79,7 +99,7 @@ async def carry_out(
             payers = Payers(payments, world.sandbox_url, world.api_urls, secrets, plan.seed)
             clients = Clients(asker, cast, payers, plan.seed, options.connections)
             clients.ordered = world.ordered
-            began_s, ended_s = await _load(world, plan, clients, payers, asker, say)
+            began_s, ended_s, injected_s = await _load(world, plan, clients, payers, asker, say)
             quiet_began = monotonic()
             stuck = await wait(world.database_url, world.sandbox_url, options.quiet_s, say)
             quiet_s = monotonic() - quiet_began
@@ -90,7 +110,7 @@ async def carry_out(
         history.close()
         await ears.end()
     kept.write(directory / "stuck.jsonl", stuck)
-    ran = _Ran(began_s, ended_s, quiet_s, options.connections, dict(world.happened))
+    ran = _Ran(began_s, ended_s, injected_s, quiet_s, dict(world.happened))
     (directory / "run.json").write_bytes(msgspec.json.encode(ran))
     return recheck(directory, options.without)
 
@@ -121,13 +141,13 @@ def recheck(directory: Path, without: Sequence[str] = ()) -> Report:
 
 def _report(directory: Path, known: Evidence, without: tuple[str, ...]) -> Report:
     plan = plan_from_json((directory / "plan.json").read_bytes())
-    ran = msgspec.json.decode((directory / "run.json").read_bytes(), type=_Ran)
+    ran, was = msgspec.json.decode((directory / "run.json").read_bytes(), type=_Ran), begun(directory)
     violations = examine(known, without)
     found = harms(violations)
     return Report(
         seed=plan.seed,
         seconds=plan.seconds,
-        connections=ran.connections,
+        connections=was.connections,
         planned=dict(sorted(plan.planned().items())),
         happened=ran.happened,
         ops=of_ops(known.lines),
@@ -135,7 +155,8 @@ def _report(directory: Path, known: Evidence, without: tuple[str, ...]) -> Repor
         events=len(known.events),
         messages=len(known.heard),
         transfers=len(known.transfers),
-        recovery=recoveries(plan.faults, ran.began_s, ran.ended_s, known.lines),
+        **later_attempts(known),
+        recovery=recoveries(_as_injected(plan, ran.injected_s), ran.began_s, ran.ended_s, known.lines),
         lost=found["lost"],
         doubled=found["doubled"],
         stuck=found["stuck"],
@@ -144,20 +165,26 @@ def _report(directory: Path, known: Evidence, without: tuple[str, ...]) -> Repor
         without=without,
         quiet_s=ran.quiet_s,
         kept=str(directory),
-        machine=machine(),
-        commit=commit(),
+        machine=was.machine,
+        commit=was.commit,
     )
+
+
+def _as_injected(plan: Plan, injected_s: Sequence[float]) -> list[Fault]:
+    """The plan's faults that have begun, at the moments when they really did."""
+    return [msgspec.structs.replace(fault, at_s=at_s) for fault, at_s in zip(plan.faults, injected_s, strict=False)]
 
 
 async def _load(
     world: World, plan: Plan, clients: Clients, payers: Payers, asker: Asker, say: Say
-) -> tuple[float, float]:
-    """Everybody goes on while the plan is carried out; when it began, and when the load ended."""
+) -> tuple[float, float, list[float]]:
+    """Everybody goes on while the plan is carried out; when it began, when the load ended, when each fault began."""
     began_s, clock = now_s(), asyncio.get_running_loop().time
     end_s = clock() + plan.seconds
     clients.start()
     payers.start()
-    injecting = asyncio.create_task(_inject(world, plan, say))
+    injected_s = list[float]()
+    injecting = asyncio.create_task(_inject(world, plan, injected_s, say))
     try:
         while clock() < end_s:
             await asyncio.sleep(min(_SAY_EVERY_S, max(0.0, end_s - clock())))
@@ -165,6 +192,7 @@ async def _load(
             doubtful = len(clients.doubtful)
             say(f"{len(asker.history.lines):,} lines, {told} of the last 2,000 definite, {doubtful} in doubt")
         await injecting
+        await _until_back(plan, began_s, injected_s, asker.history)
         ended_s = now_s()
         await world.heal()
         await clients.end_load()
@@ -177,16 +205,24 @@ async def _load(
     finally:
         injecting.cancel()
         await asyncio.gather(injecting, clients.end(), payers.end(), return_exceptions=True)
-    return began_s, ended_s
+    return began_s, ended_s, injected_s
 
 
-async def _inject(world: World, plan: Plan, say: Say) -> None:
+async def _until_back(plan: Plan, began_s: float, injected_s: Sequence[float], history: History) -> None:
+    """Load for longer where the plan ended before the rate was back: else nobody could tell whether it comes back."""
+    end_s, faults = now_s() + BACK_S, _as_injected(plan, injected_s)
+    while now_s() < end_s and never_back(recoveries(faults, began_s, now_s(), history.lines)):  # noqa: ASYNC110
+        await asyncio.sleep(1.0)
+
+
+async def _inject(world: World, plan: Plan, injected_s: list[float], say: Say) -> None:
     clock = asyncio.get_running_loop().time
     began = clock()
     for fault in plan.faults:
         await asyncio.sleep(max(0.0, began + fault.at_s - clock()))
         say(f"{fault.name} {'' if not fault.for_s else f'for {fault.for_s:g} s '}{fault.parameters or ''}")
         await world.inject(fault)
+        injected_s.append(round(clock() - began, 3))
 
 
 async def _again(asker: Asker, seed: int, say: Say) -> None:

@@ -30,7 +30,7 @@ from caudal_load.faults.disk import Disks, moved
 from caudal_load.faults.inject import INJECTORS
 from caudal_load.faults.inject.seen import Seen, until
 from caudal_load.faults.keeper import Kept
-from caudal_load.faults.model import BadFaults, Fault
+from caudal_load.faults.model import PROVIDERS, BadFaults, Fault
 from caudal_load.faults.needs import faketime
 from caudal_load.faults.proxy import Link
 from caudal_load.processes import is_running
@@ -224,11 +224,19 @@ class Whole:
             "CAUDAL_KEK": base64.b64encode(secrets.token_bytes(32)).decode(),
             "CAUDAL_SPEI_SECRET_TEST": secrets.token_urlsafe(32),
             "CAUDAL_SPEI_SECRET_LIVE": secrets.token_urlsafe(32),
-            "CAUDAL_PROVIDER_SECRET_TEST": secrets.token_urlsafe(32),
+            **{_secret_of(name): secrets.token_urlsafe(32) for name in PROVIDERS},
+            "CAUDAL_PROVIDERS": str(self._providers()),
             "CAUDAL_SANDBOX_URL": self._url("provider"),
             "CAUDAL_HOST": HERE,
             **self._settings,
         }
+
+    def _providers(self) -> Path:
+        """The file of the providers: with two, a payin of which nothing came at the first goes on to the other."""
+        path, entry = self.directory / "providers.toml", '[[provider]]\nname = "{}"\nurl = "{}"\nsecret_env = "{}"\n'
+        places = {name: self._url("provider") + place for name, place in PROVIDERS.items()}
+        path.write_text("".join(entry.format(name, url, _secret_of(name)) for name, url in places.items()))
+        return path
 
     async def _begin_caudal(self, own: dict[str, str]) -> None:
         await run_once("migrate", (*_PYTHON, "caudal", "migrate"), own)
@@ -238,9 +246,11 @@ class Whole:
             raise BadFaults(f"no operator's key in {said!r}")
         listen = ("--host", HERE, "--port", str(urlsplit(self.sandbox_url).port))
         sandbox = (*_PYTHON, "caudal_sandbox", *listen, "--data", str(self.directory / "sandbox"))
+        first, *others = PROVIDERS
         theirs = self._outside() | {
             "CAUDAL_SANDBOX_SPEI_SECRET": own["CAUDAL_SPEI_SECRET_TEST"],
-            "CAUDAL_SANDBOX_PROVIDER_SECRET": own["CAUDAL_PROVIDER_SECRET_TEST"],
+            "CAUDAL_SANDBOX_PROVIDER_SECRET": own[_secret_of(first)],
+            "CAUDAL_SANDBOX_PROVIDERS": ",".join(f"{name}={own[_secret_of(name)]}" for name in others),
         }
         self._keep("sandbox-1", (*sandbox, "--caudal-url", self._url("callback")), theirs)
         for number, url in enumerate(self.api_urls, 1):
@@ -308,6 +318,11 @@ async def run_once(what: str, command: tuple[str, ...], environment: Mapping[str
     if process.returncode != 0:
         raise BadFaults(f"{what} failed: {said.decode(errors='replace')[-1000:]}")
     return said.decode()
+
+
+def _secret_of(provider: str) -> str:
+    """The variable that holds the secret of a provider, which the providers' file names."""
+    return f"{provider.upper()}_SECRET"
 
 
 def free_port(chance: random.Random) -> int:

@@ -66,9 +66,9 @@ def _provider(evidence: Evidence) -> Iterator[Violation]:
         for key, times in Counter((line.provider, line.key) for line in lines).items():
             if times > 1:
                 yield Violation(NAME, Harm.DOUBLED, f"the provider {key[0]} has {times} payments under {key[1]}")
-        kept = [line.key for line in lines if line.captured > line.refunded]
+        kept = [line.key for line in lines if line.captured > line.refunded or line.held]
         if len(kept) > 1:
-            yield Violation(NAME, Harm.DOUBLED, f"payin {id} is paid in more than one attempt: {kept}")
+            yield Violation(NAME, Harm.DOUBLED, f"payin {id} is paid or held in more than one attempt: {kept}")
     refunded, late, late_returned = Counter[str](), Counter[str](), Counter[str]()
     for operation in evidence.operations:
         if operation.kind == "refund" and operation.status == "succeeded":

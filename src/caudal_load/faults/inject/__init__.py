@@ -8,6 +8,7 @@ from caudal_load.faults.inject.clock import jumped
 from caudal_load.faults.inject.connections import taken
 from caudal_load.faults.inject.links import troubled
 from caudal_load.faults.inject.orders import ordered
+from caudal_load.faults.inject.outages import away
 from caudal_load.faults.inject.processes import killed, paused
 from caudal_load.faults.inject.seen import Seen
 from caudal_load.faults.inject.storage import failing_fsync, full_disk
@@ -24,6 +25,7 @@ INJECTORS: dict[str, Injector] = {
     "pause": paused,
     **dict.fromkeys(LINK_FAULTS, troubled),
     "provider": ordered,
+    "outage": away,
     "disk_full": full_disk,
     "fsync_error": failing_fsync,
     "clock": jumped,

@@ -198,11 +198,12 @@ def test_a_provider_of_which_little_is_known_is_tried_and_a_bad_one_hardly() -> 
 def test_rates_forget_by_halves() -> None:
     rates = Rates()
     for at_s in range(10):
-        rates.note("acme", "card", "BR", succeeded=at_s < 8, at_s=0.0)
-    assert rates.of("acme", "card", "BR", 0.0) == Rate(8.0, 2.0)
-    assert rates.of("acme", "card", "BR", HALF_LIFE_S) == Rate(4.0, 1.0)
-    assert rates.of("acme", "card", "BR", -5.0) == Rate(8.0, 2.0), "a clock that was set back adds nothing"
-    assert rates.of("acme", "card", "MX", 0.0) == rates.of("bravo", "card", "BR", 0.0) == Rate()
+        rates.note("acme", "card", "BR", live=False, succeeded=at_s < 8, at_s=0.0)
+    assert rates.of("acme", "card", "BR", 0.0, live=False) == Rate(8.0, 2.0)
+    assert rates.of("acme", "card", "BR", HALF_LIFE_S, live=False) == Rate(4.0, 1.0)
+    assert rates.of("acme", "card", "BR", -5.0, live=False) == Rate(8.0, 2.0), "a clock that was set back adds nothing"
+    for provider, country, live in (("acme", "MX", False), ("bravo", "BR", False), ("acme", "BR", True)):
+        assert rates.of(provider, "card", country, 0.0, live=live) == Rate(), "it is another one's"
 
 
 SOFT = "amount_not_allowed bank_unavailable do_not_honor processing_error"

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from caudal import routing
 from caudal.connectors import Cost
-from caudal.kernel.clock import rfc3339, wall_clock
+from caudal.kernel.clock import rfc3339
 from caudal.kernel.context import Context
 from caudal.merchants import Caller
 from caudal.payins import calls, store
@@ -103,7 +103,7 @@ async def replay(
     """The caller's payins of a time, newest first, under a profile; at most REPLAYED_MAX of them."""
     tally, place = _Tally(), (store.FAR_OFF, store.LAST)
     narrow = store.Filter(since=since, until=until)
-    await calls.remember(context, caller.shard)
+    await calls.remember(context)
     looked, oldest, more = 0, until, True
     while more and looked < REPLAYED_MAX:
         page = (await store.payins_before(context, caller.shard, caller.book, place, narrow, _PAGE + 1)).rows
@@ -153,9 +153,3 @@ async def _replay_page(
             offered[kind] = {name: msgspec.structs.replace(offer, why_not=None) for name, offer in found.items()}
         candidates = routing.choose(profile, facts, offered[kind]).candidates
         tally.count(payin, offered[kind], candidates[0].provider if candidates else None)
-
-
-def last_days(days: int) -> tuple[datetime, datetime]:
-    """The days before now, real time."""
-    now = wall_clock()
-    return now - timedelta(days=days), now

@@ -32,7 +32,7 @@ def offers_of(
             provider=provider.name,
             why_not=_why_not(context, provider, facts.method, until),
             cost=provider.cost(facts.method, facts.currency),
-            rate=rates.of(provider.name, facts.method, facts.country, at_s),
+            rate=rates.of(provider.name, facts.method, facts.country, at_s, live=live),
         )
         for provider in takers(context, facts.method, facts.country, _mode(live))
     }

@@ -1,7 +1,7 @@
 """How providers have done lately: an exponentially decayed count in this process's memory, fed by outcomes.
 
-Each process has its own and sees its own share of the outcomes, which is a sample of the same rate. A fresh one is fed
-with the payins of the last hour before its first choice by success rate.
+Each process has its own and sees its own share of the outcomes, which is a sample of the same rate. Before its first
+choice by success rate it is fed with the payins of the last hour.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from caudal.routing.model import Rate
 
 HALF_LIFE_S: Final = 1_800.0
-_KEPT: Final = 10_000  # providers × methods × countries; far more than there are
+_KEPT: Final = 10_000  # providers × modes × methods × countries; far more than there are
 
 
 class _Count(NamedTuple):
@@ -25,21 +25,24 @@ class _Count(NamedTuple):
 
 
 class Rates:
-    """Counts by provider, method and country. Times are seconds of whatever clock the caller keeps to."""
+    """Counts by provider, mode, method and country: how a provider's test world does says nothing of its live one.
+
+    Times are seconds of whatever clock the caller keeps to.
+    """
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str, str], _Count] = {}
+        self._counts: dict[tuple[str, bool, str, str], _Count] = {}
 
-    def note(self, provider: str, method: str, country: str, *, succeeded: bool, at_s: float) -> None:
-        """A payment came to an end."""
-        place = (provider, method, country)
+    def note(self, provider: str, method: str, country: str, *, live: bool, succeeded: bool, at_s: float) -> None:
+        """A payment came to an end; the ends are told in the order of their times."""
+        place = (provider, live, method, country)
         before = self._counts.get(place)
         if before is None and len(self._counts) >= _KEPT:
             return
         good, bad = (0.0, 0.0) if before is None else before.decayed(at_s)
         self._counts[place] = _Count(at_s, good + succeeded, bad + (not succeeded))
 
-    def of(self, provider: str, method: str, country: str, at_s: float) -> Rate:
+    def of(self, provider: str, method: str, country: str, at_s: float, *, live: bool) -> Rate:
         """What is known at a time."""
-        found = self._counts.get((provider, method, country))
+        found = self._counts.get((provider, live, method, country))
         return Rate() if found is None else Rate(*found.decayed(at_s))

@@ -19,10 +19,11 @@ from caudal.payins.calls.payments import (
     facts_of,
     mode_of,
     nobody,
+    note,
     submit,
     sweep,
 )
-from caudal.payins.calls.routes import Route, choice, next_attempt, note, offers, remember, route, routing_facts
+from caudal.payins.calls.routes import Route, choice, next_attempt, offers, remember, route, routing_facts
 
 __all__ = [
     "MARGIN_S",

@@ -146,11 +146,12 @@ async def _begin_next(
     following = routes.next_attempt(context, way, payin.details().attempts) if within_s >= WORTH_S else None
     if following is None:
         return None
-    routes.note(context, payin, payin.carrier, "failed")
     step = commands.NextAttempt(
         id=payin.id, book=payin.book, ended=ended, next=following, within=timedelta(seconds=within_s + RESERVE_S)
     )
     begun: Payin | None = (await context.commit(shard, step)).outcome
+    if begun is not None:
+        routes.note_end(context, payin, succeeded=False)
     return begun
 
 
@@ -166,26 +167,32 @@ async def record(
     attempt: int | None = None,
 ) -> Result:
     """Records how a payment stands, of the attempt that carries the payin unless another one is named."""
-    provider, _ = payin.asked(attempt)
     if isinstance(state, Declined):
         refused = commands.RefusePayment(
             facts=facts, attempt=attempt or payin.attempt, declined=state, failed=False, asked=asked, due=due
         )
-        routes.note(context, payin, provider, "declined")
-        return await context.commit(shard, refused)
-    if attempt is None and payin.status in (Status.SUBMITTING, Status.PENDING):
-        routes.note(context, payin, provider, state.status)
+        return await note(context, shard, refused)
     noted = commands.NotePayment(
         facts=facts,
         live=payin.live,
-        provider=provider,
+        provider=payin.asked(attempt)[0],
         state=state,
         sealed=nobody(context, payin.id),
         confirmed=True,
         asked=asked,
         due=due,
     )
-    return await context.commit(shard, noted)
+    return await note(context, shard, noted)
+
+
+async def note(
+    context: Context, shard: int, said: commands.NotePayment | commands.RefusePayment, deadline: float | None = None
+) -> Result:
+    """Commits what a provider said of a payment; what came of it counts among the provider's successes and failures."""
+    result = await context.commit(shard, said, deadline)
+    noted: commands.Noted = result.outcome
+    routes.note_outcome(context, noted.outcome)
+    return result
 
 
 async def confirm(
@@ -237,7 +244,7 @@ async def sweep(context: Context, shard: int, due: Due) -> None:
         lost = Declined(reason="processing_error", detail="the provider has never heard of it")
         number = payin.attempt
         refused = commands.RefusePayment(facts=facts, attempt=number, declined=lost, failed=True, due=finished)
-        await context.commit(shard, refused)
+        await note(context, shard, refused)
     else:
         await record(context, shard, payin, facts, state, due=finished)
     if unheard:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+import itertools
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from caudal import routing
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
 from caudal.payins import store
+from caudal.payins.decide import Created
 from caudal.payins.model import Attempt, Payin
 from caudal.payins.states import Status
 from caudal.routing import (
@@ -28,8 +29,9 @@ from caudal.routing import (
 # What a fresh process reads of before its first choice by success rate.
 _RECENT_MAX: Final = 5_000
 _RECENT_S: Final = 3_600.0
-_SUCCEEDED: Final = frozenset(("authorized", "paid"))
-_FAILED: Final = frozenset(("declined", "failed"))
+_TIME: Final = 80  # an id's bits behind its milliseconds
+_SUCCEEDED: Final = (Status.AUTHORIZED, Status.PAID)
+_FAILED: Final = (Status.DECLINED, Status.FAILED)
 
 
 class Route(NamedTuple):
@@ -63,7 +65,7 @@ async def route(
         card = await store.instrument(context, shard, instrument)
         facts = facts.with_bin(None if card is None else card.bin)
     if rules is not None and rules.looks_at_rates:
-        await remember(context, shard)
+        await remember(context)
     return Route(rules, facts, live)
 
 
@@ -108,7 +110,7 @@ def next_attempt(
     tried = {attempt.provider for attempt in attempts}
     if way.profile is None:  # most payins: the first two in the order of the configuration say all
         names = (name for name in usable(context, way.facts, live=way.live, until=until) if name not in tried)
-        left = [Candidate(provider=name, rule=DEFAULT_RULE, reason=IN_ORDER) for name in islice(names, 2)]
+        left = [Candidate(provider=name, rule=DEFAULT_RULE, reason=IN_ORDER) for name in itertools.islice(names, 2)]
     else:
         left = [one for one in choice(context, way, until).candidates if one.provider not in tried]
     number = len(attempts) + 1
@@ -122,24 +124,50 @@ def next_attempt(
 # How providers do
 
 
-def note(context: Context, payin: Payin, provider: str, status: str) -> None:
-    """An attempt has come to something: counted if it says whether the provider does well."""
-    if status in _SUCCEEDED or status in _FAILED:
-        context.once(Recent).rates.note(
-            provider, payin.method, payin.country, succeeded=status in _SUCCEEDED, at_s=wall_clock().timestamp()
-        )
+def note_outcome(context: Context, told: Created | None) -> None:
+    """A payment stands as it was said: counted where it came to something by that, which it does once."""
+    if told is None or (told.was is not Status.SUBMITTING and told.was is not Status.PENDING):
+        return
+    payin = told.payin
+    if payin.status in _SUCCEEDED or payin.status in _FAILED:
+        note_end(context, payin, succeeded=payin.status in _SUCCEEDED)
 
 
-async def remember(context: Context, shard: int) -> None:
-    """A fresh process learns of the last hour from the payins of it, the newest ones if there are many."""
+def note_end(context: Context, payin: Payin, *, succeeded: bool) -> None:
+    """The attempt that carries a payin has come to something."""
+    _count(context.once(Recent).rates, payin, payin.carrier, wall_clock().timestamp(), succeeded=succeeded)
+
+
+def _count(rates: Rates, payin: Payin, provider: str, at_s: float, *, succeeded: bool) -> None:
+    rates.note(provider, payin.method, payin.country, live=payin.live, succeeded=succeeded, at_s=at_s)
+
+
+async def remember(context: Context) -> None:
+    """A fresh process learns of the last hour from the payins of it, of each shard the newest ones if there are many.
+
+    Raises Retry where they cannot be read; the next one who asks tries it again. What this process has counted before
+    is among them, so that they take its place.
+    """
     known = context.once(Recent)
     if known.is_filled:
         return
-    known.is_filled = True
-    for payin in await store.recent_payins(context, shard, _RECENT_S, _RECENT_MAX):
-        at_s = payin.created_at.timestamp()
-        for attempt in payin.details().attempts[:-1]:
-            known.rates.note(attempt.provider, payin.method, payin.country, succeeded=False, at_s=at_s)
-        if payin.deposit_number is None and payin.status in _SUCCEEDED | _FAILED:
-            good = payin.status in (Status.AUTHORIZED, Status.PAID)
-            known.rates.note(payin.carrier, payin.method, payin.country, succeeded=good, at_s=at_s)
+    known.is_filled = True  # or is about to be: who comes meanwhile chooses by what there is
+    try:
+        shards = await context.every_shard()
+        pages = [await store.recent_payins(context, shard, _RECENT_S, _RECENT_MAX) for shard in shards]
+    except BaseException:  # whoever asked may have gone away, too
+        known.is_filled = False
+        raise
+    rates = Rates()
+    for payin in sorted(itertools.chain.from_iterable(pages), key=lambda payin: payin.id.int >> _TIME):
+        _recall(rates, payin)
+    known.rates = rates
+
+
+def _recall(rates: Rates, payin: Payin) -> None:
+    """What came of a payin's attempts, at the time in its id: that of its beginning, whatever its book's clock says."""
+    at_s = (payin.id.int >> _TIME) / 1000
+    for attempt in payin.details().attempts[:-1]:
+        _count(rates, payin, attempt.provider, at_s, succeeded=False)
+    if payin.deposit_number is None and payin.status in _SUCCEEDED + _FAILED:
+        _count(rates, payin, payin.carrier, at_s, succeeded=payin.status in _SUCCEEDED)

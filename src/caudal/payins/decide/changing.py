@@ -14,7 +14,7 @@ from caudal.ledger import transfer_id
 from caudal.merchants import BOOKS, BookRecord
 from caudal.payins.model import Change, Detail, Kind, Operation, OperationDetail, Payin, attempt_of, body_of
 from caudal.payins.rows import CHANGES, PAYINS
-from caudal.payins.states import Happening, after
+from caudal.payins.states import Happening, Status, after
 
 EXPIRE: Final = "payin.expire"
 SUBMIT: Final = "payin.submit"
@@ -22,10 +22,11 @@ OPERATE: Final = "payin.operate"
 
 
 class Created(NamedTuple):
-    """A payin, and its body as the answer and the event have it."""
+    """A payin, and its body as the answer and the event have it; `was` is the state that it left by what was said."""
 
     payin: Payin
     body: bytes
+    was: Status | None = None
 
 
 class Changed(NamedTuple):

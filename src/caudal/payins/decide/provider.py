@@ -224,7 +224,7 @@ def _moved(
     ends = after(new.payin.status, Happening.TIME_PASSED) is None
     was_waiting = after(payin.status, Happening.TIME_PASSED) is not None
     return Decision(
-        outcome=Created(new.payin, new.body),
+        outcome=Created(new.payin, new.body, payin.status),
         puts=new.puts,
         events=new.events,
         done=(*done, *((expiry_of(payin, offset),) if was_waiting else ())),
@@ -267,7 +267,7 @@ def _received(view: View, payin: Payin, happening: Happening, state: PaymentStat
     )
     was_waiting = after(payin.status, Happening.TIME_PASSED) is not None
     return Decision(
-        outcome=Created(new.payin, new.body),
+        outcome=Created(new.payin, new.body, payin.status),
         puts=(*new.puts, *money.puts),
         events=(*new.events, *money.events),
         done=(*done, *((expiry_of(payin, offset),) if was_waiting else ())),

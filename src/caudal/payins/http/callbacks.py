@@ -84,7 +84,7 @@ async def _payment(context: Context, request: Request, sender: Sender, notice: N
         sealed=calls.nobody(context, payin.id),
         confirmed=False,
     )
-    await context.commit(shard, noted, request.deadline)
+    await calls.note(context, shard, noted, request.deadline)
 
 
 async def _is_decided(

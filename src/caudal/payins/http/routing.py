@@ -101,7 +101,7 @@ async def simulate(context: Context, request: Request) -> Response:
     assert asked.payin is not None, "one of them is asked for"
     way = calls.Route(rules, await _facts(context, caller, asked.payin, rules), caller.live)
     if rules is not None and rules.looks_at_rates:
-        await calls.remember(context, caller.shard)
+        await calls.remember(context)
     found = calls.choice(context, way)
     return ok(
         SimulationBody(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
 
 import pytest
 
 from caudal.kernel.commit import Lane
 from caudal.kernel.commit.lanes import Lanes, Limits, Waiting
+from caudal.kernel.commit.model import Result
+from caudal.kernel.errors import Overloaded
 from tests.kernel.toy import Note, soon
 
 
@@ -156,3 +160,37 @@ async def test_a_batch_is_no_larger_than_is_decided_while_the_others_wait(each_u
         lanes.decided(100, 100 * each_us / 1e6)
     assert lanes.room == pytest.approx(room, abs=1)
     assert len(lanes.take()) == lanes.room
+
+
+async def test_what_would_be_answered_too_late_is_not_run_and_is_told_so() -> None:
+    lanes = Lanes(Limits())
+    for number in range(50):
+        lanes.drained(10, began=number * 10.0, ended=number * 10.0 + 5.0)
+    waiting = [
+        Waiting(command=Note(text="x", book=2, recorded=recorded), future=_future(), deadline=monotonic() + left_s)
+        for recorded, left_s in ((False, 4.0), (False, 1e6), (True, 4.0))
+    ]
+    for one in waiting:
+        lanes.push(one)
+    assert lanes.take() == [waiting[1], waiting[2]]
+    error = waiting[0].future.exception()
+    assert isinstance(error, Overloaded) and error.code == "overloaded"
+
+
+async def test_a_batch_that_took_long_once_keeps_nobody_out_for_ever() -> None:
+    lanes = Lanes(Limits())
+    for number in range(50):
+        lanes.drained(10, began=number * 1e4, ended=number * 1e4 + 5e3)
+    taken = 0
+    for _ in range(12):
+        one = Waiting(command=Note(text="x", book=2), future=_future(), deadline=monotonic() + 100.0)
+        lanes.push(one)
+        taken += len(lanes.take())
+        one.future.cancel()
+        with suppress(BaseException):
+            one.future.exception()
+    assert taken == 6, "the first six halve it"
+
+
+def _future() -> asyncio.Future[Result]:
+    return asyncio.get_running_loop().create_future()

@@ -81,6 +81,7 @@ class Lanes:
         self.drain_per_s = _FIRST_GUESS_PER_S
         self.admitted = self.bulk_admitted = 0  # first commands that wait, those of the bulk lane apart
         self._each_s = _FIRST_GUESS_EACH_S
+        self._takes_s = 0.0  # from taking a batch until it has committed
         self._short_at = now()  # when the queue was short the last time that somebody asked
         self._ended = 0.0  # when the last batch had committed
 
@@ -190,8 +191,8 @@ class Lanes:
     # The next batch
 
     def take(self) -> list[Waiting]:
-        """The next batch; drops what has expired. A look for due work always goes alone."""
-        now, room = monotonic(), self.room
+        """The next batch; drops what would be answered too late. A look for due work always goes alone."""
+        now, room = monotonic() + self._takes_s, self.room
         batch = [waiting for waiting in self._first if not waiting.dropped(now)]
         self._first.clear()
         for lane in self._lanes[: Lane.BULK]:
@@ -200,11 +201,13 @@ class Lanes:
         self._bulk_last = bool(bulk) and not (batch and self._bulk_last)
         if self._bulk_last:
             self._take_bulk(bulk, batch, room, now)
+        if not batch:
+            self._takes_s /= 2  # it may have been a moment's: what nobody has time for is never learned again
         return batch
 
     def more(self, batch: list[Waiting]) -> list[Waiting]:
         """Adds what has come since a batch was taken and has room in it, but for bulk work; what was added."""
-        before, now, room = len(batch), monotonic(), self.room
+        before, now, room = len(batch), monotonic() + self._takes_s, self.room
         if not self._looks(batch[0]):
             for lane in self._lanes[: Lane.BULK]:
                 self._move(lane, batch, room, now)
@@ -280,10 +283,12 @@ class Lanes:
             self._each_s += _SMOOTHING * (took_s / commands - self._each_s)
 
     def drained(self, commands: int, began: float, ended: float) -> None:
-        """Learns the rate from a batch that has committed, and from the time since the last one where they follow.
+        """Learns from a batch that has committed how long one takes, and the rate, with the time since the last one
+        where they follow.
 
         What a process does between two batches is a part of how fast its queue drains.
         """
+        self._takes_s += _SMOOTHING * (ended - began - self._takes_s)
         followed = began - self._ended < _BETWEEN_S
         rate = commands / max(ended - (self._ended if followed else began), 1e-6)
         self._ended = ended

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
@@ -52,6 +53,10 @@ LONGEST = (
     "faults/test_up_killed.py",
     "faults/test_provider_faults.py",
     "caudal_simulation/test_mirror.py",
+    "caudal_simulation/test_histories.py",
+    "caudal_simulation/test_second_histories.py",
+    "caudal_simulation/test_third_histories.py",
+    "caudal_simulation/test_fourth_histories.py",
     "payins/test_provider_machine.py",
     "payins/test_machine.py",
 )
@@ -89,12 +94,18 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs a server, so that `make quick` can leave it out; the longest files begin, side by side."""
+    """Marks what needs a server, so that `make quick` can leave it out; the longest files begin, side by side.
+
+    Files that share a whole caudal come last, those with most such tests first: from then on it runs in each process of
+    the tests, and takes a thirtieth of a core idle.
+    """
+    needs: dict[pytest.Item, set[str]] = {item: set(getattr(item, "fixturenames", ())) for item in items}
     for item in items:
-        if _starts_processes(item.path) or NEEDS_A_SERVER & set(getattr(item, "fixturenames", ())):
+        if _starts_processes(item.path) or NEEDS_A_SERVER & needs[item]:
             item.add_marker(pytest.mark.server)
     turn = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: turn.get(item.path, len(turn)))
+    last = Counter(item.path for item in items if "running" in needs[item])
+    items.sort(key=lambda item: (turn.get(item.path, len(turn)), item.path in last, -last[item.path]))
 
 
 @cache

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
-from aiohttp import web
 
-from caudal.connectors import Outcome, PaymentOut, ReturnOrder
+from caudal.connectors import Outcome, PaymentOut, ReturnOrder, health, links, takers
 from caudal.connectors.spei import SpeiClient
-from caudal.kernel.telemetry import Sampling, Span, Tracer
+from caudal.kernel.context import Context
+from caudal.kernel.telemetry import Histogram, Sampling, Span, Tracer
 from tests.connectors import orders
+from tests.connectors.bank import Bank
 from tests.connectors.bench import Sandbox
 
 OUT = PaymentOut(
@@ -29,49 +32,17 @@ OUT = PaymentOut(
 BACK = ReturnOrder(return_key="return-1", tracking_key="T1", amount_minor=50, currency="MXN")
 
 
-BOOKED = {"returns": "returned", "payments": "sent", "elsewhere": "sent"}
-
-
-class Bank:
-    """Answers as it is told, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.status, self.asked, self.url = 201, list[tuple[str, str, bytes]](), ""
-        self.traces = list[str | None]()
-        self.told: Any = None  # None: what was ordered, as booked
-
-    async def answer(self, request: web.Request) -> web.Response:
-        self.asked.append((request.path, request.headers["Spei-Signature"], await request.read()))
-        self.traces.append(request.headers.get("traceparent"))
-        if self.status == 0:
-            assert request.transport is not None
-            request.transport.abort()
-        booked = {**json.loads(self.asked[-1][2]), "status": BOOKED[request.match_info["order"]]}
-        told = booked if self.told is None else {**booked, **self.told} if isinstance(self.told, dict) else self.told
-        raw = told if isinstance(told, str) else json.dumps(told)
-        headers = {"Location": "/v1/bank/elsewhere"} if 300 <= self.status < 400 else {}
-        return web.Response(text=raw, status=self.status or 500, content_type="application/json", headers=headers)
-
-
 @pytest.fixture
 async def bank() -> AsyncIterator[Bank]:
-    running = Bank()
-    app = web.Application()
-    app.router.add_post("/v1/bank/{order}", running.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    running.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield running
-    await runner.cleanup()
+    async with Bank() as running:
+        yield running
 
 
 @pytest.fixture
 async def client(bank: Bank) -> AsyncIterator[SpeiClient]:
-    made = SpeiClient(orders.context(bank.url, spei_secret_test=orders.SPEI_SECRET))
-    yield made
-    await made.close()
+    context = orders.context(bank.url, spei_secret_test=orders.SPEI_SECRET)
+    yield SpeiClient(context)
+    await links(context).close()
 
 
 async def test_money_is_sent_to_a_clabe_by_a_signed_order(bank: Bank, client: SpeiClient) -> None:
@@ -161,13 +132,14 @@ async def test_without_a_live_bank_nobody_is_asked(bank: Bank, client: SpeiClien
 
 
 async def test_each_mode_has_a_bank_and_a_secret_of_its_own(bank: Bank) -> None:
-    client = SpeiClient(orders.context(None, spei_secret_live="loud bank", spei_url_live=bank.url))
+    context = orders.context(None, spei_secret_live="loud bank", spei_url_live=bank.url)
+    client = SpeiClient(context)
     assert (await client.pay_out(OUT, live=True)).status == "done"
     assert (await client.pay_out(OUT, live=False)).status == "retry"
     ((_, header, body),) = bank.asked
     at, _, given = header.removeprefix("t=").partition(",v1=")
     assert given == hmac.new(b"loud bank", f"{at}.".encode() + body, hashlib.sha256).hexdigest()
-    await client.close()
+    await links(context).close()
 
 
 async def test_a_bank_that_is_not_there_is_asked_later() -> None:
@@ -177,7 +149,8 @@ async def test_a_bank_that_is_not_there_is_asked_later() -> None:
 
 @pytest.mark.server
 async def test_the_sandbox_sends_the_money_once_and_refuses_another_order_with_the_key(sandbox: Sandbox) -> None:
-    client = SpeiClient(orders.context(sandbox.url, spei_secret_test=orders.SPEI_SECRET))
+    context = orders.context(sandbox.url, spei_secret_test=orders.SPEI_SECRET)
+    client = SpeiClient(context)
     order = msgspec.structs.replace(OUT, payment_key=uuid4().hex)
     for _ in range(2):
         assert (await client.pay_out(order, live=False)).status == "done"
@@ -185,7 +158,7 @@ async def test_the_sandbox_sends_the_money_once_and_refuses_another_order_with_t
     assert (await client.pay_out(other, live=False)).status == "unknown"
     never = msgspec.structs.replace(BACK, return_key=uuid4().hex)
     assert (await client.send_back(never, live=False)).status == "permanent", "nobody sent that"
-    await client.close()
+    await links(context).close()
 
 
 async def test_an_order_is_a_span_in_the_trace_of_what_it_is_about(bank: Bank) -> None:
@@ -195,7 +168,7 @@ async def test_an_order_is_a_span_in_the_trace_of_what_it_is_about(bank: Bank) -
     assert (await client.send_back(BACK, live=False, about=deposit)).status == "done"
     bank.status = 503
     await client.pay_out(OUT, live=False, about=deposit)
-    await client.close()
+    await links(context).close()
     assert [(one.name, one.kind, one.error) for one in kept] == [
         ("return spei", "client", None),
         ("payment spei", "client", "unknown"),
@@ -214,3 +187,83 @@ async def test_where_nobody_collects_an_order_names_its_object_all_the_same(bank
     await client.send_back(BACK, live=False, about=deposit)
     await client.send_back(BACK, live=False)
     assert bank.traces == [f"00-{deposit.hex}-{deposit.hex[16:]}-00", None]
+
+
+# What stands around it, as around every provider
+
+
+def around(bank: Bank, **changed: Any) -> Context:
+    return orders.context(bank.url, spei_secret_test=orders.SPEI_SECRET, **changed)
+
+
+async def test_what_did_not_happen_is_ordered_again_and_what_may_have_is_left_to_whoever_asks_later(
+    bank: Bank,
+) -> None:
+    context = around(bank, provider_tries=3)
+    client, bank.told = SpeiClient(context), {"code": "busy"}
+    for bank.status, outcome, asked in ((429, "retry", 3), (500, "unknown", 1)):
+        bank.asked.clear()
+        assert (await client.pay_out(OUT, live=False)).status == outcome
+        assert len(bank.asked) == asked
+    assert {body for _, _, body in bank.asked} == {bank.asked[0][2]}, "by the same key"
+    await links(context).close()
+
+
+async def test_without_time_nobody_is_asked(bank: Bank, client: SpeiClient) -> None:
+    for outcome in (
+        await client.pay_out(OUT, live=False, deadline=monotonic()),
+        await client.send_back(BACK, live=False, deadline=monotonic()),
+    ):
+        assert outcome == Outcome(status="retry", detail="no time is left to ask the provider")
+    assert not bank.asked
+
+
+async def test_silence_ends_with_the_request(bank: Bank) -> None:
+    context = around(bank, provider_timeout_ms=60_000)
+    bank.gate.clear()
+    said = await SpeiClient(context).pay_out(OUT, live=False, deadline=monotonic() + 0.5)
+    assert (said.status, len(bank.asked)) == ("unknown", 1)
+    await links(context).close()
+
+
+async def test_a_bank_that_fails_is_left_alone_for_a_while(bank: Bank) -> None:
+    context = around(bank, provider_breaker_failures=3)
+    client, bank.status = SpeiClient(context), 500
+    for _ in range(3):
+        assert (await client.send_back(BACK, live=False)).status == "unknown"
+    said = await client.pay_out(OUT, live=False)
+    assert (said.status, len(bank.asked)) == ("retry", 3), "returns and payments share its fate"
+    [told] = [one for one in health(context) if one.provider == "spei"]
+    assert (told.mode, told.breaker, told.calls, told.failed, told.turned_away) == ("test", "open", 4, 4, 1)
+    await links(context).close()
+
+
+async def test_no_more_orders_at_once_than_it_bears(bank: Bank) -> None:
+    context = around(bank, provider_concurrency=1, provider_timeout_ms=60_000)
+    client = SpeiClient(context)
+    bank.gate.clear()
+    first = asyncio.create_task(client.pay_out(OUT, live=False))
+    await bank.came.wait()
+    second = await client.send_back(BACK, live=False, deadline=monotonic() + 0.3)
+    assert second == Outcome(status="retry", detail="every connection to the provider is in use")
+    bank.gate.set()
+    assert (await first).status == "done" and len(bank.asked) == 1
+    await links(context).close()
+
+
+async def test_its_calls_are_measured_as_every_providers(bank: Bank) -> None:
+    context = around(bank)
+    await SpeiClient(context).send_back(BACK, live=False)
+    found = {(name, of): value for name, of, value in links(context).readings()}
+    assert found["caudal.provider.calls", ("spei", "test")] == 1
+    assert found["caudal.provider.breaker.state", ("spei", "test", "closed")] == 1
+    times = found["caudal.provider.call.duration", ("spei", "test", "spei", "return", "answered")]
+    assert isinstance(times, Histogram) and times.count == 1
+    await links(context).close()
+
+
+async def test_it_takes_no_payments_and_has_no_other_callbacks(bank: Bank) -> None:
+    context = around(bank)
+    for method in orders.METHODS:
+        assert [one.name for one in takers(context, method, "MX", "test")] == ["sandbox"]
+    assert links(context).secrets("spei") is None

@@ -212,7 +212,7 @@ class Bank:
     def __init__(self, *says: Any) -> None:
         self.says, self.orders = list(says), list[PaymentOut]()
 
-    async def pay_out(self, order: PaymentOut, *, live: bool, about: UUID) -> Outcome:
+    async def pay_out(self, order: PaymentOut, *, live: bool, about: UUID, deadline: float | None) -> Outcome:
         assert not live and about
         self.orders.append(order)
         return Outcome(status=self.says.pop(0), detail="")

@@ -61,7 +61,12 @@ class Around:
 
     def welcomes(self) -> bool:
         """Whether a new payment could begin here now: not while it is drained, whatever else goes on."""
-        return self.available() and not (self._override is not None and self._override.drained)
+        return self.available() and not self.drained
+
+    @property
+    def drained(self) -> bool:
+        """Whether an operator wants nothing new to begin here."""
+        return self._override is not None and self._override.drained
 
     def _forced(self) -> Literal["open", "closed"] | None:
         override = self._override
@@ -160,7 +165,7 @@ class Around:
             mode=self._provider.mode,
             breaker=self._breaker.state(now),
             forced=self._forced(),
-            drained=self._override is not None and self._override.drained,
+            drained=self.drained,
             calls=self._calls,
             failed=self._failed,
             turned_away=self._turned_away,

@@ -7,7 +7,7 @@ from typing import Final
 
 from caudal.connectors.around import Around
 from caudal.connectors.model import Mode
-from caudal.connectors.providers import FIRST, Provider, providers_of
+from caudal.connectors.providers import FIRST, Provider, banks_of, providers_of
 from caudal.connectors.signed import Secrets
 from caudal.kernel.context import Context
 from caudal.kernel.exchange import Lines
@@ -77,15 +77,16 @@ class Link:
 
 
 class Links:
-    """The ways of one process, in the order of the configuration. Raises SettingError for a wrong one."""
+    """The ways of one process: providers in the order of the configuration, then banks. Raises SettingError for a wrong
+    one. A bank is asked like any provider, and no payment is made there: its callbacks have a way of their own.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._links = {
-            (provider.name, provider.mode): Link(provider) for provider in providers_of(settings, frozenset(METHODS))
-        }
+        providers = providers_of(settings, frozenset(METHODS))
+        self._links = {(provider.name, provider.mode): Link(provider) for provider in (*providers, *banks_of(settings))}
         self._secrets = dict[str, Secrets]()
         window_s = settings.signature_window_s
-        for name, _ in self._links:
+        for name in dict.fromkeys(provider.name for provider in providers):
             self._secrets[name] = Secrets(self._secret(name, "test"), self._secret(name, "live"), window_s)
         if settings.providers is None:
             self._secrets[FIRST] = Secrets(settings.provider_secret_test, settings.provider_secret_live, window_s)

@@ -126,6 +126,25 @@ def providers_of(
     return tuple(found)
 
 
+def bank_of(settings: Settings, *, live: bool) -> tuple[str, str] | None:
+    """The address and the secret of the bank of a mode; None where none is connected."""
+    if live:
+        url, secret = settings.spei_url_live, settings.spei_secret_live
+    else:
+        url, secret = settings.sandbox_url, settings.spei_secret_test
+    return None if url is None or secret is None else (url, secret)
+
+
+def banks_of(settings: Settings) -> Iterator[Provider]:
+    """The banks that are connected, one a mode, with the settings of every provider."""
+    modes: tuple[Mode, ...] = ("test", "live")
+    for mode in modes:
+        found = bank_of(settings, live=mode == "live")
+        if found is not None:
+            url, secret = found
+            yield _filled(_Entry(name=BANK, url=url, mode=mode, protocol=BANK, methods=(BANK,)), settings, secret)
+
+
 def _entries(path: Path) -> list[Any]:
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from caudal.connectors import Mode, Provider, available, door, links, takers
+from caudal.connectors import BANK, Mode, Provider, available, door, links, takers
 from caudal.kernel.context import Context
 from caudal.routing.model import Facts, Offer
 from caudal.routing.rates import Rates
@@ -17,7 +17,8 @@ _AWAY: Final = "it does not answer at the moment, or is asked nothing new"
 def provider_names(context: Context, *, live: bool) -> tuple[str, ...]:
     """The names that a rule may have: the providers of this mode, in the order of the configuration."""
     mode = "live" if live else "test"
-    return tuple(link.provider.name for link in links(context) if link.provider.mode == mode)
+    found = (link.provider for link in links(context))
+    return tuple(provider.name for provider in found if provider.mode == mode and provider.name != BANK)
 
 
 def offers_of(

@@ -12,12 +12,14 @@ redirect. A key that the bank knows for another order (`…_key_reused`) says th
 from __future__ import annotations
 
 import time
+from time import monotonic
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
-from caudal.connectors.model import Outcome, PaymentOut, ReturnOrder
+from caudal.connectors.links import Link, links
+from caudal.connectors.model import Outcome, PaymentOut, ReturnOrder, Unresolved
 from caudal.connectors.providers import BANK
 from caudal.connectors.spei.inbound import signature
 from caudal.connectors.spei.translate import (
@@ -31,114 +33,106 @@ from caudal.connectors.spei.translate import (
     return_of,
 )
 from caudal.kernel.context import Context
-from caudal.kernel.exchange import ExchangeError, Lines, NotConnected
+from caudal.kernel.exchange import ExchangeError, NotConnected
 from caudal.kernel.http import encode
-from caudal.kernel.settings import Settings
-from caudal.kernel.telemetry import Attributes, Outgoing
+from caudal.kernel.telemetry import Outgoing
 
-_DEADLINE_S: Final = 5.0
-_CONNECT_S: Final = 1.0
-_LARGEST: Final = 65_536  # bytes of an answer
 _NEVER: Final = frozenset({(404, "transfer_unknown"), (409, "return_exceeds_transfer"), (422, "invalid_request")})
 _NOTHING_HAPPENED: Final = frozenset({401, 403, 429, 503})
 
 _Order = SpeiReturn | SpeiPayment
+_Form = type[Returned | PaymentSent]
 _problem = msgspec.json.Decoder(BankProblem).decode
 
 
-def bank_of(settings: Settings, *, live: bool) -> tuple[str, str] | None:
-    """The address and the secret of the bank of a mode; None where none is connected."""
-    if live:
-        url, secret = settings.spei_url_live, settings.spei_secret_live
-    else:
-        url, secret = settings.sandbox_url, settings.spei_secret_test
-    return None if url is None or secret is None else (url, secret)
-
-
 class SpeiClient:
-    """Talks to the banks, one a mode. One per process; it connects at the first call."""
+    """Talks to the banks, one a mode, with the same around each as around every provider. One per process."""
 
     def __init__(self, context: Context) -> None:
-        self._context, self._settings = context, context.settings
-        self._lines: dict[str, Lines] = {}
-        context.closing.append(self.close)
+        self._context, self._links = context, links(context)
 
-    async def close(self) -> None:
-        """Ends the connections."""
-        for lines in self._lines.values():
-            await lines.close()
-
-    async def send_back(self, order: ReturnOrder, *, live: bool, about: UUID | None = None) -> Outcome:
+    async def send_back(
+        self, order: ReturnOrder, *, live: bool, about: UUID | None = None, deadline: float | None = None
+    ) -> Outcome:
         """Asks the bank to return money. `unknown` and `retry` may be asked again with the same key.
 
-        `about` is the object whose trace the call is in where nothing that runs has one.
+        `about` is the object whose trace the call is in where nothing that runs has one; `deadline` is monotonic
+        seconds, the request's, None where nobody waits.
         """
-        return await self._traced("return", "/v1/bank/returns", return_of(order), Returned, live, about)
+        path, asked = "/v1/bank/returns", return_of(order)
+        return await self._asked("return", path, asked, Returned, live=live, about=about, deadline=deadline)
 
-    async def pay_out(self, order: PaymentOut, *, live: bool, about: UUID | None = None) -> Outcome:
+    async def pay_out(
+        self, order: PaymentOut, *, live: bool, about: UUID | None = None, deadline: float | None = None
+    ) -> Outcome:
         """Asks the bank to send money to a CLABE, likewise."""
-        return await self._traced("payment", "/v1/bank/payments", payment_of(order), PaymentSent, live, about)
+        path, asked = "/v1/bank/payments", payment_of(order)
+        return await self._asked("payment", path, asked, PaymentSent, live=live, about=about, deadline=deadline)
 
-    async def _traced(
+    async def _asked(
         self,
         operation: str,
         path: str,
         order: _Order,
-        form: type[Returned | PaymentSent],
+        form: _Form,
+        *,
         live: bool,
         about: UUID | None,
+        deadline: float | None,
     ) -> Outcome:
-        call = Outgoing(self._context.tracer, None if about is None else about.int)
-        outcome = await self._order(path, order, form, call.header, live=live)
-        told: Attributes = {
-            "caudal.provider": BANK,
-            "caudal.mode": "live" if live else "test",
-            "caudal.operation": operation,
-        }
-        undecided = outcome.status in ("retry", "unknown")
-        answer = outcome.status if undecided else "answered"
-        call.ended(f"{operation} {BANK}", told | {"caudal.outcome": answer}, answer if undecided else None)
-        return outcome
-
-    async def _order(
-        self, path: str, order: _Order, form: type[Returned | PaymentSent], traceparent: str, *, live: bool
-    ) -> Outcome:
-        bank = bank_of(self._settings, live=live)
-        if bank is None:
+        link = self._links.of(BANK, "live" if live else "test")
+        if link is None:
             return Outcome(status="retry", detail="no bank is configured for this mode")
-        url, secret = bank
-        lines = self._lines.get(url)
-        if lines is None:
-            lines = self._lines[url] = Lines(url, kept_s=4.0, largest=_LARGEST)
         body = encode(order)
-        head = (
-            f"POST {lines.folder}{path} HTTP/1.1\r\nHost: {lines.host}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nSpei-Signature: {signature(secret, int(time.time()), body)}\r\n"
-        )
-        if traceparent:
-            head += f"traceparent: {traceparent}\r\n"
-        connect_s = min(_CONNECT_S, 0.9 * _DEADLINE_S)
-        try:
-            status, told = await lines.exchange(
-                head.encode() + b"\r\n" + body, within_s=_DEADLINE_S, connect_s=connect_s
-            )
-        except NotConnected as error:
-            return Outcome(status="retry", detail=f"no connection: {error}")
-        except (ExchangeError, TimeoutError) as error:
-            return Outcome(status="unknown", detail=type(error).__name__)
-        return _outcome(status, told, order, form)
+
+        async def one_try(within_s: float) -> Outcome | Unresolved:
+            began, call = monotonic(), Outgoing(self._context.tracer, None if about is None else about.int)
+            said = await _exchanged(link, path, order, body, form, call.header, within_s)
+            undecided = said.kind if isinstance(said, Unresolved) else None
+            outcome = undecided or "answered"
+            link.took(BANK, operation, outcome, monotonic() - began)
+            told = {"caudal.provider": BANK, "caudal.mode": link.provider.mode, "caudal.operation": operation}
+            call.ended(f"{operation} {BANK}", {**told, "caudal.outcome": outcome}, undecided)
+            return said
+
+        # What may have happened is left to whoever asks later, by the same key: money on its way out is never hurried.
+        said = await link.around.call(one_try, deadline, deduplicates=False)
+        return Outcome(status=said.kind, detail=said.detail) if isinstance(said, Unresolved) else said
 
 
-def _outcome(status: int, told: bytes, order: _Order, form: type[Returned | PaymentSent]) -> Outcome:
+async def _exchanged(
+    link: Link, path: str, order: _Order, body: bytes, form: _Form, traceparent: str, within_s: float
+) -> Outcome | Unresolved:
+    """One order and what the bank says of it."""
+    lines = link.lines
+    head = (
+        f"POST {lines.folder}{path} HTTP/1.1\r\nHost: {lines.host}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        f"Spei-Signature: {signature(link.provider.secret, int(time.time()), body)}\r\n"
+    )
+    if traceparent:
+        head += f"traceparent: {traceparent}\r\n"
+    # Less than the whole, so that the time in which nothing was sent yet is known from the rest.
+    connect_s = min(link.provider.connect_timeout_ms / 1000, 0.9 * within_s)
+    try:
+        status, told = await lines.exchange(head.encode() + b"\r\n" + body, within_s=within_s, connect_s=connect_s)
+    except NotConnected as error:
+        return Unresolved(kind="retry", detail=f"no connection: {error}")
+    except (ExchangeError, TimeoutError) as error:
+        return Unresolved(kind="unknown", detail=type(error).__name__)
+    return _outcome(status, told, order, form)
+
+
+def _outcome(status: int, told: bytes, order: _Order, form: _Form) -> Outcome | Unresolved:
     try:
         if status in (200, 201):
             if agrees(order, msgspec.json.decode(told, type=form)):
                 return Outcome(status="done", detail="")
-            return Outcome(status="unknown", detail="the answer is about another order")
+            return Unresolved(kind="unknown", detail="the answer is about another order")
         problem = _problem(told)
     except (ValueError, RecursionError):
-        return Outcome(status="unknown", detail=f"HTTP {status}, not in the bank's form")
+        return Unresolved(kind="unknown", detail=f"HTTP {status}, not in the bank's form")
     detail = f"HTTP {status} {problem.code}: {problem.detail}"[:200]
     if (status, problem.code) in _NEVER:
         return Outcome(status="permanent", detail=detail)
-    return Outcome(status="retry" if status in _NOTHING_HAPPENED else "unknown", detail=detail)
+    return Unresolved(kind="retry" if status in _NOTHING_HAPPENED else "unknown", detail=detail)

@@ -135,7 +135,7 @@ async def _ask(
 ) -> OperationState | Declined | Unresolved:
     """Orders the operation by its key; safe to repeat."""
     if payin.method not in connectors.CONNECTORS:
-        return await _pay_out(context, operation, payin)
+        return await _pay_out(context, operation, payin, deadline)
     provider, payment_key = payin.asked(operation.details().attempt)
     key, mode, connector = operation.id.hex, mode_of(payin), connectors.of(context, provider, payin.method)
     match operation.kind:
@@ -163,7 +163,9 @@ async def _ask(
             return await connector.refund(refund, deadline)
 
 
-async def _pay_out(context: Context, operation: Operation, payin: Payin) -> OperationState | Declined | Unresolved:
+async def _pay_out(
+    context: Context, operation: Operation, payin: Payin, deadline: float | None
+) -> OperationState | Declined | Unresolved:
     """A refund of a transfer: the bank sends money to the account that the payer named."""
     to = destination_of(context, operation)
     assert to is not None, "the edge has asked for it"
@@ -174,7 +176,8 @@ async def _pay_out(context: Context, operation: Operation, payin: Payin) -> Oper
         currency=operation.currency,
         beneficiary_name=to.holder_name,
     )
-    outcome = await context.once(spei.SpeiClient).pay_out(order, live=payin.live, about=payin.id)
+    bank = context.once(spei.SpeiClient)
+    outcome = await bank.pay_out(order, live=payin.live, about=payin.id, deadline=deadline)
     match outcome.status:
         case "done":
             return OperationState(

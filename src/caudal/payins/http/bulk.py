@@ -27,7 +27,7 @@ from caudal.kernel.parse import partial_parser
 from caudal.merchants import Caller, authenticate
 from caudal.payins.asked import CreatePayinBody, asked_of, has_price
 from caudal.payins.http.merchants import WRITE, create
-from caudal.payins.http.transfers import has_bank, transfer
+from caudal.payins.http.transfers import no_bank, transfer
 from caudal.payins.model import PayinBody
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def _begun(context: Context, caller: Caller, request: Request, item: _Item, earl
         if len(body) > context.settings.body_limit_bytes:
             raise Refused("too_large", f"a payin has at most {context.settings.body_limit_bytes} bytes")
         asked, method = asked_of(body, caller)
-        direct = method.method not in CAPABILITIES and has_price(caller, method) and has_bank(context, caller)
+        direct = method.method not in CAPABILITIES and has_price(caller, method) and no_bank(context, caller) is None
         if earlier is not None or not direct:
             single = _single(request, item.idempotency_key, body)
             return asyncio.create_task(_singly(context, single, method.method, earlier), name="bulk-payin")

@@ -27,7 +27,7 @@ from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, store
 from caudal.payins.asked import CreatePayinBody, asked_of, has_price, no_price
 from caudal.payins.http.answering import ProviderAsked, committed, id_of, is_known, place_of
-from caudal.payins.http.transfers import has_bank, new_payin, transfer
+from caudal.payins.http.transfers import new_payin, no_bank, not_available, transfer
 from caudal.payins.model import (
     Attempt,
     Chosen,
@@ -70,8 +70,9 @@ async def create(context: Context, request: Request) -> Response:
             return await _through_provider(
                 context, request, caller, key, payin, detail, payer, sealed, expires_in, route, attempt
             )
-    if not has_bank(context, caller) and not await is_known(context, request, caller.shard, key):
-        raise _not_available("no live bank is connected")
+    why_not = no_bank(context, caller)
+    if why_not is not None and not await is_known(context, request, caller.shard, key):
+        raise why_not
     return await committed(
         context, caller.shard, transfer(context, caller, request.id, id, key, asked, method), request
     )
@@ -188,15 +189,10 @@ async def _first_attempt(
     mode: Literal["test", "live"] = "live" if caller.live else "test"
     found = takers(context, asked.method, asked.country, mode)
     if not found:
-        raise _not_available(f"no {mode} provider of {asked.method} is connected")
+        raise not_available(f"no {mode} provider of {asked.method} is connected")
     if not await is_known(context, request, caller.shard, key):
         raise Retry("provider_unavailable", f"no provider of {asked.method} answers at the moment", after_s=5.0)
     return route, Attempt(provider=found[0].name, begun_at=store.LONG_AGO)
-
-
-def _not_available(detail: str) -> Invalid:
-    error = FieldError(field="/method", code="not_available", detail=detail)
-    return Invalid("invalid_request", "the request has errors", errors=(error,))
 
 
 def _detail(asked: CreatePayinBody, routing: UUID | None) -> Detail:

@@ -6,9 +6,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from caudal.catalogue import Method
-from caudal.connectors import spei
+from caudal.connectors import BANK, links, spei
 from caudal.kernel.commit import Key, Lane
 from caudal.kernel.context import Context
+from caudal.kernel.errors import CaudalError, FieldError, Invalid, Retry
 from caudal.kernel.http import encode
 from caudal.merchants import Caller
 from caudal.payins import commands, store
@@ -17,9 +18,23 @@ from caudal.payins.model import Detail, Payin
 from caudal.payins.states import FIRST, Status
 
 
-def has_bank(context: Context, caller: Caller) -> bool:
-    """Whether a bank takes transfers of the caller's mode."""
-    return not caller.live or spei.bank_of(context.settings, live=True) is not None
+def no_bank(context: Context, caller: Caller) -> CaudalError | None:
+    """Why no bank takes new transfers of the caller's mode now, or None.
+
+    It takes them while its breaker is open: nobody has to be asked for a transfer to arrive.
+    """
+    bank = links(context).of(BANK, "live" if caller.live else "test")
+    if bank is None:
+        return not_available("no live bank is connected") if caller.live else None
+    if bank.around.drained:
+        return Retry("provider_unavailable", "the bank takes nothing new at the moment", after_s=5.0)
+    return None
+
+
+def not_available(detail: str) -> Invalid:
+    """The method cannot be had as things are configured."""
+    error = FieldError(field="/method", code="not_available", detail=detail)
+    return Invalid("invalid_request", "the request has errors", errors=(error,))
 
 
 def transfer(

@@ -12,7 +12,7 @@ import psycopg
 import typer
 import uvloop
 
-from caudal_load.caudal_up import CaudalFailed
+from caudal_load.caudal_up import BadSettings, CaudalFailed
 from caudal_load.cluster import ServerFailed
 from caudal_load.crew import CrewFailed
 from caudal_load.faults.model import BadFaults
@@ -31,7 +31,7 @@ _FAILURES = (
     psycopg.Error,
     aiohttp.ClientError,
 )
-_MISTAKES = (BadPlan, BadFaults, BadScenario)
+_MISTAKES = (BadPlan, BadFaults, BadScenario, BadSettings)
 
 T = TypeVar("T")
 

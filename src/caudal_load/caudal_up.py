@@ -28,10 +28,16 @@ _NOT_INHERITED = frozenset(
     {"CAUDAL_DATABASE_URL", "CAUDAL_VAR", "CAUDAL_PORT", "CAUDAL_SANDBOX_PORT", "CAUDAL_SANDBOX_URL"}
 )
 _PR_SET_PDEATHSIG = 1
+_BAD_SETTINGS = 2
+"""The exit status of `caudal` where a setting is not one, or its value is none."""
 
 
 class CaudalFailed(Exception):
     """A caudal of our own did not start, or did not end as it should."""
+
+
+class BadSettings(Exception):
+    """A caudal of our own does not take its settings; the message says which."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +58,7 @@ class Running:
 async def caudal_up(settings: Mapping[str, str]) -> AsyncIterator[Running]:
     """Start a caudal with `settings` (environment variables) and end it afterwards.
 
-    Raises CaudalFailed with the tail of its logs.
+    Raises BadSettings, CaudalFailed with the tail of its logs.
     """
     directory = _empty_directory()
     try:
@@ -106,10 +112,12 @@ def _end_with_parent() -> None:
 
 
 async def _ready(directory: Path, process: asyncio.subprocess.Process) -> Running:
-    """Wait for `up.json`. Raises CaudalFailed."""
+    """Wait for `up.json`. Raises BadSettings, CaudalFailed."""
     path = directory / "var" / "up.json"
     deadline_s = asyncio.get_running_loop().time() + START_TIMEOUT_S
     while asyncio.get_running_loop().time() < deadline_s:
+        if process.returncode == _BAD_SETTINGS:
+            raise BadSettings((directory / "up.log").read_text(errors="replace").strip())
         if process.returncode is not None:
             raise CaudalFailed(f"caudal ended with code {process.returncode} before it was ready\n{_tail(directory)}")
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):

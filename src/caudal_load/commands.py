@@ -11,6 +11,7 @@ from rich.table import Table
 from caudal_load.carry import carried_out, say
 from caudal_load.compare import BadReport, compare, load, print_comparison
 from caudal_load.html import comparison_page, report_page
+from caudal_load.places import writable, written
 from caudal_load.plan import Plan
 from caudal_load.progress import Shown
 from caudal_load.report import Report, print_table
@@ -62,9 +63,15 @@ Versus = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on standard output")]
-Save = Annotated[Path | None, typer.Option(metavar="FILE.json", help="write that object into a file, for `compare`")]
+Save = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.json", callback=writable, help="write that object into a file, for `compare`"),
+]
 Page = Annotated[
-    Path | None, typer.Option("--report", metavar="FILE.html", help="write a page with plots, one file, no download")
+    Path | None,
+    typer.Option(
+        "--report", metavar="FILE.html", callback=writable, help="write a page with plots, one file, no download"
+    ),
 ]
 
 
@@ -119,23 +126,25 @@ def run_command(
 
 
 def _written(found: Report, as_json: bool, save: Path | None, page: Path | None) -> None:
-    """Print and keep what was found, and end as it deserves."""
+    """Print and keep what was found, and end as it deserves. What cannot be kept any more has been printed."""
     said = found.as_json()
-    if save is not None:
-        save.write_text(json.dumps(said), "utf-8")
-    if page is not None:
-        page.write_text(report_page(said), "utf-8")
     if as_json:
-        print(json.dumps(said))
+        print(json.dumps(said), flush=True)
     else:
         print_table(found, Console())
-    for path in (save, page):
-        if path is not None:
-            say(f"written: {path}")
+    if save is not None:
+        _kept(save, json.dumps(said))
+    if page is not None:
+        _kept(page, report_page(said))
     if not found.passed:
         raise typer.Exit(1)
     if not found.kept:
         raise typer.Exit(SLO_MISSED)
+
+
+def _kept(path: Path, text: str) -> None:
+    written(path, text)
+    say(f"written: {path}")
 
 
 def known(scenario: str) -> Script:
@@ -184,8 +193,7 @@ def compare_command(
     except BadReport as error:
         raise typer.BadParameter(str(error)) from error
     if report is not None:
-        report.write_text(comparison_page(found), "utf-8")
-        say(f"written: {report}")
+        _kept(report, comparison_page(found))
     if as_json:
         print(json.dumps(found.as_json()))
     else:
@@ -194,11 +202,13 @@ def compare_command(
 
 def report_command(
     saved: Annotated[Path, typer.Argument(metavar="A.json", help="what --save wrote")],
-    page: Annotated[Path, typer.Argument(metavar="FILE.html", help="where the page goes")],
+    page: Annotated[Path, typer.Argument(metavar="FILE.html", callback=writable, help="where the page goes")],
 ) -> None:
     """Write the page with plots of a run that was saved. Exit 2: the file is no report."""
     try:
-        page.write_text(report_page(load(saved).said), "utf-8")
+        text = report_page(load(saved).said)
     except BadReport as error:
         raise typer.BadParameter(str(error)) from error
-    say(f"written: {page}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise typer.BadParameter(f"{saved} is no report of a run: a part of it is missing ({error})") from error
+    _kept(page, text)

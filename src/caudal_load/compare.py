@@ -23,6 +23,7 @@ from rich.table import Table
 
 from caudal_load.figures import of_caudal
 from caudal_load.histogram import Histogram, middle_ns
+from caudal_load.places import said
 from caudal_load.seconds import Second
 
 TIMES = 1_000
@@ -97,19 +98,25 @@ class Comparison:
 def load(path: Path) -> Saved:
     """Read what `--save` wrote. Raises BadReport."""
     try:
-        said = json.loads(path.read_text("utf-8"))
-        seconds = [Second.of(each) for each in said["timeline"]]
+        run = json.loads(path.read_text("utf-8"))
+        seconds = [Second.of(each) for each in run["timeline"]]
         cpu_s = [
             sum(cores for name, cores in each["cores"].items() if of_caudal(name)) * (each["end_s"] - each["begin_s"])
-            for each in said["intervals"]
+            for each in run["intervals"]
         ]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise BadReport(f"{path} is no report of a run: {error!r}") from error
-    with_cpu = any(of_caudal(name) for each in said["intervals"] for name in each["cores"])
+    except OSError as error:
+        raise BadReport(f"{path} cannot be read: {said(error)}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadReport(f"{path} is no report of a run: it is not JSON ({error})") from error
+    except KeyError as error:
+        raise BadReport(f"{path} is no report of a run: it has no {error.args[0]!r}") from error
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        raise BadReport(f"{path} is no report of a run: --save did not write it") from error
+    with_cpu = any(of_caudal(name) for each in run["intervals"] for name in each["cores"])
     whole = [place for place, second in enumerate(seconds) if second.lasts_s >= _WHOLE_S]
     return Saved(
         path=str(path),
-        said=said,
+        said=run,
         seconds=[seconds[place] for place in whole],
         cpu_s=[cpu_s[place] if place < len(cpu_s) else 0.0 for place in whole] if with_cpu else None,
     )

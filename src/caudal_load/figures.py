@@ -9,6 +9,7 @@ from caudal_load.crew import Crew
 from caudal_load.crew.job import Seat
 from caudal_load.histogram import Histogram
 from caudal_load.meters import Interval
+from caudal_load.plan import Plan
 from caudal_load.processes import resident_mb
 from caudal_load.seconds import Second, milliseconds
 from caudal_load.side import CONDUCTOR, GENERATOR, Side
@@ -18,6 +19,10 @@ from caudal_load.verify import Verdict
 _ENOUGH_FOR_A_P99 = 100
 _LATE_SHARE = 0.01
 _BUSY_CORES = 0.9
+_WHOLE_S = 0.99
+_ENOUGH_TO_STAND_STILL = 10
+"""So many arrivals of a second, none of which was answered in it, are no chance."""
+_LONGER, _LONGER_S = 1.05, 0.5
 _OF_CAUDAL = ("web", "worker", "postgres")
 _ms = milliseconds
 
@@ -169,7 +174,7 @@ async def figures(side: Side, verdict: Verdict) -> Figures:
         settings=dict(plan.settings),
         requests_by_kind=_kinds(side),
         phases=tuple(_parts(side)),
-        warnings=tuple(_warnings(late, cores, plan.processes, tally)),
+        warnings=tuple(_warnings(late, cores, plan.processes, tally) + _standstills(tally, plan)),
         seconds=tuple(tally.seconds),
         intervals=tuple(side.intervals),
         sent_buckets=tuple(tally.service.pairs()),
@@ -266,6 +271,25 @@ def _warnings(late: float | None, cores: Mapping[str, float], processes: int, ta
         said.append("the process that receives webhooks was busy all the time: their lag holds its own delay")
     if tally.unsent:
         said.append(f"{tally.unsent:,} arrivals found no connection before the end")
+    return said
+
+
+def _standstills(tally: Tally, plan: Plan) -> list[str]:
+    """Where nothing went on for a while, which a closed loop's percentiles do not show: it asks nothing meanwhile."""
+    said, window_s = [], tally.window_ns / 1e9
+    whole = [second for second in tally.seconds if second.lasts_s >= _WHOLE_S]
+    enough = 0 if plan.connections is not None else _ENOUGH_TO_STAND_STILL
+    silent = sum(not second.answered and second.offered >= enough for second in whole)
+    if silent:
+        said.append(
+            f"nothing was answered in {silent:,} of {len(whole):,} whole seconds, caudal or this machine stood still: "
+            "whoever would have come meanwhile is in no percentile of a closed loop"
+        )
+    if window_s > plan.seconds * _LONGER + _LONGER_S:
+        said.append(
+            f"{window_s:.1f} s were measured where {plan.seconds:g} s were asked for: "
+            "the generator, or this machine, stood still"
+        )
     return said
 
 

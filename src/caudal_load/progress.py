@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
 
 from rich.console import Console, Group
@@ -21,6 +22,7 @@ _LEAST_S = 5
 _BARS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 60
 _LOOK_S = 0.25
+_SHOWN = (("p50", 50), ("p99", 99), ("max", 100))
 
 
 class Shown:
@@ -51,7 +53,7 @@ class Shown:
             await asyncio.sleep(_LOOK_S)
             if (last := crew.last) is not None and last[0] >= said + every:
                 said = last[0]
-                self._say(f"second {said} of {side.plan.seconds:.0f}: {_line(last[1])}")
+                self._say(f"{_place(said, side.plan.seconds)}: {_line(last[1])}")
 
     async def _terminal(self, side: Side, crew: Crew) -> None:
         rates, p99s = list[float](), list[float]()
@@ -68,14 +70,20 @@ class Shown:
                 live.update(_panel(side, number, second, rates, p99s), refresh=True)
 
 
+def _place(number: int, seconds: float) -> str:
+    """Which second it is of those that were asked for."""
+    if number <= math.ceil(seconds):
+        return f"second {number} of {seconds:.0f}"
+    return f"second {number}, beyond the {seconds:.0f} that were asked for"
+
+
 def _line(second: Second) -> str:
-    p50, p99, most = (milliseconds(second.latencies.percentile_ns(percent)) for percent in (50, 99, 100))
     offered = f"{second.offered:,} offered, " if second.offered else ""
-    errors = ", ".join(f"{count:,} × {kind}" for kind, count in second.errors.most_common(3))
-    return (
-        f"{offered}{second.acknowledged:,} acknowledged, p50 {p50} ms, p99 {p99} ms, max {most} ms"
-        f"{', ' + errors if errors else ''}"
-    )
+    errors = "".join(f", {count:,} × {kind}" for kind, count in second.errors.most_common(3))
+    percentiles = ((name, milliseconds(second.latencies.percentile_ns(percent))) for name, percent in _SHOWN)
+    latencies = ", ".join(f"{name} {value} ms" for name, value in percentiles if value is not None)
+    done = f"{second.acknowledged:,} acknowledged" if second.answered or second.acknowledged else "nothing answered"
+    return f"{offered}{done}{', ' + latencies if latencies else ''}{errors}"
 
 
 def _panel(side: Side, number: int, second: Second, rates: list[float], p99s: list[float]) -> Group:
@@ -88,7 +96,7 @@ def _panel(side: Side, number: int, second: Second, rates: list[float], p99s: li
         if number <= upto:
             phase = f", {each.name}"
             break
-    head = Text(f"{side.plan.scenario.name}{phase}: second {number} of {side.plan.seconds:.0f}", style="bold")
+    head = Text(f"{side.plan.scenario.name}{phase}: {_place(number, side.plan.seconds)}", style="bold")
     return Group(head, ProgressBar(total=side.plan.seconds, completed=number), grid, Text(_line(second)))
 
 

@@ -24,20 +24,20 @@ _LEAD_S = 0.2
 async def run(plan: Plan, versus: str | None, say: Say, shown: Shown | None = None) -> Report:
     """Run a plan, against its other side if `versus` names one.
 
-    Raises CaudalFailed, SetupFailed, OSError, psycopg.Error, aiohttp.ClientError.
+    Raises BadPlan, BadSettings, CaudalFailed, SetupFailed, OSError, psycopg.Error, aiohttp.ClientError.
     """
     plans = [plan.checked()] + ([plan.versus(versus)] if versus is not None else [])
     began = datetime.now(UTC)
     async with contextlib.AsyncExitStack() as stack:
-        sides, collector = [], Collector()
+        sides, collector = list[Side](), Collector()
         if any(each.telemetry is not None for each in plans):
             address = await collector.start()
             stack.push_async_callback(collector.end)
             plans = [each.telling(address) for each in plans]
-        for each in plans:
+        for each in reversed(plans):  # the other side first: where its settings are none, nothing is there yet
             running = await stack.enter_async_context(started(each, say))
-            sides.append(await side(each, running, crew=True))
-            stack.push_async_callback(sides[-1].leave)
+            sides.insert(0, await side(each, running, crew=True))
+            stack.push_async_callback(sides[0].leave)
         await _load(sides, say, shown)
         for each_side in sides:
             await each_side.settle()

@@ -137,6 +137,9 @@ async def up() -> None:
     print("the fake is starting")
     if os.environ.get("CAUDAL_MAX_BATCH") == "0":
         raise SystemExit("max_batch has to be above 0")
+    if "CAUDAL_NOSUCH" in os.environ:
+        print("caudal: CAUDAL_NOSUCH is not a setting")
+        raise SystemExit(2)
     async with running(fake, int(os.environ["CAUDAL_PORT"])):
         path = Path(os.environ["CAUDAL_VAR"]) / "up.json"
         path.parent.mkdir()

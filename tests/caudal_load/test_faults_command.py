@@ -80,6 +80,24 @@ async def test_a_run_is_run_again_with_its_own_plan_and_clients(
     assert told[0].startswith(f"{tmp_path} is of commit 0123456789, this one of ")
 
 
+def test_a_kept_run_that_is_not_there_cannot_be_run_again(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["faults", "--replay", str(tmp_path)], env={"COLUMNS": "400"})
+    assert result.exit_code == 2 and "cannot be read: no such file or directory" in result.output
+
+
+def test_a_kept_run_that_is_broken_cannot_be_checked_again(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    result = CliRunner().invoke(app, ["faults", "--recheck", str(tmp_path)], env={"COLUMNS": "400"})
+    assert result.exit_code == 2 and str(tmp_path) in result.output
+
+
+def test_a_place_where_nothing_can_be_kept_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    options = ["--kinds", "kill:web", "--seconds", "20", "--keep", str(tmp_path / "file" / "run")]
+    result = CliRunner().invoke(app, ["faults", *options], env={"COLUMNS": "400"})
+    assert result.exit_code == 2 and "cannot be written: not a directory" in result.output
+
+
 def test_the_page_has_a_row_for_every_fault_as_it_is_and_for_every_check() -> None:
     page = (ROOT / "docs" / "faults.md").read_text()
     for kind in KINDS:

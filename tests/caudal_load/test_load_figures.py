@@ -1,13 +1,16 @@
 """Verdicts: an SLO is kept or missed by what was measured, and a generator that was the limit says so itself."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from caudal_load.figures import Figures, _warnings, of_caudal
+from caudal_load.figures import Figures, _standstills, _warnings, of_caudal
 from caudal_load.objectives import judged
+from caudal_load.plan import Plan
 from caudal_load.scenarios import Slo
+from caudal_load.seconds import Second
 from caudal_load.tally import Tally
 
 
@@ -59,6 +62,40 @@ def test_a_generator_that_was_the_limit_says_so(
 
 def test_a_generator_that_was_not_says_nothing() -> None:
     assert _warnings(0.009, {"generator": 0.95, "conductor": 0.2}, 2, Tally()) == []
+
+
+def tally_of(answered: Sequence[int], offered: int = 0, window_s: float | None = None) -> Tally:
+    tally = Tally()
+    tally.window_ns = int((len(answered) if window_s is None else window_s) * 1e9)
+    for count in answered:
+        tally.seconds.append(Second())
+        tally.seconds[-1].answered, tally.seconds[-1].offered = count, offered
+    return tally
+
+
+CLOSED, OPEN = {"connections": 4}, {"connections": None}
+
+
+@pytest.mark.parametrize(
+    ("tally", "loop", "says"),
+    [
+        (tally_of([90, 0, 0, 80, 85]), CLOSED, ["nothing was answered in 2 of 5 whole seconds"]),
+        (tally_of([90, 0, 80, 90, 90], offered=10), OPEN, ["nothing was answered in 1 of 5 whole seconds"]),
+        (tally_of([90, 0, 80, 90, 90], offered=9), OPEN, []),
+        (tally_of([90, 80, 80, 90, 90], window_s=24.2), CLOSED, ["24.2 s were measured where 5 s were asked for"]),
+        (tally_of([90, 80, 80, 90, 90], window_s=5.4), CLOSED, []),
+    ],
+)
+def test_a_run_that_stood_still_says_so(tally: Tally, loop: dict[str, Any], says: list[str]) -> None:
+    found = _standstills(tally, cast(Plan, SimpleNamespace(seconds=5.0, **loop)))
+    assert len(found) == len(says)
+    assert all(said in warning for said, warning in zip(says, found, strict=True)), found
+
+
+def test_a_part_of_a_second_without_an_answer_is_no_standstill() -> None:
+    tally = tally_of([90, 0])
+    tally.seconds[-1].lasts_s = 0.3
+    assert _standstills(tally, cast(Plan, SimpleNamespace(seconds=5.0, **CLOSED))) == []
 
 
 def test_the_outside_in_a_box_is_no_part_of_what_a_payment_costs() -> None:

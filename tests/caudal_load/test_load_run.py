@@ -116,6 +116,13 @@ def test_a_caudal_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_setting_that_is_none_is_a_mistake_of_the_command_line_and_nothing_else_is_started(tmp_path: Path) -> None:
+    result = call("--connections", "1", "--seconds", "0.2", "--up", "--versus", "nosuch=1")
+    assert result.exit_code == 2
+    assert "CAUDAL_NOSUCH is not a setting" in result.stderr and result.stderr.count("starting caudal") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_caudal_that_is_not_there_is_said() -> None:
     result = call("--connections", "1", "--seconds", "0.2", "--url", "http://127.0.0.1:9", "--key", "sk_test_x")
     assert result.exit_code == 1

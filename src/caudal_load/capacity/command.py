@@ -18,6 +18,7 @@ from caudal_load.capacity.staircase import Climb, climbed
 from caudal_load.carry import carried_out, say
 from caudal_load.commands import AsJson, Page, Var, WebProcesses, known
 from caudal_load.html import capacity_page
+from caudal_load.places import writable, written
 from caudal_load.plan import Plan
 
 NOT_PREDICTED = 3
@@ -37,7 +38,9 @@ Most = Annotated[int, typer.Option(min=8, max=4096, help="connections, at most")
 Between = Annotated[int, typer.Option(min=0, max=10, help="bisections of the rate around the knee")]
 Processes = Annotated[int, typer.Option(min=1, max=64, help="of the generator")]
 Merchants = Annotated[int, typer.Option(min=1, max=100_000, help="make so many and spread the requests over them")]
-Save = Annotated[Path | None, typer.Option("--save", metavar="FILE.json", help="keep the steps, for --steps")]
+Save = Annotated[
+    Path | None, typer.Option("--save", metavar="FILE.json", callback=writable, help="keep the steps, for --steps")
+]
 Draws = Annotated[int, typer.Option(min=1, max=10_000, help="of steps, from which the error bars are")]
 Prices = Annotated[
     Path, typer.Option(metavar="FILE.toml", help="prices, largest machine, retention; yours for the example")
@@ -126,13 +129,13 @@ def _keep(place: Path | None, kept: Kept) -> None:
 
 def _written(answer: Answer, as_json: bool, report: Path | None) -> None:
     """Print and draw the answer, and end as it deserves."""
-    if report is not None:
-        report.write_text(capacity_page(answer), "utf-8")
-        say(f"written: {report}")
     if as_json:
-        print(json.dumps(answer.as_json()))
+        print(json.dumps(answer.as_json()), flush=True)
     else:
         print_answer(answer, Console())
+    if report is not None:
+        written(report, capacity_page(answer))
+        say(f"written: {report}")
     if not answer.safe:
         raise typer.Exit(1)
     if not answer.check.passed:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from caudal_load.histogram import Histogram, middle_ns
+from caudal_load.places import said, written
 from caudal_load.step import Step
 
 _KEPT_UP, _ERRORS = 0.97, 0.01
@@ -99,7 +100,9 @@ def load(path: Path) -> Kept:
     """Read a run. Raises BadSteps and names what is wrong with it."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Kept)
-    except (OSError, msgspec.DecodeError) as error:
+    except OSError as error:
+        raise BadSteps(f"{path} cannot be read: {said(error)}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadSteps(f"{path} holds no steps of a run: {error}") from error
 
 
@@ -116,10 +119,10 @@ def together(runs: list[Kept]) -> Kept:
 
 
 def save(kept: Kept, path: Path) -> None:
-    """Write a run, a step a line."""
-    said = msgspec.to_builtins(kept)
-    steps = ",\n  ".join(json.dumps(step) for step in said.pop("steps"))
-    path.write_text(f'{json.dumps(said)[:-1]},\n "steps": [\n  {steps}\n]}}\n', "utf-8")
+    """Write a run, a step a line. Raises Exit(1)."""
+    run = msgspec.to_builtins(kept)
+    steps = ",\n  ".join(json.dumps(step) for step in run.pop("steps"))
+    written(path, f'{json.dumps(run)[:-1]},\n "steps": [\n  {steps}\n]}}\n')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

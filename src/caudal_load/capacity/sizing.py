@@ -18,6 +18,7 @@ from caudal_load.capacity.kept import Kept
 from caudal_load.capacity.laws import Line
 from caudal_load.capacity.model import Estimate, Fit, Model
 from caudal_load.capacity.solve import Unsolvable
+from caudal_load.places import said
 
 EXAMPLE = Path(__file__).with_name("prices.toml")
 UTILISATION, MEAN = 0.6, 0.4
@@ -46,7 +47,9 @@ def read_prices(path: Path = EXAMPLE) -> Prices:
     """Read a table. Raises BadPrices and names what is wrong with it."""
     try:
         return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Prices)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except OSError as error:
+        raise BadPrices(f"{path} cannot be read: {said(error)}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise BadPrices(f"{path}: {error}") from error
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +21,7 @@ from caudal_load.faults.report import Report, checks_table
 from caudal_load.faults.run import Options, begun, carry_out, recheck
 from caudal_load.faults.workload.asker import Flight
 from caudal_load.faults.world import World
+from caudal_load.places import said
 from caudal_load.processes import commit
 
 SETTINGS = {"CAUDAL_WEBHOOK_RETRY_FACTOR": "0.1", "CAUDAL_WEBHOOK_TIMEOUT_S": "5"}
@@ -51,8 +53,7 @@ async def faults(asked: Asked, say: Say) -> Report:
         connections = was.connections
         say(f"{asked.replay} is of commit {was.commit}, this one of {commit()}; {connections} clients, as then")
     verify(plan)
-    directory = _directory(asked)
-    (directory / "plan.json").write_bytes(plan.as_json())
+    directory = _directory(asked, plan)
     say(f"seed {plan.seed}: {len(plan.faults)} faults in {plan.seconds:g} s; everything is kept in {directory}")
     options = Options(connections=connections, quiet_s=asked.quiet_s, without=asked.without)
     flight = Flight()
@@ -82,20 +83,27 @@ async def _world(plan: Plan, directory: Path, flight: Flight) -> AsyncIterator[W
 def _plan(asked: Asked) -> Plan:
     if asked.replay is None:
         return plan_of(asked.seed, asked.seconds, asked.kinds, asked.each)
+    kept = asked.replay / "plan.json"
     try:
-        return plan_from_json((asked.replay / "plan.json").read_bytes())
+        return plan_from_json(kept.read_bytes())
     except OSError as error:
-        raise BadFaults(f"{asked.replay} holds no run: {error}") from error
+        raise BadFaults(f"{asked.replay} holds no run: {kept} cannot be read: {said(error)}") from error
 
 
-def _directory(asked: Asked) -> Path:
-    """Where the run is kept: as it was asked for, which has to be new or empty, or somewhere among temporary files."""
-    if asked.keep is None:
-        return Path(tempfile.mkdtemp(prefix="caudal-faults-"))
-    asked.keep.mkdir(parents=True, exist_ok=True)
-    if any(asked.keep.iterdir()):
-        raise BadFaults(f"{asked.keep} is not empty: a run is kept in a directory of its own")
-    return asked.keep
+def _directory(asked: Asked, plan: Plan) -> Path:
+    """Where the run is kept: as it was asked for, which has to be new or empty, or somewhere among temporary files.
+
+    The plan is in it. Raises BadFaults.
+    """
+    directory = asked.keep or Path(tempfile.mkdtemp(prefix="caudal-faults-"))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise BadFaults(f"{directory} is not empty: a run is kept in a directory of its own")
+        (directory / "plan.json").write_bytes(plan.as_json())
+    except OSError as error:
+        raise BadFaults(f"{directory} cannot be written: {said(error)}") from error
+    return directory
 
 
 FOLLOWS = {
@@ -114,11 +122,16 @@ def verify_checks(without: Sequence[str]) -> None:
 
 
 def check_again(directory: Path, without: Sequence[str]) -> Report:
-    """Check a kept run once more. Raises BadFaults, OSError."""
+    """Check a kept run once more. Raises BadFaults."""
     verify_checks(without)
     if not (directory / "run.json").exists():
         raise BadFaults(f"{directory} holds no run that came to its end")
-    return recheck(directory, without)
+    try:
+        return recheck(directory, without)
+    except OSError as error:
+        raise BadFaults(f"{error.filename or directory}: {said(error)}") from error
+    except msgspec.MsgspecError as error:
+        raise BadFaults(f"{directory} holds no run that can be read: {error}") from error
 
 
 def print_list(console: Console) -> None:

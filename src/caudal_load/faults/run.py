@@ -27,6 +27,7 @@ from caudal_load.faults.workload.asker import Ask, Asker, Flight, session
 from caudal_load.faults.workload.cast import make_cast
 from caudal_load.faults.workload.clients import Clients
 from caudal_load.faults.workload.payers import Payers
+from caudal_load.places import said
 from caudal_load.processes import commit, machine
 
 MERCHANTS = 6
@@ -71,9 +72,12 @@ class _Ran(msgspec.Struct, frozen=True):
 
 def begun(directory: Path) -> Begun:
     """What a kept run was begun with. Raises BadFaults where nothing of one is kept."""
+    kept_there = directory / "begun.json"
     try:
-        return msgspec.json.decode((directory / "begun.json").read_bytes(), type=Begun)
-    except (OSError, msgspec.DecodeError) as error:
+        return msgspec.json.decode(kept_there.read_bytes(), type=Begun)
+    except OSError as error:
+        raise BadFaults(f"{directory} holds no run: {kept_there} cannot be read: {said(error)}") from error
+    except msgspec.DecodeError as error:
         raise BadFaults(f"{directory} holds no run: {error}") from error
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from caudal_load.deeds import Deed
 from caudal_load.flows import BOLETO, CARD, FEES, MPESA, PIX, PSE, SPEI
+from caudal_load.places import said
 from caudal_load.scenario import Scenario
 from caudal_load.scenarios.model import Constant, Create, Diurnal, File, Phases, Ramp, Requests, Slo, Spike, Staircase
 from caudal_load.shapes import Phase, Piece, constant, diurnal, ramp, read_rates, spike, staircase
@@ -62,9 +63,11 @@ def read(name: str) -> Script:
     path = FOLDER / f"{name}.toml" if name in names() else Path(name)
     if path.suffix != ".toml" or not path.is_file():
         raise BadScenario(f"no scenario {name!r}; there is: {', '.join(names())}, and any path of a .toml file")
-    text = path.read_text("utf-8")
     try:
+        text = path.read_text("utf-8")
         file = msgspec.toml.decode(text, type=File)
+    except OSError as error:
+        raise BadScenario(f"{path} cannot be read: {said(error)}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadScenario(f"{path.name}: {_said(error)}") from error
     try:

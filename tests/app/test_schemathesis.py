@@ -110,6 +110,7 @@ FLOORS = {
     "POST /v1/events/{id}/redeliver": 16,
     "POST /v1/instruments": 16,
     "POST /v1/instruments/{id}/deletions": 16,
+    "POST /v1/operator/deposits/{id}/confirmations": 0,  # no return fails where every provider answers
     "POST /v1/operator/deposits/{id}/returns": 16,
     "POST /v1/operator/discrepancies/{id}/corrections": 16,
     "POST /v1/operator/discrepancies/{id}/resolutions": 16,

@@ -16,12 +16,15 @@ from caudal.merchants.model import Actor
 from caudal.payins.commands import (
     AdvanceClock,
     CancelPayin,
+    ConfirmReturn,
     CreatePayin,
     ExpirePayin,
     RecordDeposit,
     RequestReturn,
+    SendReturn,
     SettleReturn,
 )
+from caudal.payins.decide import ByHand
 from caudal.payins.model import Detail, Payin, ReturnEnd
 from caudal.payins.states import Status
 from caudal.settlement.commands import ReleaseFunds
@@ -56,7 +59,7 @@ class Story(ProviderSide):
         self.operator = Operator(id=id_of(1, 0), name="Olga", digest=b"o" * 32, shard=0)
         self._people()
         verbs = [self.create] * 8 + [self.pay] * 10 + [self.cancel] * 2
-        verbs += [self.expire] * 4 + [self.repeat, self.lie, self.give_back, self.settle]
+        verbs += [self.expire] * 4 + [self.repeat, self.lie, self.give_back, self.settle, self.confirm]
         verbs += [self.advance, self.settings, self.fees, self.release]
         verbs += self.provider_verbs()
         while len(self.commands) < length:
@@ -212,6 +215,17 @@ class Story(ProviderSide):
             due = Due(at=AT, kind="deposit.return", subject=one.id, book=one.book)
             end: ReturnEnd = "returned" if self.random.random() < 0.6 else "refused"
             self.commands.append(SettleReturn(due=due, version=2, end=end, currency=one.currency))
+
+    def confirm(self) -> None:
+        """A return that has failed was carried out after all; or it has not failed."""
+        sent = [command for command in self.commands if isinstance(command, RequestReturn | SendReturn)]
+        if sent:
+            one = self.random.choice(sent)
+            said = {"subject": f"dep_{one.id.hex}", "happened": True, "reason": "the statement says so"}
+            by = ByHand(operator=self.operator, entry=id_of(20, self._next()), **said)  # type: ignore[arg-type]
+            currency = one.currency if isinstance(one, RequestReturn) else "BRL"
+            known: dict[str, Any] = {"id": one.id, "book": one.book, "currency": currency, "key": self._key(0)}
+            self.commands.append(ConfirmReturn(by=by, request_id="req_1", **known))
 
     # Time and operators
 

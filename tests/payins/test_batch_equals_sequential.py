@@ -142,6 +142,7 @@ async def test_the_story_tells_of_everything(database_url: str, say: Callable[[s
     outcomes = " ".join(told)
     for word in ("contradiction", "forbidden_transition", "in_the_past", "not_found", "True"):
         assert word in outcomes, word
+    assert any("outcome.settled" in row for row in rows["audit"]), "a return that was carried out after all"
     assert {table for table in TABLES if not rows[table]} == {
         "consumer",
         "payin_search",

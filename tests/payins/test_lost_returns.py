@@ -6,31 +6,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import msgspec
 import pytest
 
-from caudal.connectors import CAPABILITIES
 from caudal.kernel.context import Context
 from caudal.kernel.due import ClaimDue, GiveBack, run_job
 from caudal.payins import JOBS, store
 from caudal.payins.commands import SendReturn
 from caudal.payins.decide import unresolved as judged
-from tests.payins.books import assert_in_order, postings_of, rows
-from tests.payins.cast import Merchant, key_of
+from tests.payins.books import assert_in_order, postings_of
+from tests.payins.cast import Merchant
 from tests.payins.desk import Desk
-from tests.payins.test_late_success import deposits, ended, hours_later
+from tests.payins.test_late_success import deposits, hours_later
 from tests.payins.test_unresolved import PATH, listed, settled, tried
-
-
-@pytest.fixture
-async def late(ana: Merchant, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A deposit on its way back to its payer, at a provider that does not know an order again."""
-    changed = msgspec.structs.replace(CAPABILITIES["mpesa"], deduplicates=False)
-    monkeypatch.setitem(CAPABILITIES, "mpesa", changed)
-    payin = await ended(ana, desk, "declined")
-    desk.pay(key_of(payin))
-    await ana.told("mpesa", "payment", desk.told(key_of(payin)))
-    return str((await deposits(ana))[0]["id"])
 
 
 async def test_an_order_that_was_lost_is_an_operators_once_it_cannot_arrive_any_more(
@@ -121,29 +108,4 @@ async def test_it_shows_from_when_on_not_found_counts_and_until_then_nobody_says
     monkeypatch.setattr(judged, "MARGIN", timedelta(hours=-2))
     assert (await settled(ana, late, "did_not_happen")).status == 201
     assert (await deposits(ana))[0]["amount_unapplied"] == 10_000
-    await assert_in_order(context)
-
-
-@pytest.mark.parametrize("refused", [False, True])
-async def test_what_arrived_after_all_is_told_to_a_person(
-    ana: Merchant, desk: Desk, context: Context, late: str, monkeypatch: pytest.MonkeyPatch, refused: bool
-) -> None:
-    desk.says["refund"] = ["nothing"] if not refused else [{"status": "failed"}]
-    await tried(context, "deposit.return")
-    if not refused:
-        await hours_later(context, monkeypatch)
-        await tried(context, "deposit.return")
-    [order] = desk.refunds
-    if refused:
-        desk.settle(order.key, "succeeded")
-    else:
-        await desk.counter("sandbox", "mpesa")(context).refund(order)
-    for _ in range(2):
-        assert (await ana.told("mpesa", "operation", desk.told_of_operation(order.key))).status == 200
-    cases = {one["kind"]: one for one in await ana.odd()}
-    assert set(cases) == {"late_success", "contradicts_final_state"}
-    case = cases["contradicts_final_state"]
-    assert (case["held"]["about"], case["proposals"][0]["correction"]) == ("deposit", "by_hand")
-    assert "ended otherwise here" in case["proposals"][0]["because"]
-    assert await rows(context, "select returned_minor from deposit") == [(0,)], "a word is not acted on"
     await assert_in_order(context)

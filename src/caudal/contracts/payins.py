@@ -298,6 +298,7 @@ class DiscrepancyData(msgspec.Struct, frozen=True, kw_only=True):
             "book_late_payment",
             "reverse_capture",
             "book_refund",
+            "book_return",
             "void_again",
             "end_authorization",
             "by_hand",
@@ -325,11 +326,11 @@ class DepositReturnRequested(DepositData, frozen=True, kw_only=True):
 
 
 class DepositReturned(DepositData, frozen=True, kw_only=True):
-    """The bank confirmed: the money is back with whoever paid it."""
+    """The money is back with whoever paid it: the bank or provider says so, or an operator who has it from there."""
 
 
 class DepositReturnFailed(DepositData, frozen=True, kw_only=True):
-    """The bank refused the return: the money is unapplied again."""
+    """The bank or provider refused the return, or never had the order: the money is unapplied again."""
 
 
 EVENTS: Final[dict[str, type[msgspec.Struct]]] = {

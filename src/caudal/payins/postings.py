@@ -81,6 +81,15 @@ def return_failed(book: int, currency: str, subject: UUID, step: int, amount_min
     return tuple(group.transfers)
 
 
+def return_carried_out(
+    book: int, currency: str, subject: UUID, step: int, amount_minor: int, *, from_bank: bool
+) -> tuple[Transfer, ...]:
+    """A return that had failed here has reached the payer after all: the whole way at once. Facts."""
+    group = _Group(book, currency, subject, step)
+    group.move(amount_minor, Purpose.UNAPPLIED, Purpose.CLEARING, "deposit.return_requested")
+    return tuple(group.transfers) + return_confirmed(book, currency, subject, step, amount_minor, from_bank=from_bank)
+
+
 def captured(
     book: int,
     currency: str,
@@ -199,6 +208,11 @@ def accounts_of_late(book: int, currency: str) -> tuple[int, ...]:
     theirs = (Purpose.PROVIDER_RECEIVABLE, Purpose.CLEARING)
     mine, house = account_id(book, currency, Purpose.UNAPPLIED), house_book(book)
     return mine, *(account_id(house, currency, purpose) for purpose in theirs)
+
+
+def accounts_of_return(book: int, currency: str) -> tuple[int, ...]:
+    """Every account that money on its way back may touch, through a bank or a provider."""
+    return *accounts_of_late(book, currency), account_id(house_book(book), currency, Purpose.BANK)
 
 
 def accounts_of_refund(book: int, currency: str) -> tuple[int, ...]:

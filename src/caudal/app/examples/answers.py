@@ -33,6 +33,7 @@ from caudal.app.examples.events import (
     PAID_AT,
     PAYIN_ID,
     REFUNDING,
+    RETURNED,
     RETURNING,
     UNAPPLIED,
     envelope,
@@ -289,6 +290,7 @@ BODIES: Final[dict[str, Any]] = {
     "CaptureAsked": {"amount": 5_000, "final": False},
     "RefundAsked": {"amount": 5_000, "note": "one of two loaves came back"},
     "ReturnAsked": {},
+    "ConfirmAsked": {"reason": "it stands in the provider's statement of 23 November"},
     "SettleAsked": {"outcome": "happened", "reason": "it stands in the provider's statement of 23 November"},
     "CorrectAsked": {"correction": "ask_again", "facts": "c1.p2"},
     "ResolveAsked": {"resolution": "the provider confirmed the payment; its callback was sent in error"},
@@ -314,6 +316,7 @@ UNAVAILABLE: Final = {"status": "unavailable", "reasons": ["the database does no
 # Where an operation's answer is not the one that its record usually has.
 OPERATIONS: Final[dict[str, Any]] = {
     "create_instrument_deletion": msgspec.to_builtins(ERASED),
+    "create_deposit_confirmation": {**msgspec.to_builtins(RETURNED), "reason": "return_lost"},
     "create_payin_cancellation": msgspec.to_builtins(CANCELLED),
     "create_merchant_key": {**_KEY, "secret": "sk_test_…"},
     "create_key_rotation": {

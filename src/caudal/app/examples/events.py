@@ -243,6 +243,7 @@ CAPTURED: Final = _capture(payins.CaptureSucceeded, status="succeeded")
 REFUNDING: Final = _refund(payins.RefundCreated, status="pending")
 DISCREPANCY: Final = _discrepancy(payins.DiscrepancyOpened)
 RETURNING: Final = _deposit(payins.DepositReturnRequested, amount_returning=2_000)
+RETURNED: Final = _deposit(payins.DepositReturned, amount_returned=2_000)
 FEE_LINE: Final = merchants.FeeLine(family="instant_transfer", currency="MXN", fixed_minor=300, basis_points=100)
 
 # What happened, when: the `data` of one event of every type.
@@ -305,7 +306,7 @@ EVENTS: Final[tuple[tuple[str, str, msgspec.Struct], ...]] = (
     ),
     ("deposit.unapplied", "2026-11-23T11:20:05.733190Z", UNAPPLIED),
     ("deposit.return_requested", "2026-11-23T12:00:41.917002Z", RETURNING),
-    ("deposit.returned", "2026-11-23T12:00:42.306550Z", _deposit(payins.DepositReturned, amount_returned=2_000)),
+    ("deposit.returned", "2026-11-23T12:00:42.306550Z", RETURNED),
     (
         "deposit.return_failed",
         "2026-11-23T12:00:42.306550Z",

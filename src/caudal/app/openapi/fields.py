@@ -94,6 +94,7 @@ LIMITS: Final[dict[str, dict[str, Schema]]] = {
     "ResolveAsked": {"resolution": {"pattern": PLAIN}},
     "CorrectAsked": {"facts": {"pattern": PLAIN}},
     "SettleAsked": {"reason": {"pattern": PLAIN}},
+    "ConfirmAsked": {"reason": {"pattern": PLAIN}},
     "ForceAsked": {"reason": {"pattern": PLAIN}},
     "DrainAsked": {"reason": {"pattern": PLAIN}},
     "CreateInstrumentBody": {"country": {"enum": sorted({country for country, _ in BRANDS})}},

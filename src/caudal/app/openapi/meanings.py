@@ -126,6 +126,7 @@ MEANINGS: Final[dict[str, str]] = {
     "DestinationAsked.kind": "not for a CLABE",
     "DestinationAsked.holder_document": "the holder's document; not needed for a CLABE",
     "ReturnAsked.destination": "the payer's bank account, for what a voucher or a bank redirect brought; else left out",
+    "ConfirmAsked.reason": "how that is known, for whoever reads the trail",
     "ResolveAsked.resolution": "how it was resolved, for whoever reads the trail",
     "NoticeAccepted.status": "what was told is recorded, now or before",
     "Played.payin": "the payin whose payer was played",

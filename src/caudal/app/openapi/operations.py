@@ -161,6 +161,9 @@ _NOTES: Final = {
     "refused; one for an unknown account is booked and kept as unapplied.",
     "create_deposit_return": "The return is under way when this answers; an event tells how it ended. Transfers, "
     "cards, Pix and M-Pesa go back the way they came; money of PSE or of a boleto needs the payer's account.",
+    "create_deposit_confirmation": "For a return that has failed (`return_lost`, `return_refused`) and of which the "
+    "provider's statement, or a person there, says that the payer has it. The books and the event are those of a "
+    "return that succeeded. Refused where the money has gone another way meanwhile.",
     "create_clock_advance": "Test mode only, and forward only. Live keys are answered with 404.",
     "create_merchant_fee_plan": "Payins that exist keep the plan that they were created with.",
     "create_merchant_key": "The key's text is `secret` in this answer, and nowhere afterwards.",

@@ -24,6 +24,7 @@ _NAMES: Final = {
     "RefundAsked": "CreateRefund",
     "DestinationAsked": "RefundDestination",
     "ReturnAsked": "CreateDepositReturn",
+    "ConfirmAsked": "ConfirmDepositReturn",
     "ResolveAsked": "ResolveDiscrepancy",
     "CorrectAsked": "CorrectDiscrepancy",
     "SettleAsked": "SettleOutcome",

@@ -8,7 +8,7 @@ the outcome has not: they ask by the key, submit it again while the connector al
 from caudal.payins.calls.by_hand import operation_answer, payment_answer
 from caudal.payins.calls.discrepancies import ask_about
 from caudal.payins.calls.disputes import caught_up, send_evidence
-from caudal.payins.calls.operations import carry_out, give_back, return_keys, sweep_operation
+from caudal.payins.calls.operations import carry_out, give_back, sweep_operation
 from caudal.payins.calls.overrides import override_provider, overrides, refresh, watch
 from caudal.payins.calls.payments import (
     MARGIN_S,
@@ -49,7 +49,6 @@ __all__ = [
     "payment_answer",
     "refresh",
     "remember",
-    "return_keys",
     "route",
     "routing_facts",
     "send_evidence",

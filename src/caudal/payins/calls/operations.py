@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from caudal import connectors, ledger
+from caudal import connectors
 from caudal.connectors import (
     CAPABILITIES,
     Capabilities,
@@ -33,6 +33,8 @@ from caudal.payins.calls.otherwise import note_otherwise
 from caudal.payins.calls.payments import MARGIN_S, RESERVE_S, account_of, facts_of, mode_of
 from caudal.payins.commands import Facts
 from caudal.payins.model import Deposit, Operation, Payin, ReturnEnd
+
+Found = OperationState | NotFound | Unresolved
 
 
 async def carry_out(
@@ -114,7 +116,7 @@ async def _once(
     return NotFound()
 
 
-async def state_of(context: Context, operation: Operation, payin: Payin) -> OperationState | NotFound | Unresolved:
+async def state_of(context: Context, operation: Operation, payin: Payin) -> Found:
     """How it stands with the provider."""
     if payin.method not in connectors.CONNECTORS:
         return NotFound()  # a bank is asked by ordering again, with the same key
@@ -206,21 +208,17 @@ def _opened(context: Context, sealed: bytes | None, id: UUID) -> Destination | N
     return None if sealed is None else msgspec.json.decode(context.sealer.open(sealed, id.bytes), type=Destination)
 
 
-def _refund_query(order: RefundOrder) -> OperationQuery:
-    return OperationQuery(
-        key=order.key,
-        payment_key=order.payment_key,
-        mode=order.mode,
+async def state_of_return(context: Context, deposit: Deposit, method: str, key: str) -> Found:
+    """How the return that its provider knows by this key stands there: all of the deposit that pays no payin."""
+    query = OperationQuery(
+        key=key,
+        payment_key=deposit.tracking_key,
+        mode="live" if deposit.book & 1 else "test",
         kind="refund",
-        amount_minor=order.amount_minor,
-        currency=order.currency,
+        amount_minor=deposit.amount_minor - deposit.applied_minor,
+        currency=deposit.currency,
     )
-
-
-def return_keys(deposit: Deposit) -> tuple[str, str]:
-    """By which the provider knows the return that is under way, and the one that this version has settled."""
-    now, before = (ledger.transfer_id(deposit.id, "return", deposit.asked_version - past).hex for past in (0, 1))
-    return now, before
+    return await connectors.of(context, deposit.provider, method).operation(query)
 
 
 async def give_back(context: Context, shard: int, deposit: Deposit) -> ReturnEnd:
@@ -230,7 +228,7 @@ async def give_back(context: Context, shard: int, deposit: Deposit) -> ReturnEnd
     made, where the provider knows the same key again; elsewhere it is ordered once and then only asked for.
     """
     order = RefundOrder(
-        key=return_keys(deposit)[0],
+        key=decide.return_key(deposit, deposit.asked_version),
         payment_key=deposit.tracking_key,
         mode="live" if deposit.book & 1 else "test",
         amount_minor=deposit.returning_minor,
@@ -259,7 +257,7 @@ async def _returned(
     connector, abilities = connectors.of(context, deposit.provider, method), CAPABILITIES[method]
     if abilities.deduplicates:
         return await connector.refund(order)
-    found = await connector.operation(_refund_query(order))
+    found = await state_of_return(context, deposit, method, order.key)
     if not isinstance(found, NotFound):
         return found
 

@@ -1,6 +1,6 @@
 """The story of payins: one command a verb. A command carries what was asked and what the decision needs to see."""
 
-from caudal.payins.commands.bank import RecordDeposit, RequestReturn, SendReturn, SettleReturn
+from caudal.payins.commands.bank import ConfirmReturn, RecordDeposit, RequestReturn, SendReturn, SettleReturn
 from caudal.payins.commands.discrepancies import CorrectDiscrepancy, NoteAnswer, NoteOdd, ResolveDiscrepancy
 from caudal.payins.commands.disputes import AddEvidence, ExpireDispute, NoteDispute, SettleEvidence
 from caudal.payins.commands.merchants import CancelPayin, CreatePayin, StartPayin
@@ -31,6 +31,7 @@ __all__ = [
     "AskNow",
     "BeginOperation",
     "CancelPayin",
+    "ConfirmReturn",
     "CorrectDiscrepancy",
     "CreatePayin",
     "ExpireDispute",

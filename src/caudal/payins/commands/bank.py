@@ -103,6 +103,36 @@ class RequestReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return Answer(201, encode(deposit_body(outcome)))
 
 
+class ConfirmReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An operator knows that a return which has failed here was carried out after all.
+
+    Refuses: not_found, forbidden_transition.
+    """
+
+    id: UUID
+    book: int
+    currency: str
+    by: decide.ByHand
+    key: Key
+    request_id: str
+    lane: Lane = Lane.NORMAL
+    recorded: bool = False
+
+    def needs(self) -> Iterable[Need]:
+        yield OPERATORS, self.by.operator.digest
+        yield DEPOSITS, self.id
+        for account in postings.accounts_of_return(self.book, self.currency):
+            yield ledger.ACCOUNTS, account
+
+    def decide(self, view: View) -> Decision | Refused:
+        return decide.return_by_hand(view, self.id, self.by)
+
+    def render(self, outcome: Any) -> Answer:
+        if isinstance(outcome, Refused):
+            return answer_of(outcome, self.request_id)
+        return Answer(201, encode(deposit_body(outcome)))
+
+
 class SendReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A return is ordered for the first time by whoever waits for this commit. The outcome is whether it may be."""
 

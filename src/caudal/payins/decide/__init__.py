@@ -18,6 +18,7 @@ from caudal.payins.decide.disputes import (
     settle_evidence,
 )
 from caudal.payins.decide.known import (
+    Said,
     deposits_beside,
     known_of,
     late_deposit,
@@ -33,13 +34,23 @@ from caudal.payins.decide.outcomes import settle
 from caudal.payins.decide.overrides import Draining, Forcing, override
 from caudal.payins.decide.proposals import proposals
 from caudal.payins.decide.provider import contradicts_end, leave, note, refuse
-from caudal.payins.decide.returns import RETURN, advance_clock, request_return, send_return, settle_return
+from caudal.payins.decide.returns import (
+    RETURN,
+    advance_clock,
+    asked_by,
+    contradicts_return,
+    request_return,
+    return_key,
+    send_return,
+    settle_return,
+)
 from caudal.payins.decide.unresolved import (
     ByHand,
     counts_from,
     operation_by_hand,
     payment_by_hand,
     refuse_by_hand,
+    return_by_hand,
     sent_until,
     settled_by_hand,
 )
@@ -61,17 +72,20 @@ __all__ = [
     "Forcing",
     "Intent",
     "RefundAsked",
+    "Said",
     "Split",
     "Started",
     "add_evidence",
     "advance_clock",
     "answered",
+    "asked_by",
     "begin_capture",
     "begin_refund",
     "begin_void",
     "body_of_evidence",
     "cancel",
     "contradicts_end",
+    "contradicts_return",
     "correct",
     "counts_from",
     "create",
@@ -101,6 +115,8 @@ __all__ = [
     "refuse_by_hand",
     "request_return",
     "resolve",
+    "return_by_hand",
+    "return_key",
     "said_of",
     "send_operation",
     "send_return",

@@ -24,9 +24,9 @@ from caudal.payins.decide.discrepancies import ASK, closed, entry_of, event_of, 
 from caudal.payins.decide.known import Known, agrees, known_of, said_of, surplus_deposit
 from caudal.payins.decide.money import posted
 from caudal.payins.decide.outcomes import settle
-from caudal.payins.decide.proposals import late_earned, proposals, spent, taken_back
+from caudal.payins.decide.proposals import late_earned, proposals, return_told_of, spent, taken_back
 from caudal.payins.decide.provider import note
-from caudal.payins.decide.returns import RETURN, request_return
+from caudal.payins.decide.returns import RETURN, carried_out, request_return
 from caudal.payins.model import (
     CorrectionKind,
     Deposit,
@@ -106,7 +106,7 @@ def _booked(view: View, found: Discrepancy, payin: UUID, answer: Answer, sealed:
         case PaymentState():
             live = bool(found.book & 1)
             return note(view, id=payin, live=live, provider=found.provider, state=answer, sealed=sealed, confirmed=True)
-        case OperationState():
+        case OperationState() if view.get(OPERATIONS, UUID(hex=answer.key)) is not None:  # else a return: a proposal
             return settle(view, id=UUID(hex=answer.key), said=answer)
     return Decision()
 
@@ -271,6 +271,13 @@ def _book_back(work: _Work) -> Decision:
     )
 
 
+def _book_return(work: _Work) -> Decision | Refused:
+    """A return that has failed here reached the payer after all."""
+    of = return_told_of(work.known, said_of(work.found.detail))
+    assert of is not None, "it is proposed for a deposit"
+    return carried_out(work.view, of[0])
+
+
 def _book_late_payment(work: _Work) -> Decision | Refused:
     """What waits for an operator pays its payin after all, as if the merchant had accepted late payments."""
     view, payin, deposit = work.view, work.payin, work.known.late
@@ -336,6 +343,7 @@ _CARRY: Final[dict[CorrectionKind, Callable[[_Work], Decision | Refused]]] = {
     "book_late_payment": _book_late_payment,
     "reverse_capture": _book_back,
     "book_refund": _book_back,
+    "book_return": _book_return,
     "void_again": _void_again,
     "end_authorization": _end_authorization,
 }

@@ -19,6 +19,7 @@ from caudal.merchants import fee_minor
 from caudal.payins import postings
 from caudal.payins.decide.known import Known, Said, agrees, days_of, said_of, surplus_deposit
 from caudal.payins.decide.money import family_of, line_of, plan_of
+from caudal.payins.decide.returns import FAILED, asked_by, order_end
 from caudal.payins.model import CorrectionKind, Deposit, Discrepancy, Operation, Payin, Posting, Proposal
 from caudal.payins.states import Status
 
@@ -201,8 +202,7 @@ def taken_back(known: Known, payin: Payin, id: UUID, amount_minor: int) -> settl
 def _about_operation(found: Discrepancy, known: Known, said: Said, payin: Payin) -> tuple[Proposal, ...]:
     operation = known.operation
     if operation is None and found.kind == "contradicts_final_state":
-        why = "a return of the payer's money ended otherwise here: clear it with the provider before it is sent again"
-        return _one(found, known, "by_hand", why)
+        return _about_return(found, known, said)
     if operation is None or operation.payin != payin.id:
         return _one(found, known, "by_hand", "nothing here has this key: ask the provider what it did, and for whom")
     if operation.status == "pending" and found.kind == "other_amount" and found.answer is not None:
@@ -247,6 +247,46 @@ def _about_void(found: Discrepancy, known: Known, operation: Operation, payin: P
     if payin.status is Status.AUTHORIZED or not operation.amount_minor:
         return _one(found, known, "by_hand", "the payin goes on here: clear with the provider whether it does there")
     return _one(found, known, "void_again", "what is held for the payer is asked to be let go of, once more")
+
+
+# A return of money that no payin takes
+
+
+def return_told_of(known: Known, said: Said) -> tuple[Deposit, int] | None:
+    """The deposit whose return it is that a provider has spoken of, and the version that asked for it."""
+    for deposit in (known.late, known.surplus):
+        version = None if deposit is None else asked_by(deposit, said.key)
+        if deposit is not None and version is not None:
+            return deposit, version
+    return None
+
+
+def _about_return(found: Discrepancy, known: Known, said: Said) -> tuple[Proposal, ...]:
+    of = return_told_of(known, said)
+    if of is None:
+        return _one(found, known, "by_hand", "nothing here has this key: ask the provider what it did, and for whom")
+    deposit, end = of[0], order_end(*of)
+    if said.status == end:
+        return _one(found, known, "none_needed", "it is booked since: our books say what was told")
+    if found.answer is None:
+        return _one(found, known, "ask_again", "it was only told: the provider is asked how the return stands")
+    answer = said_of(found.answer)
+    status = answer.status or "failed"  # never heard of
+    if status == end:
+        return _one(found, known, "none_needed", "the provider was asked, and says what our books say")
+    if status == "pending":
+        return _one(found, known, "ask_again", "it has no outcome at the provider yet")
+    whole = (answer.amount_minor, answer.currency) == (deposit.unapplied_minor, deposit.currency)
+    if status == "succeeded" and whole and deposit.reason in FAILED:
+        group = postings.return_carried_out(
+            deposit.book, deposit.currency, deposit.id, deposit.version, deposit.unapplied_minor, from_bank=False
+        )
+        why = "the provider has given it back after all: it is booked, and not sent again"
+        return (_proposal(found, known, "book_return", why, deposit.unapplied_minor, group),)
+    if status == "succeeded":
+        why = "its money has gone another way here, too: clear with the provider what the payer has, and what is twice"
+        return _one(found, known, "by_hand", why)
+    return _one(found, known, "by_hand", "it was not given back there: clear with the provider whether it will be")
 
 
 # Their form

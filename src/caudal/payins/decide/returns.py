@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
 
 from caudal import ledger
-from caudal.connectors import BANK
+from caudal.connectors import BANK, OperationState
 from caudal.kernel import ids
 from caudal.kernel.clock import rfc3339
 from caudal.kernel.commit import Decision, Due, Event, Put, View
@@ -19,11 +19,15 @@ from caudal.payins import postings
 from caudal.payins.decide.changing import changed
 from caudal.payins.decide.deposits import deposit_event
 from caudal.payins.decide.money import posted
-from caudal.payins.model import ClockBody, ReturnEnd
+from caudal.payins.model import ClockBody, Deposit, ReturnEnd
 from caudal.payins.rows import DEPOSITS, PAYINS
 from caudal.payins.states import Happening, Status
 
 RETURN: Final = "deposit.return"
+# Why money is unapplied that was to go back: its bank or provider refused, or has never heard of the order.
+FAILED: Final = ("return_refused", "return_lost")
+
+OrderEnd = Literal["pending", "succeeded", "failed"]
 
 
 def request_return(
@@ -127,6 +131,72 @@ def settle_return(view: View, *, due: Due, version: int, end: ReturnEnd) -> Deci
         events=(deposit_event(new, type),),
         done=(due,),
     )
+
+
+def carried_out(view: View, deposit: Deposit) -> Decision | Refused:
+    """A return that has failed here was carried out there after all. It has happened: no limit refuses it.
+
+    Refuses: forbidden_transition, where its money has gone another way meanwhile, or no return of it has failed.
+    """
+    if deposit.returning_minor:
+        return Refused("forbidden_transition", "its money is on its way back: settle that return as unresolved")
+    amount = deposit.unapplied_minor
+    if amount == 0:
+        return Refused("forbidden_transition", "nothing of it is unapplied: it has gone back, or pays a payin")
+    if deposit.reason not in FAILED:
+        return Refused("forbidden_transition", "no return of this deposit has failed")
+    from_bank = deposit.provider == BANK
+    group = postings.return_carried_out(
+        deposit.book, deposit.currency, deposit.id, deposit.version, amount, from_bank=from_bank
+    )
+    new = msgspec.structs.replace(
+        deposit,
+        version=deposit.version + 1,
+        unapplied_minor=0,
+        returned_minor=deposit.returned_minor + amount,
+    )
+    return Decision(
+        outcome=new,
+        puts=(Put(DEPOSITS, new), *ledger.puts(posted(view, group))),
+        events=(deposit_event(new, "deposit.returned"),),
+    )
+
+
+# The orders by which providers know returns: each by the version of the deposit that asked for it
+
+
+def return_key(deposit: Deposit, version: int) -> str:
+    """By which a provider knows the return that this version asked for."""
+    return ledger.transfer_id(deposit.id, "return", version).hex
+
+
+def asked_by(deposit: Deposit, key: str | None) -> int | None:
+    """The version that asked for the return which a provider knows by this key."""
+    versions = range(1, deposit.asked_version + 1)
+    return next((version for version in versions if return_key(deposit, version) == key), None)
+
+
+def order_end(deposit: Deposit, version: int) -> OrderEnd | None:
+    """What became of the return that this version asked for.
+
+    One that was booked after it had failed is two versions back. Where it was not the first, nobody knows whether it is
+    the one that was carried out: None.
+    """
+    past = deposit.asked_version - version
+    if deposit.returning_minor and not past:
+        return "pending"
+    if not deposit.returned_minor or past > 2:
+        return "failed"
+    return "succeeded" if past == 1 or version <= 2 else None
+
+
+def contradicts_return(deposit: Deposit, said: OperationState) -> bool:
+    """Whether a provider's word on a return is otherwise than it ended here. Who has ordered the one that is under way
+    asks for its end."""
+    version = asked_by(deposit, said.key)
+    assert version is not None, "it is a return of this deposit"
+    end = order_end(deposit, version)
+    return end != "pending" and said.status not in ("pending", end)
 
 
 def advance_clock(view: View, *, book: int, seconds: int, key_digest: bytes) -> Decision | Refused:

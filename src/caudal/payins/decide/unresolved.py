@@ -17,7 +17,7 @@ from caudal.merchants import AUDIT, AuditRecord, Operator, refuse_revoked
 from caudal.payins.decide.changing import EXPIRE, OPERATE, SUBMIT
 from caudal.payins.decide.disputes import SEND_EVIDENCE
 from caudal.payins.decide.known import BY_HAND
-from caudal.payins.decide.returns import RETURN
+from caudal.payins.decide.returns import RETURN, carried_out
 from caudal.payins.model import Deposit, Operation, Payin, Settlement
 from caudal.payins.rows import DEPOSITS, EVIDENCE, OPERATIONS, PAYINS
 from caudal.payins.states import Status
@@ -126,6 +126,23 @@ def settled_by_hand(view: View, decision: Decision, by: ByHand) -> Decision:
     )
     puts = (*decision.puts, Put(AUDIT, audit))
     return msgspec.structs.replace(decision, outcome=told, puts=puts, subject=None, finishes=None)
+
+
+def return_by_hand(view: View, id: UUID, by: ByHand) -> Decision | Refused:
+    """A return that has failed here was carried out after all: booked, with its entry in the audit trail.
+
+    Refuses: revoked keys, not_found, forbidden_transition.
+    """
+    refusal = refuse_revoked(view, by.operator.digest)
+    if refusal is not None:
+        return refusal
+    deposit = view.get(DEPOSITS, id)
+    if deposit is None:
+        return Refused("not_found", "there is no such deposit")
+    decision = carried_out(view, deposit)
+    if isinstance(decision, Refused):
+        return decision
+    return msgspec.structs.replace(settled_by_hand(view, decision, by), outcome=decision.outcome, subject=id)
 
 
 def payment_by_hand(payin: Payin) -> PaymentState:

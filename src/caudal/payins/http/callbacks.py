@@ -148,15 +148,14 @@ def _misfit(
 
 
 async def _is_return(context: Context, request: Request, shard: int, sender: Sender, state: OperationState) -> bool:
-    """Whether it is the return of money that no payin takes. Whoever ordered it asks for its end; where it has ended
-    otherwise here, that is written down for a person."""
+    """Whether it is a return of money that no payin takes. Where it has ended otherwise here, that is written down for
+    a person."""
     provider, method = sender
     for made in (decide.late_deposit, decide.surplus_deposit):
         deposit = await store.deposit(context, shard, made(method, state.payment_key))
-        if deposit is None or state.key not in (keys := calls.return_keys(deposit)):
+        if deposit is None or decide.asked_by(deposit, state.key) is None:
             continue
-        ended = "failed" if deposit.unapplied_minor else "succeeded"
-        if state.key == keys[1] and state.status not in ("pending", ended):
+        if decide.contradicts_return(deposit, state):
             odd = commands.NoteOdd(
                 book=deposit.book,
                 provider=provider,

@@ -16,7 +16,7 @@ from caudal.kernel.http import Request, Response, Route, ok, query_of
 from caudal.kernel.parse import parser
 from caudal.merchants import authenticate_operator, operator_key, shard_of
 from caudal.merchants import place_of as place_of_merchant
-from caudal.payins import commands, store
+from caudal.payins import commands, decide, store
 from caudal.payins.http.answering import committed, id_of, is_known, merged, on_any, place_of
 from caudal.payins.http.operations import DestinationAsked, sealed_destination
 from caudal.payins.model import Deposit, DepositBody, Payin, deposit_body
@@ -128,6 +128,41 @@ async def return_deposit(context: Context, request: Request) -> Response:
     return await committed(context, shard, command, request)
 
 
+class ConfirmAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How it is known that the money is back with whoever paid it."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=3, max_length=1000)]
+
+
+_parse_confirm = parser(ConfirmAsked)
+
+
+async def confirm_return(context: Context, request: Request) -> Response:
+    """Books a return that has failed here and was carried out after all; nobody is asked for anything."""
+    operator = await authenticate_operator(context, request)
+    key = operator_key(context, request, operator)
+    asked, id = _parse_confirm(request.body), id_of("dep", request.parameters[0])
+    found = await answered(on_any(context, lambda shard: store.deposit(context, shard, id)), request.deadline)
+    if found is None:
+        raise Refused("not_found", "there is no such deposit")
+    shard, deposit = found
+    command = commands.ConfirmReturn(
+        id=id,
+        book=deposit.book,
+        currency=deposit.currency,
+        by=decide.ByHand(
+            operator=operator.on(shard),
+            subject=request.parameters[0],
+            happened=True,
+            reason=asked.reason,
+            entry=ids.uuid7(),
+        ),
+        key=key,
+        request_id=request.id,
+    )
+    return await committed(context, shard, command, request)
+
+
 async def _destination(context: Context, shard: int, deposit: Deposit, asked: DestinationAsked | None) -> bytes | None:
     """The payer's account, sealed. Raises Invalid where it is missing, wrong, or not asked for."""
     if deposit.provider == BANK:
@@ -164,5 +199,17 @@ ROUTES: Final = (
         answers=201,
         keyed="required",
         codes=("not_found", "forbidden_transition", "insufficient_funds"),
+    ),
+    Route(
+        method="POST",
+        path="/v1/operator/deposits/{id}/confirmations",
+        handler=confirm_return,
+        summary="Confirm a return that had failed",
+        who="operator",
+        body=ConfirmAsked,
+        answer=DepositBody,
+        answers=201,
+        keyed="required",
+        codes=("not_found", "forbidden_transition"),
     ),
 )

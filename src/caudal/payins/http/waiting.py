@@ -13,7 +13,7 @@ from caudal.kernel import ids
 from caudal.kernel.clock import rfc3339
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
-from caudal.payins import calls, decide, store
+from caudal.payins import decide, store
 from caudal.payins.http.seen import Seen
 from caudal.payins.model import (
     Deposit,
@@ -179,7 +179,7 @@ def _key_of(row: Any) -> str:
         case Payin():
             return row.key
         case Deposit():
-            return calls.return_keys(row)[0]
+            return decide.return_key(row, row.asked_version)
         case Discrepancy():
             return decide.said_of(row.detail).key or ""
     id: UUID = row.id

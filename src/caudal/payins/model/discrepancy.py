@@ -27,6 +27,7 @@ CorrectionKind = Literal[
     "book_late_payment",
     "reverse_capture",
     "book_refund",
+    "book_return",
     "void_again",
     "end_authorization",
     "by_hand",

@@ -59,11 +59,13 @@ class Story(ProviderSide):
         self.operator = Operator(id=id_of(1, 0), name="Olga", digest=b"o" * 32, shard=0)
         self._people()
         verbs = [self.create] * 8 + [self.pay] * 10 + [self.cancel] * 2
-        verbs += [self.expire] * 4 + [self.repeat, self.lie, self.give_back, self.settle, self.confirm]
+        verbs += [self.expire] * 4 + [self.repeat, self.lie, self.give_back, self.settle]
         verbs += [self.advance, self.settings, self.fees, self.release]
         verbs += self.provider_verbs()
         while len(self.commands) < length:
             self.random.choice(verbs)()
+        for _ in range(12):
+            self.confirm()
         self.answer_everybody()
 
     def _id(self, kind: int, number: int) -> UUID:

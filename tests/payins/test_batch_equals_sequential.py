@@ -152,7 +152,7 @@ async def test_the_story_tells_of_everything(database_url: str, say: Callable[[s
     }
     elsewhere = ("instrument", "webhook_", "dispute")  # which have stories of their own
     others = {name for name in await tables_of(database_url) - set(TABLES) if not name.startswith(elsewhere)}
-    assert others == {"batch", "migration", "placement", "directory", "sealing_key"}
+    assert others == {"batch", "check_place", "migration", "placement", "directory", "sealing_key"}
     reasons = (
         "surplus partial late closed wrong_currency unknown_account return_refused underpaid requested_by_merchant"
     )

@@ -50,7 +50,6 @@ class ProviderLives(RuleBasedStateMachine):
     steps: ClassVar[int] = 0
     later_s: ClassVar[float] = 0.0
     reached: ClassVar[Counter[str]] = Counter()
-    ways: ClassVar[tuple[str, ...]] = ("again", "told", "confirmed")  # what becomes of returns that were lost, in turn
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         ProviderLives.steps += 1
@@ -65,7 +64,6 @@ class ProviderLives(RuleBasedStateMachine):
         self.ana = Merchant(self.context, *self.run(first_merchant(self.context, "Ana", "MX")), self.olga)
         self.payins: list[dict[str, Any]] = []
         self.disputes: list[dict[str, Any]] = []
-        self.told = set[str]()  # deposits whose lost return has been dealt with
         self.card = self.run(self.ana.instrument())
         for method, capture in (("pix", "automatic"), ("card", "automatic"), *[("card", "manual")] * 2):
             self.buy(method, capture, "", "if_required")
@@ -211,29 +209,16 @@ class ProviderLives(RuleBasedStateMachine):
             asked = {"correction": first["correction"], "facts": first["facts"]}
             assert (await self.ana.post(f"{path}/corrections", asked, key=self.olga)).status in (201, 409, 422)
         await self.ana.work("discrepancy.ask", *WORK)
-        return await self._returns_end() or bool(cases)
+        return await self._sends_back() or bool(cases)
 
-    async def _returns_end(self) -> bool:
-        """What nobody has heard of goes back once more, or was carried out after all; whether there was any."""
+    async def _sends_back(self) -> bool:
+        """What nobody has heard of goes back once more; whether there was any."""
         query = f"/v1/operator/deposits?merchant=mer_{self.ana.merchant.hex}"
         found = (await self.ana.get(query, key=self.olga)).json["data"]
-        lost = [one for one in found if one["reason"] == "return_lost" and one["id"] not in self.told]
-        for deposit in lost:
+        lost = [one["id"] for one in found if one["reason"] == "return_lost"]
+        for id in lost:
             self.reached["return_lost"] += 1
-            path, way = f"/v1/operator/deposits/{deposit['id']}", self.ways[len(self.told) % len(self.ways)]
-            self.told.add(deposit["id"])
-            if way == "again":
-                assert (await self.ana.post(f"{path}/returns", key=self.olga)).status == 201
-                continue
-            [order] = [order for order in self.desk.refunds if order.payment_key == deposit["tracking_key"]][-1:]
-            [method] = {one["method"] for one in self.payins if one["id"] == deposit["payin"]}
-            await self.desk.counter(deposit["provider"], method)(self.context).refund(order)
-            if way == "told":
-                said = self.desk.told_of_operation(order.key)
-                assert (await self.ana.told(method, "operation", said)).status == 200
-            else:
-                why = {"reason": "it stands in the statement"}
-                assert (await self.ana.post(f"{path}/confirmations", why, key=self.olga)).status == 201
+            assert (await self.ana.post(f"/v1/operator/deposits/{id}/returns", key=self.olga)).status == 201
         return bool(lost)
 
     async def _hears(self, dispute: dict[str, Any]) -> None:

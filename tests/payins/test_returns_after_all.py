@@ -77,7 +77,7 @@ async def confirmed(ana: Merchant, deposit: str, body: Any = WHY, **more: Any) -
 async def told(ana: Merchant, desk: Desk, key: str, status: str) -> None:
     """The provider's callback, twice; where it has never heard of the order it lies."""
     [payment] = desk.payments
-    said = {"id": "po_1", "key": key, "payment_key": payment, "account": desk.payments[payment].account}
+    said: dict[str, Any] = {"id": "po_1", "key": key, "payment_key": payment, "account": desk.payments[payment].account}
     said |= {"kind": "refund", "amount": 10_000, "currency": "KES", "code": None, "updated_at": "2026-11-27T10:00:00Z"}
     for _ in range(2):
         assert (await ana.told("mpesa", "operation", {**said, "status": status})).status == 200

@@ -284,7 +284,9 @@ def _about_return(found: Discrepancy, known: Known, said: Said) -> tuple[Proposa
         why = "the provider has given it back after all: it is booked, and not sent again"
         return (_proposal(found, known, "book_return", why, deposit.unapplied_minor, group),)
     if status == "succeeded":
-        why = "its money has gone another way here, too: clear with the provider what the payer has, and what is twice"
+        why = (
+            "here its money has gone another way since, or is another amount: clear what the payer has, and what twice"
+        )
         return _one(found, known, "by_hand", why)
     return _one(found, known, "by_hand", "it was not given back there: clear with the provider whether it will be")
 

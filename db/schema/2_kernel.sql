@@ -79,3 +79,13 @@ create table consumer (
     seq bigint not null,
     primary key (shard, name)
 );
+
+-- How far the running check has held the laws of db/checks against the shard's rows; one row, written once a minute by who
+-- watches. `laws` is a digest of them: where there are others, the check begins again.
+create table check_place (
+    shard integer not null,
+    laws bytea not null,
+    place bytea not null,
+    at timestamptz not null,
+    primary key (shard)
+);

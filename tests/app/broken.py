@@ -284,7 +284,7 @@ UNWATCHED = {
     "an operator's decision for the next payments; its history is the audit trail": "provider_override.*",
     "changed, no process begins any more": "sealing_key.*",
     "when work comes and how far readers are; what was done stands in history": "deposit.sent_until"
-    " due.at due.book due.attempt due.said consumer.* payin_search.*",
+    " due.at due.book due.attempt due.said consumer.* payin_search.* check_place.*",
     "the next batch's clock, and what finds a batch again": "shard.last_at batch.id batch.commands",
 }
 GONE = [

@@ -27,10 +27,10 @@ Figures = dict[tuple[str, ...], object]
 
 
 @asynccontextmanager
-async def watching(database_url: str) -> AsyncIterator[Context]:
+async def watching(database_url: str, watch_s: float = 0.02) -> AsyncIterator[Context]:
     """A worker that does nothing else."""
     stopping = asyncio.Event()
-    async with Context(settings_of(database_url, check_share=1.0, watch_s=0.02), name="worker") as context:
+    async with Context(settings_of(database_url, check_share=1.0, watch_s=watch_s), name="worker") as context:
         task = asyncio.create_task(Watch(context, tuple(JOBS)).run(stopping))
         yield context
         stopping.set()

@@ -5,6 +5,7 @@ Each law walks its table in ranges, each range in a short transaction of its own
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg.conninfo import make_conninfo
 
@@ -43,6 +45,13 @@ _FIRST: Final[dict[str, tuple[Any, ...]]] = {
     "entries": (-1, 0),
     "keys": (-1, b""),
     "books": (-_BOOKS, _LONG_AGO),
+}
+# How a part of a place is read that was kept as text.
+_READ: Final[dict[type, Callable[[str], Any]]] = {
+    datetime: datetime.fromisoformat,
+    UUID: UUID,
+    bytes: bytes.fromhex,
+    int: int,
 }
 
 # What laws look up and no table has: ISO 4217, and which family of a fee plan prices a method.
@@ -100,6 +109,11 @@ def laws() -> list[sqlfile.Query]:
     ]
 
 
+def digest_of_laws() -> bytes:
+    """Of every law as it stands."""
+    return hashlib.sha256("\n".join(f"{law.name} {law.doc} {law.sql}" for law in laws()).encode()).digest()
+
+
 def range_of(law: sqlfile.Query) -> str:
     """What a law walks through."""
     return law.doc.partition("range:")[2].split(maxsplit=1)[0]
@@ -143,6 +157,20 @@ class _Place(NamedTuple):
     ended: bool = False
 
 
+class RoundPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a round is, to be kept: of which kind its rows are, what is before the next range (as text), how large that
+    is and how much time it has.
+    """
+
+    kind: str
+    before: tuple[str, ...]
+    sums: dict[str, int]
+    ended: bool
+    number: int
+    rows: int
+    time_s: float | None
+
+
 class Round:
     """All laws (that `only` names) over one shard, range by range. It keeps its place: what failed is looked at again,
     on whatever connection, and whoever pauses between two looks holds nothing up.
@@ -174,6 +202,32 @@ class Round:
         self._kind = next(iter(self._left), None)
         self._number, self._rows, self._time_s = 0, self._size, self._patience_s
         self._place = _Place(_FIRST.get(self._kind or "", ()), {})
+
+    @property
+    def place(self) -> RoundPlace | None:
+        """Where it is; None when everything has been looked at."""
+        if self._kind is None:
+            return None
+        return RoundPlace(
+            kind=self._kind,
+            before=tuple(part.hex() if isinstance(part, bytes) else str(part) for part in self._place.before),
+            sums=dict(self._place.sums),
+            ended=self._place.ended,
+            number=self._number,
+            rows=self._rows,
+            time_s=self._time_s,
+        )
+
+    def go_on(self, at: RoundPlace) -> None:
+        """Goes on there: what comes before has been looked at, by a round over the same laws."""
+        while self._kind is not None and self._kind != at.kind:
+            del self._left[self._kind]
+            self._begin_kind()
+        assert self._kind is not None, f"no law walks through {at.kind}"
+        read = [_READ[type(part)] for part in _FIRST.get(at.kind, ())]
+        before = tuple(as_it_was(text) for as_it_was, text in zip(read, at.before, strict=True))
+        self._place = _Place(before, at.sums, at.ended)
+        self._number, self._rows, self._time_s = at.number, at.rows, at.time_s
 
     async def look(self, connection: Connection) -> Look | None:
         """Holds the laws of a kind against its next range; None when everything has been looked at.
@@ -229,7 +283,7 @@ class Round:
         if high[0] is None:
             return None, self._place._replace(ended=True)
         if kind not in _PAIRS:
-            return {"low": low[0], "high": high[0]}, _Place(high, {})
+            return {"low": low[0], "high": high[0]}, _Place(high[:1], {})
         names = [f"{end}_{part}" for end in ("low", "high") for part in _PAIRS[kind]]
         return dict(zip(names, (*low, *high), strict=True)), _Place(high, {})
 

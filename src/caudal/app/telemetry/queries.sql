@@ -14,6 +14,13 @@ select pg_try_advisory_lock(870088)
 -- name: heads
 select id, event_seq, greatest(0, extract(epoch from last_at - clock_timestamp()))::float8 from shard order by id
 
+-- name: check_place
+select place from check_place where shard = %s and laws = %s
+
+-- name: keep_check_place
+insert into check_place (shard, laws, place, at) values (%s, %s, %s, clock_timestamp())
+on conflict (shard) do update set laws = excluded.laws, place = excluded.place, at = excluded.at
+
 -- name: consumers
 select c.shard, c.name, greatest(0, s.event_seq - c.seq) from consumer c join shard s on s.id = c.shard
 

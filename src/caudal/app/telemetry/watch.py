@@ -3,7 +3,8 @@
 Who watches holds a lock of its session (`watch_alone`); when that process or its connection ends, another one finds
 the lock free within CAUDAL_WATCH_S. Nothing depends on it but who measures. Every figure is a few probes of indexes,
 bounded, but what is authorized: that is summed while the laws of db/checks are held against one range after the other,
-for a small share of the time, round after round. A round that failed goes on where it was.
+for a small share of the time, round after round. A round that failed goes on where it was, and so does that of a
+worker which has ended: its place is kept once a minute (`kept.py`).
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 
-from caudal.app.check import Look, Round
+from caudal.app.check import Look, Round, digest_of_laws
+from caudal.app.telemetry import kept
 from caudal.kernel import db, sqlfile
 from caudal.kernel.context import Context
 from caudal.kernel.loops import Loop, Loops
@@ -37,6 +39,7 @@ _PATIENCE_S: Final = 60.0  # with one statement of a law, at first
 _TOLD_MAX: Final = 20  # violations of one round that are logged one by one
 _MERCHANTS: Final = 2 << 16  # the ids of the house's accounts are below
 
+N = TypeVar("N", int, float)
 Connection = psycopg.AsyncConnection[Any]
 _Held = tuple[int, bool, str]  # shard, whether live, currency
 
@@ -53,6 +56,8 @@ class Watch:
         self._finding = Counter[tuple[int, str]]()  # what the look under way has found
         self._ranges = Counter[int]()
         self._rounds = dict[int, Round]()  # under way, by shard
+        self._kept_s = dict[int, float]()  # when the place of each shard's was kept, monotonic
+        self._laws = digest_of_laws()
         self._told = Counter[int]()
         self._summed = Counter[_Held]()  # what is authorized, as far as the round under way has come
         self._authorized = Counter[_Held]()  # what the last whole one found
@@ -98,7 +103,7 @@ class Watch:
         """Another worker may have them now."""
         self._watches = False
         self._figures, self._finding = [], Counter()
-        self._checked, self._wrong, self._rounds = {}, {}, {}
+        self._checked, self._wrong, self._rounds, self._kept_s = {}, {}, {}, {}
         self._authorized = Counter()
 
     # The figures
@@ -161,7 +166,10 @@ class Watch:
         """One round of a shard, or what is left of it, at no more than its share of the time."""
         share, walk = self._context.settings.check_share, self._rounds.get(shard)
         if walk is None:
-            walk = self._rounds[shard] = self._begun(shard)
+            walk = self._begun(shard)
+            if shard not in self._kept_s:
+                await self._take_up(connection, walk)
+            self._rounds[shard] = walk
         while not stopping.is_set():
             began = monotonic()
             try:
@@ -170,6 +178,8 @@ class Watch:
                 log.warning("a look at the laws took too long, the next one is smaller or has more time: %s", error)
             else:
                 self._note(walk, look)
+                if look is None or monotonic() - self._kept_s[shard] >= kept.KEEP_EVERY_S:
+                    await self._keep(connection, walk)
                 if look is None:
                     del self._rounds[shard]
                     return
@@ -181,6 +191,35 @@ class Watch:
             for key in [key for key in found if key[0] == shard]:
                 del found[key]
         return Round(shard, size=RANGE, patience_s=_PATIENCE_S, beside={"payins": SQL["authorized_in_range"]})
+
+    async def _take_up(self, connection: Connection, walk: Round) -> None:
+        """Goes on where the last worker was, as long as the laws are the same."""
+        shard, found = walk.shard, await kept.load(connection, SQL["check_place"], walk.shard, self._laws)
+        self._kept_s[shard] = monotonic()
+        if found is None:
+            return
+        self._checked.update({(shard, law): at for law, at in found.checked.items()})
+        self._wrong.update({(shard, law): count for law, count in found.wrong.items()})
+        self._authorized.update({(shard, live, currency): minor for live, currency, minor in found.authorized})
+        if found.place is None:  # it was between two rounds
+            return
+        self._finding.update({(shard, law): count for law, count in found.finding.items()})
+        self._summed.update({(shard, live, currency): minor for live, currency, minor in found.summed})
+        walk.go_on(found.place)
+        log.info("the laws of shard %d are looked at from %s %s on", shard, found.place.kind, found.place.before)
+
+    async def _keep(self, connection: Connection, walk: Round) -> None:
+        of = walk.shard
+        now = kept.Kept(
+            place=walk.place,
+            finding=_of(of, self._finding),
+            checked=_of(of, self._checked),
+            wrong=_of(of, self._wrong),
+            summed=_sums(of, self._summed),
+            authorized=_sums(of, self._authorized),
+        )
+        await kept.keep(connection, SQL["keep_check_place"], of, self._laws, now)
+        self._kept_s[of] = monotonic()
 
     def _note(self, walk: Round, look: Look | None) -> None:
         """What a look found, and the laws that it has ended with."""
@@ -230,6 +269,14 @@ async def _rows(connection: Connection, query: Any, *parameters: object) -> list
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(stopping.wait(), seconds)
+
+
+def _of(shard: int, laws: Mapping[tuple[int, str], N]) -> dict[str, N]:
+    return {law: number for (of, law), number in laws.items() if of == shard}
+
+
+def _sums(shard: int, sums: Mapping[_Held, int]) -> kept.Sums:
+    return [(live, currency, minor) for (of, live, currency), minor in sums.items() if of == shard]
 
 
 def _mode(live: bool) -> str:

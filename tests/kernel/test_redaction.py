@@ -31,6 +31,9 @@ FIELDS = {
     "number": ["4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111"],
     "clabe": ["646180110400000007", "646 180 11040000000 7"],
     "account": ["0123456789012345"],
+    "iban": ["DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "gb82west12345698765432", "BE68-5390-0754-7034"],
+    "secret": [f"sk_test_{'Zq' * 21}x", f"sk_live_{'Zq' * 21}x", f"op_{'Zq' * 21}x", "whsec_Zm9vYmFyYmF6cXV4/+=="],
+    "authorization": ["Bearer eyJhbGciOiJIUzI1NiJ9"],
 }
 SHAPED = [(field, one) for field, all_of_it in FIELDS.items() for one in all_of_it if field not in ("name", "holder")]
 VALUES = [(field, one) for field, all_of_it in FIELDS.items() for one in all_of_it]
@@ -137,6 +140,28 @@ def test_what_operators_need_stays(json_log: Log) -> None:
     assert line["event"].startswith(f"payin_{id.hex} of {id} waits since {at}: QueryCanceled canceling statement")
     assert (line["level"], line["process"], line["request_id"], line["count"]) == ("warning", "web", "req_0192", 12_345)
     assert "test_redaction.py:" in broke["exception"] and "OSError: No space left on device" in broke["exception"]
+
+
+@pytest.mark.parametrize("name", ["Email", "payer_email", "payerEmail", "X-Authorization", "billing_tax_id", "PHONE"])
+def test_a_name_says_whose_it_is_however_it_is_written(json_log: Log, name: str) -> None:
+    logging.getLogger("caudal.test").info("x", extra={name: "Zyxwana", "told": {name: "Qvorta"}})
+    [line] = json_log.lines
+    assert (line[name], line["told"]) == ("…", {name: "…"})
+
+
+@pytest.mark.parametrize(
+    "text", ["span ab12cdef01234567", "attempt_number 7", "sk_test", "op_latency_seconds", "MX12 v2"]
+)
+def test_words_that_are_nobodys_stay(text: str) -> None:
+    assert redact.text(text) == text
+    assert not redact.is_personal("attempt_number") and not redact.is_personal("span_id")
+
+
+@pytest.mark.parametrize("filling", ["a", "1 ", "AA11", "%4", "a/"])
+def test_a_long_text_is_cut_where_no_half_of_a_number_is_left(filling: str) -> None:
+    for length in range(1_980, 2_000):
+        told = redact.text((filling * 2_000)[:length] + "/4111111111111111/" + filling * 9_000)
+        assert "41" not in told and len(told) <= 2_001
 
 
 def test_a_line_carries_the_trace_that_it_belongs_to(json_log: Log) -> None:

@@ -51,7 +51,7 @@ def _redacted(_: object, __: str, event: structlog.typing.EventDict) -> structlo
     """The last word: whatever stands in a line by now."""
     raised = event.pop("exc_info", None)
     told: structlog.typing.EventDict = {
-        name: redact.GONE if name in redact.PERSONAL else redact.value(one) for name, one in event.items()
+        name: redact.GONE if redact.is_personal(name) else redact.value(one) for name, one in event.items()
     }
     if isinstance(raised, tuple):
         raised = raised[1]

@@ -2,7 +2,7 @@
 
 - An exception of ours says its text; the database's says its SQLSTATE, and its text where that is about the server; any
   other says its type alone, for its text may be a value. Tracebacks name places, not what was there.
-- Texts lose what looks like an address, a card, an account, a telephone or a document. Ids and times stay.
+- Texts lose what looks like an address, a card, an account, a telephone, a document or a key. Ids and times stay.
 - Values that are no plain ones say their type; those under a name that is a person's say nothing.
 """
 
@@ -19,20 +19,30 @@ from uuid import UUID
 import psycopg
 
 GONE: Final = "…"
-# Names of fields under which a person's data, or a secret, stands.
+# Names of fields under which a person's data, or a secret, stands, however they are written (`payerEmail`).
 PERSONAL: Final = frozenset({
     "account", "account_number", "address", "authorization", "bank_account", "birth_date", "body", "card",
     "clabe", "cvv", "destination", "document", "email", "exp_month", "exp_year", "first_name",
     "full_name", "holder", "iban", "ip", "last_name", "name", "number", "pan",
     "payer", "payer_name", "phone", "phone_number", "secret", "security_code", "street", "tax_id",
 })  # fmt: skip
+# Words that say so in any name, and ends of names; others stand in names that operators need (`attempt_number`).
+_WORDS: Final = frozenset({
+    "authorization", "clabe", "cvv", "document", "email", "holder", "iban", "pan", "password", "payer", "phone",
+    "secret",
+})  # fmt: skip
+_ENDS: Final = tuple(f"_{name}" for name in sorted(PERSONAL) if "_" in name)
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 # SQLSTATE classes whose texts are about the server and its sessions: connections, resources, operators, time-outs.
 _OF_SERVER: Final = ("08", "25", "40", "53", "55", "57", "58")
 _TEXT_MAX: Final = 2_000
 _FOUND: Final = re.compile(
     r"(?P<kept>[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|(?<![0-9a-fA-F])[0-9a-f]{32}"
     r"(?![0-9a-fA-F])|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)"
-    r"|(?P<email>[^\s@<>\"'(),;:=]+@[^\s@<>\"'(),;:=]+)"
+    r"|(?P<email>(?<![^\s@<>\"'(),;:=])[^\s@<>\"'(),;:=]+(?:@|%40)[^\s@<>\"'(),;:=]+)"
+    r"|(?P<key>(?<![A-Za-z0-9])(?:(?:sk_test|sk_live|whsec)_[A-Za-z0-9_+/=-]{8,}|op_[A-Za-z0-9_-]{43})|Bearer +\S+)"
+    r"|(?P<iban>(?<!\w)[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?!\w))"
+    r"|(?P<small>(?<!\w)[A-Za-z]{2}\d\d[A-Za-z0-9]{11,30}(?!\w))"
     r"|(?P<digits>(?<![\w])\+?\(?\d(?:[ ./()\-]{0,2}\d){8,21}(?!\w))"
     r"|(?P<document>(?<!\w)[A-Z]{3,4}\d{6}[A-Z0-9]{3,8}(?!\w))"
 )
@@ -40,8 +50,28 @@ _FOUND: Final = re.compile(
 
 def text(told: str) -> str:
     """A text without what looks like a person's."""
-    found = _FOUND.sub(lambda match: match[0] if match["kept"] is not None else GONE, told)
-    return found if len(found) <= _TEXT_MAX else found[:_TEXT_MAX] + GONE
+    if len(told) <= _TEXT_MAX:
+        return _FOUND.sub(_without, told)
+    whole = max(0, told.rfind(" ", 0, _TEXT_MAX), told.rfind("/", 0, _TEXT_MAX))  # half a number has no shape
+    return _FOUND.sub(_without, told[:whole]) + GONE
+
+
+def _without(match: re.Match[str]) -> str:
+    """What stays of something that was found."""
+    if match["kept"] is not None or (match["small"] is not None and not _is_iban(match["small"])):
+        return match[0]
+    return GONE
+
+
+def _is_iban(text: str) -> bool:
+    """Whether the check digits are right (ISO 13616), by which one in small letters is told from other words."""
+    return int("".join(str(int(char, 36)) for char in text[4:] + text[:4])) % 97 == 1
+
+
+def is_personal(name: str) -> bool:
+    """Whether a field of this name holds a person's data or a secret."""
+    plain = _HUMP.sub("_", name).lower()
+    return plain in PERSONAL or plain.endswith(_ENDS) or not _WORDS.isdisjoint(plain.split("_"))
 
 
 def error(raised: BaseException) -> str:
@@ -70,7 +100,7 @@ def value(told: Any) -> Any:
     if isinstance(told, BaseException):
         return error(told)
     if isinstance(told, Mapping):
-        return {str(name): GONE if str(name) in PERSONAL else value(one) for name, one in told.items()}
+        return {str(name): GONE if is_personal(str(name)) else value(one) for name, one in told.items()}
     if isinstance(told, Sequence | set | frozenset) and not isinstance(told, bytes | bytearray | memoryview):
         return [value(one) for one in told]
     return f"<{type(told).__name__}>"

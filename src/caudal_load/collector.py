@@ -46,6 +46,8 @@ class Collector:
     def __init__(self) -> None:
         self.spans: deque[Span] = deque(maxlen=KEPT_MAX)
         self.metrics: dict[str, list[Any]] = {}
+        self.data: dict[str, Any] = {}  # the same with what kind of sum or histogram it is
+        self.resource: dict[str, Any] = {}  # whose spans and metrics came last
         self.requests = self.bytes = 0
         self._lock = threading.Lock()  # gRPC's threads come, too
 
@@ -55,7 +57,8 @@ class Collector:
         with self._lock:
             self._count(raw)
             for resource in told.resource_spans:
-                process = _attributes(resource.resource.attributes).get("caudal.process", "")
+                self.resource = _attributes(resource.resource.attributes)
+                process = self.resource.get("caudal.process", "")
                 for scope in resource.scope_spans:
                     self.spans.extend(_span(span, process) for span in scope.spans)
 
@@ -65,10 +68,11 @@ class Collector:
         with self._lock:
             self._count(raw)
             for resource in told.resource_metrics:
+                self.resource = _attributes(resource.resource.attributes)
                 for scope in resource.scope_metrics:
                     for metric in scope.metrics:
                         data = getattr(metric, metric.WhichOneof("data"))
-                        self.metrics[metric.name] = list(data.data_points)
+                        self.metrics[metric.name], self.data[metric.name] = list(data.data_points), data
 
     def _count(self, raw: bytes) -> None:
         self.requests += 1

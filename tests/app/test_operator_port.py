@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -12,11 +14,13 @@ from typing import Any
 
 import pytest
 
+from caudal.app.routes import ROUTES
 from caudal.app.telemetry import OperatorPort, health_of, inside
 from caudal.kernel.context import Context
 from caudal.kernel.telemetry import INSTRUMENTS, Histogram, prometheus
 from tests.api import Api
 from tests.conftest import settings_of
+from tests.kernel.test_redaction import configured
 from tests.kernel.toy import Note
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="[^"]*",?)+)\})? (\S+)')
@@ -68,9 +72,13 @@ async def test_the_figures_are_what_happened(seen: Context) -> None:
     status, kind, page = await asked(seen, "/metrics")
     assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
     found = samples_of(page)
-    http = 'http_request_method="POST",http_route="/v1/payins",http_response_status_code='
-    assert found[f'http_server_request_duration_seconds_count{{{http}"201"}}'] == 2
-    assert found[f'http_server_request_duration_seconds_count{{{http}"422"}}'] == 1
+    http, scheme = 'http_request_method="POST",http_route="/v1/payins",http_response_status_code=', 'url_scheme="http"'
+    assert found[f'http_server_request_duration_seconds_count{{{http}"201",{scheme}}}'] == 2
+    assert found[f'http_server_request_duration_seconds_count{{{http}"422",{scheme}}}'] == 1
+    nowhere = f'http_request_method="GET",http_response_status_code="404",{scheme}'
+    assert found[f"http_server_request_duration_seconds_count{{{nowhere}}}"] == 1, "no route, no attribute"
+    assert found[f'http_server_active_requests{{http_request_method="POST",{scheme}}}'] == 0
+    assert "# TYPE http_server_active_requests gauge" in page
     assert found['caudal_http_problems_total{error_type="invalid_request"}'] == 1
     assert found['caudal_http_problems_total{error_type="no_such_route"}'] == 1
     shard = 'caudal_shard="0"'
@@ -83,6 +91,36 @@ async def test_the_figures_are_what_happened(seen: Context) -> None:
     assert found["process_memory_usage_bytes"] > 10_000_000
     assert found['process_cpu_time_seconds_total{cpu_mode="user"}'] > 0
     assert found['caudal_ready{caudal_check="database"}'] == 1
+
+
+async def test_requests_under_way_are_counted_by_method(seen: Context) -> None:
+    ana = Api(seen)
+    shown = await ana.call("GET", "/v1/operator/metrics", key=await ana.operator())
+    scheme = 'url_scheme="http"'
+    for page, reads in ((shown.body.decode(), 1), ((await asked(seen, "/metrics"))[2], 0)):
+        found = samples_of(page)
+        assert found[f'http_server_active_requests{{http_request_method="GET",{scheme}}}'] == reads
+        assert found[f'http_server_active_requests{{http_request_method="POST",{scheme}}}'] == 0
+    assert {route.method for route in ROUTES} == {"GET", "POST"}, "each has its number"
+
+
+async def test_what_the_process_does_beside_requests_is_counted(seen: Context) -> None:
+    look, line = 'cpython_gc_generation="2"', 'caudal_level="warning"'
+
+    async def now() -> tuple[float, float, float]:
+        found = samples_of((await asked(seen, "/metrics"))[2])
+        pauses = [found[f"caudal_gc_pause_seconds_{what}{{{look}}}"] for what in ("count", "sum")]
+        return pauses[0], pauses[1], found[f"caudal_log_records_total{{{line}}}"]
+
+    before, log = await now(), logging.getLogger("caudal.test")
+    gc.collect()
+    for _ in configured(as_json=True):
+        for _ in range(3):
+            log.warning("x")
+        log.info("y")
+    after = await now()
+    assert (after[0] - before[0], after[2] - before[2]) == (1, 3)
+    assert 0 < after[1] - before[1] < 60
 
 
 async def test_a_histogram_is_cumulative_and_ends_with_everything() -> None:

@@ -59,6 +59,48 @@ def test_what_is_refused_for_itself_is_sampled(share: float, kept: int) -> None:
     assert len(spans) == kept
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "told"),
+    [
+        ("GET", "/v1/instruments/4111111111111111", {}, "/v1/instruments/…"),
+        ("GET", "/v1/payins/zoe@quux.example", {}, "…"),
+        ("GET", "/v1/zoe@quux.example", {}, "…"),
+        ("GET", "/v1/zoe%40quux.example", {}, "…"),
+        ("GET", f"/v1/payins/sk_test_{'Zq' * 21}x", {}, "/v1/payins/…"),
+        ("GET", "/v1/nowhere", {"Request-Id": "4111111111111111"}, "/v1/nowhere"),
+        ("GET", "/v1/nowhere", {"Request-Id": "DE89370400440532013000"}, "/v1/nowhere"),
+    ],
+)
+async def test_what_a_caller_writes_into_a_path_or_an_id_is_in_no_span(
+    context: Context, method: str, path: str, headers: dict[str, str], told: str
+) -> None:
+    ana = Api(context)
+    await ana.ana()
+    context.tracer, kept = traced(share=1.0)
+    assert (await ana.call(method, path, headers=headers)).status == 404
+    context.tracer = None
+    [span] = [one for one in kept if one.kind == "server"]
+    written = {*path.split("/"), *headers.values()} - {"", "v1", "payins", "instruments", "nowhere"}
+    assert not [one for one in written if one in f"{span.name} {span.error} {dict(span.attributes)}"]
+    assert span.attributes["url.path"] == told
+    assert (span.attributes["http.request.method"], span.attributes["url.scheme"]) == ("GET", "http")
+    assert ("http.route" in span.attributes) == ("{id}" in span.name), "left out where there is none"
+
+
+@pytest.mark.parametrize("given", ["req_0192", "0192a4b5-1c2d-7e3f-8a4b-5c6d7e8f9a0b", "order/77:3"])
+async def test_an_id_of_a_request_that_is_nobodys_stays(context: Context, given: str) -> None:
+    ana = Api(context)
+    context.tracer, kept = traced(share=1.0)
+    await ana.call("BREW", f"/v1/payins/payin_{'0192' * 8}", headers={"Request-Id": given})
+    context.tracer = None
+    [span] = kept
+    assert (span.name, span.attributes["http.request.method"]) == ("HTTP", "_OTHER")
+    assert (span.attributes["caudal.request.id"], span.attributes["url.path"]) == (
+        given,
+        f"/v1/payins/payin_{'0192' * 8}",
+    )
+
+
 @pytest.fixture
 async def edge(context: Context) -> AsyncIterator[Edge]:
     async with listening(context) as edge:

@@ -82,6 +82,12 @@ def test_rates_and_percentiles_are_of_what_grew_in_all_processes() -> None:
     assert [(of["process"], of["cpu"]) for of in now.processes] == [("web-1", 0.5), ("web-2", 0)]
 
 
+def test_what_has_no_route_is_a_line_of_its_own() -> None:
+    none = 'http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="404"} %d'
+    now = figures({"web": Page(10, parsed(none % 0))}, {"web": Page(12, parsed(none % 8))})
+    assert [(of["route"], of["rate"]) for of in now.routes] == [("GET", 4)]
+
+
 def test_a_process_that_began_anew_counts_from_its_beginning_and_one_that_is_away_is_told() -> None:
     before = {"web": page(10, 50, 100, 0, 10, 3), "worker": page(10, 50, 100, 0, 10, 3)}
     now = figures(before, {"web": page(12, 10, 20, 0, 2, 1), "worker": Page(12, {}, "refused")})

@@ -21,6 +21,7 @@ from tests.whole import Whole
 pytestmark = pytest.mark.server
 
 NUMBERS = itertools.count(1)
+SECRET = "T0k3nOfTheShop"  # as chat services have in an address
 CALLER = "4bf92f3577b34da6a3ce929d0e0e4736"  # a merchant's trace whose last digits lie above half of all
 
 
@@ -63,11 +64,11 @@ class Seen:
             return web.Response(status=204 if known else 500)
 
         app = web.Application()
-        app.router.add_post("/", hears)
+        app.router.add_post("/{path:.*}", hears)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/{SECRET}?key={SECRET}"
         status, made = await self.post("/v1/webhook_endpoints", {"url": url})
         assert status == 201
         yield
@@ -139,13 +140,26 @@ async def test_one_payments_whole_trace(seen: Seen) -> None:
 
     [call] = [one for one in spans if one.name == "submit sandbox" and one.parent == asked.id]
     assert (call.trace, call.kind, call.attributes["caudal.outcome"]) == (CALLER, "client", "answered")
+    sandbox = f"http://{call.attributes['server.address']}:{call.attributes['server.port']}"
+    assert call.attributes["url.full"] == f"{sandbox}/v1/provider/pix/payments"
+    assert (call.attributes["http.request.method"], call.attributes["http.response.status_code"]) == ("POST", 201)
 
     [told] = [one for one in spans if one.name == "POST /v1/callbacks/{provider}/pix" and one.trace == id]
     assert (told.parent, told.process) == (id[16:], "web")
     assert {one.parent for one in webhooks} == {id[16:]} and {one.process for one in webhooks} == {"worker"}
+    assert {one.error for one in webhooks if says_its_host_alone(one)} == {True, False}
+    assert not [one for one in spans if SECRET in str(one)]
     sent = {headers["traceparent"] for headers in seen.heard}
     assert {f"00-{id}-{one.id}-01" for one in webhooks} <= sent
     assert len({one.id for one in spans}) == len(spans)
+
+
+def says_its_host_alone(sending: Span) -> bool:
+    of = sending.attributes
+    assert of["url.full"] == f"http://127.0.0.1:{of['server.port']}" and of["server.address"] == "127.0.0.1"
+    assert (of["http.request.method"], of["http.response.status_code"]) == ("POST", 500 if sending.error else 204)
+    assert of.get("error.type") == ("500" if sending.error else None)
+    return True
 
 
 async def test_of_what_is_not_sampled_the_errors_are_kept_and_nothing_else(seen: Seen) -> None:

@@ -19,6 +19,7 @@ from caudal.app.worker import JOBS
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
 from caudal.kernel.primary import Primary
+from caudal.webhooks import fan_out
 from tests.api import Api
 from tests.app.test_worker import Work
 from tests.conftest import settings_of
@@ -70,6 +71,39 @@ async def test_the_figures_are_those_of_the_database(database_url: str, context:
     assert found["caudal.unresolved.outcomes",] == 0
     assert {found["caudal.webhook.lag", "0", state] for state in ("unmade", "first", "again")} == {0.0}
     assert sum(value for name, value in found.items() if name[0] == "caudal.ledger.check.violations") == 0  # type: ignore[misc]
+
+
+async def test_webhooks_that_are_late_are_told_by_what_they_wait_for(database_url: str, context: Context) -> None:
+    ana = Api(context)
+    await ana.ana()
+    made = await ana.post("/v1/webhook_endpoints", {"url": "https://shop.example.com/hook"})
+    assert made.status == 201, made.body
+    while await fan_out(context, 0):
+        pass
+    await ana.create()
+
+    async def late(expected: str) -> float:
+        """How late are those that wait for this, while nothing waits for anything else."""
+        async with watching(database_url) as worker:
+            found = await until(worker, lambda found: ("caudal.webhook.lag", "0", "unmade") in found)
+        lags = {state: float(str(found["caudal.webhook.lag", "0", state])) for state in ("unmade", "first", "again")}
+        [(state, lag)] = [(state, lag) for state, lag in lags.items() if lag]
+        assert state == expected, lags
+        return lag
+
+    await context.rows("update event set at = at - interval '1 hour' returning 1")
+    assert 3_600 <= await late("unmade") < 3_700
+    await context.rows(
+        "update event set at = at + interval '1 hour' returning 1"
+    )  # or it is before its endpoint's time
+    while await fan_out(context, 0):
+        pass
+    due = "update webhook_delivery set due_at = clock_timestamp() - interval '2 hours', attempts = %s returning 1"
+    await context.rows("update webhook_queue set due_at = clock_timestamp() - interval '2 hours' returning 1")
+    await context.rows(due, (0,))
+    assert 7_200 <= await late("first") < 7_300
+    await context.rows(due, (3,))
+    assert 7_200 <= await late("again") < 7_300
 
 
 async def test_a_law_that_is_broken_is_counted_and_told(

@@ -175,6 +175,11 @@ async def test_an_order_is_a_span_in_the_trace_of_what_it_is_about(bank: Bank) -
     ]
     assert bank.traces == [f"00-{deposit.hex}-{one.place[1]:016x}-01" for one in kept]
     assert kept[0].attributes == {
+        "http.request.method": "POST",
+        "http.response.status_code": 201,
+        "url.full": f"{bank.url}/v1/bank/returns",
+        "server.address": "127.0.0.1",
+        "server.port": int(bank.url.rpartition(":")[2]),
         "caudal.provider": "spei",
         "caudal.mode": "test",
         "caudal.operation": "return",

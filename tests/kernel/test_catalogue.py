@@ -1,9 +1,10 @@
 """The catalogue of what is measured: names that a Prometheus server takes, each once, few values an attribute."""
 
 import importlib
+import inspect
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
@@ -46,18 +47,49 @@ def test_what_is_not_ours_is_called_as_the_standard_calls_it() -> None:
     assert ours <= _standard_names()
 
 
+class Asked:
+    """A meter that notes which instrument the standard would make."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, tuple[str, str]] = {}
+
+    def __getattr__(self, asked: str) -> Callable[..., None]:
+        kind = asked.removeprefix("create_").removeprefix("observable_").replace("up_down_counter", "updowncounter")
+
+        def create(*, name: str, unit: str, **_: object) -> None:
+            self.made[name] = kind, unit
+
+        return create
+
+
+def test_what_is_not_ours_is_of_the_standards_kind_and_unit() -> None:
+    standard = Asked()
+    for module in _standard_modules():
+        for name, create in vars(module).items():
+            if name.startswith("create_"):
+                create(standard, *[[] for _ in list(inspect.signature(create).parameters)[1:]])
+    ours = {one.name: (one.kind, one.unit) for one in INSTRUMENTS if not one.name.startswith("caudal.")}
+    assert ours and ours == {name: standard.made[name] for name in ours}
+
+
+def test_a_gauge_of_what_adds_up_is_a_sum_and_a_gauge_for_prometheus() -> None:
+    assert {one.prometheus_kind for one in INSTRUMENTS} == {"counter", "gauge", "histogram"}
+    assert {one.prometheus_kind for one in INSTRUMENTS if one.kind == "updowncounter"} == {"gauge"}
+
+
 def _standard_names() -> set[str]:
     """Every metric and attribute of OpenTelemetry's semantic conventions, those that are not settled yet too."""
+    constants = (pair for module in _standard_modules() for pair in vars(module).items())
+    return {value for name, value in constants if name.isupper() and isinstance(value, str)}
+
+
+def _standard_modules() -> list[ModuleType]:
     folders = [
         importlib.import_module(f"opentelemetry.semconv.{name}")
         for name in ("metrics", "attributes", "_incubating.metrics", "_incubating.attributes")
     ]
-    modules = [
-        *folders,
-        *(importlib.import_module(found.name) for folder in folders for found in _modules_of(folder)),
-    ]
-    constants = (pair for module in modules for pair in vars(module).items())
-    return {value for name, value in constants if name.isupper() and isinstance(value, str)}
+    found = [importlib.import_module(one.name) for folder in folders for one in _modules_of(folder)]
+    return [*folders, *found]
 
 
 def _modules_of(folder: ModuleType) -> Iterator[pkgutil.ModuleInfo]:

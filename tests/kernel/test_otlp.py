@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
 from caudal.kernel.telemetry import Histogram, Meter, Span, histogram
-from caudal.kernel.telemetry.otlp import Exporter, endpoint_of
+from caudal.kernel.telemetry.collector import endpoint_of
+from caudal.kernel.telemetry.otlp import Exporter
 from caudal_load.collector import Collector
+from tests.app.test_operator_port import free_port
 
 OWN = Span(
     name="POST /v1/payins",
@@ -70,16 +74,85 @@ async def test_what_was_seen_comes_to_the_collector(collector: Collector) -> Non
     assert collector.metrics["caudal.trace.spans"][0].as_double == 1
 
 
-async def test_a_collector_that_is_away_costs_its_spans_and_nothing_else(
+async def test_what_adds_up_is_a_sum_and_all_is_of_all_time(collector: Collector) -> None:
+    meter, endpoint, counted = Meter(), endpoint_of(), sizes()
+    assert endpoint is not None
+    of = ("GET", "http")
+    meter.add(lambda: [("caudal.commit.batch.size", ("0",), counted), ("caudal.commit.commands", ("0",), 7)])
+    meter.add(lambda: [("http.server.active_requests", of, 3), ("caudal.commit.drain_rate", ("0",), 2.5)])
+    meter.add(lambda: [("http.server.request.duration", ("GET", "", "404", "http", ""), sizes())])
+    async with Exporter(endpoint, meter, {"process.pid": 77}):
+        pass
+    data, cumulative = collector.data, AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+    up_down = data["http.server.active_requests"]
+    assert (type(up_down).__name__, up_down.is_monotonic) == ("Sum", False)
+    assert data["caudal.commit.commands"].is_monotonic
+    assert type(data["caudal.commit.drain_rate"]).__name__ == "Gauge"
+    summed = ("http.server.active_requests", "caudal.commit.commands", "caudal.commit.batch.size")
+    assert [data[name].aggregation_temporality for name in summed] == [cumulative] * 3
+    [point] = data["caudal.commit.commands"].data_points
+    assert 0 < point.start_time_unix_nano < point.time_unix_nano, "since the process began"
+    [request] = collector.metrics["http.server.request.duration"]
+    assert {one.key for one in request.attributes} == {"http.request.method", "http.response.status_code", "url.scheme"}
+    assert collector.resource["process.pid"] == 77
+
+
+async def test_a_collector_that_is_away_costs_its_spans_and_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    for name, text in {"EXPORTER_OTLP_TIMEOUT": "200", "BSP_SCHEDULE_DELAY": "1", "METRICS_EXPORTER": "none"}.items():
+        monkeypatch.setenv(f"OTEL_{name}", text)
+    meter, endpoint, back = Meter(), endpoint_of(), Collector()
+    assert endpoint is not None
+    async with asyncio.timeout(60):
+        async with Exporter(endpoint, meter, {}) as exporter:
+            exporter.keep(OWN)
+            await until(lambda: outcomes(meter)["failed"] == 1)
+            exporter.keep(OWN)
+            await until(lambda: outcomes(meter)["failed"] == 2)
+            assert outcomes(meter) == {"sent": 0, "failed": 2, "dropped": 0}
+            told = [(one.levelname, one.name) for one in caplog.records]
+            assert told == [("WARNING", "caudal.kernel.telemetry.otlp")], "once, and in our words"
+            assert "does not take traces" in caplog.text and "Failed to export" in caplog.text
+            await back.start(port)
+            with caplog.at_level(logging.INFO):
+                exporter.keep(OWN)
+                await until(lambda: len(back.spans) == 1)
+                await until(lambda: outcomes(meter)["sent"] == 1)
+    assert caplog.records[-1].getMessage() == "the collector takes traces again"
+    await back.end()
+
+
+async def test_an_exporter_that_breaks_is_told_and_what_waits_has_its_chance(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
-    endpoint = endpoint_of()
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
+    meter, endpoint = Meter(), endpoint_of()
     assert endpoint is not None
-    async with asyncio.timeout(20):
-        async with Exporter(endpoint, Meter(), {}) as exporter:
+    async with Exporter(endpoint, meter, {}) as exporter:
+
+        def broken(_: object) -> None:
+            raise OSError("no memory")
+
+        monkeypatch.setattr(exporter._traces_to, "export", broken)
+        for _ in range(5):
             exporter.keep(OWN)
+        await exporter._send_spans()
+        assert (outcomes(meter)["failed"], len(exporter._spans)) == (2, 3)
+        assert "OSError" in caplog.text
+
+
+def outcomes(meter: Meter) -> dict[str, object]:
+    return {values[0]: value for one, samples in meter.read() for values, value in samples}
+
+
+async def until(seen: Callable[[], bool]) -> None:
+    while not seen():  # noqa: ASYNC110 (nobody says when a thread has sent)
+        await asyncio.sleep(0.005)
 
 
 def test_a_start_loads_no_sdk_no_second_http_client_and_no_terminal() -> None:

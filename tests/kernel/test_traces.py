@@ -10,14 +10,13 @@ from uuid import uuid4
 import pytest
 
 from caudal.kernel import ids
-from caudal.kernel.settings import SettingError
 from caudal.kernel.telemetry import CURRENT, Outgoing, Sampling, Span, Tracer, about
-from caudal.kernel.telemetry.otlp import Endpoint, Exporter, endpoint_of
+from caudal.kernel.telemetry.collector import Endpoint
+from caudal.kernel.telemetry.otlp import Exporter
 from caudal.kernel.telemetry.traces import first_span, parent_of
 
 T, S = 0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7
 GIVEN = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-WHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
 
 def told(*, share: float = 0.0, by_parent: bool = False, header: bytes | None = None, **asked: Any) -> list[Span]:
@@ -61,6 +60,22 @@ def test_whoever_asks_again_hears_the_same() -> None:
     assert trace.is_kept(None, monotonic()), "as the edge asks, before it says what the span tells"
     trace.end("GET /x", "server", {}, error=None, ended=monotonic())
     assert len(kept) == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_who_asks_for_its_place_while_it_runs_changes_nothing(share: float) -> None:
+    kept: list[Span] = []
+    tracer = Tracer(Sampling(share=share), kept.append, slow_s=9.0)
+
+    def run() -> str:
+        trace = tracer.begin(None, monotonic())
+        call = Outgoing(tracer, None)  # as a line of the log would
+        call.ended("submit", dict, None)
+        trace.end("GET /x", "server", {}, error=None, ended=monotonic())
+        return call.header
+
+    assert copy_context().run(run).endswith(f"-{share:02.0f}"), "what is sampled is said"
+    assert len(kept) == 2 * share
 
 
 def test_a_request_that_makes_an_object_is_the_root_of_its_trace() -> None:
@@ -117,7 +132,7 @@ def test_a_call_of_a_request_is_its_child_and_kept_with_it() -> None:
     def run(error: str | None) -> str:
         trace = Tracer(Sampling(share=0.0), kept.append, slow_s=1.0).begin(GIVEN, monotonic())
         call = Outgoing(trace.tracer, None)
-        call.ended("submit", {}, None)
+        call.ended("submit", dict, None)
         trace.end("POST", "server", {}, error=error, ended=trace.began)
         return call.header
 
@@ -126,6 +141,27 @@ def test_a_call_of_a_request_is_its_child_and_kept_with_it() -> None:
     own, call = kept
     assert call.parent == own.place[1]
     assert header == f"00-{T:032x}-{call.place[1]:016x}-00"
+
+
+@pytest.mark.parametrize(("slow_s", "error", "kept"), [(9.0, None, 0), (0.0, None, 1), (9.0, "unknown", 1)])
+def test_a_call_that_no_request_waits_for_is_kept_if_it_was_slow_or_failed(
+    slow_s: float, error: str | None, kept: int
+) -> None:
+    spans, asked = list[Span](), list[str]()
+
+    def described() -> dict[str, Any]:
+        asked.append("for what it tells")
+        return {"server.port": 443}
+
+    def run() -> None:
+        id = ids.uuid7(5)
+        Outgoing(Tracer(Sampling(share=0.0), spans.append, slow_s=slow_s), id.int).ended("webhook", described, error)
+
+    copy_context().run(run)
+    assert (len(spans), len(asked)) == (kept, kept), "what nobody keeps is not described either"
+    assert [one.attributes for one in spans] == [
+        ({} if error is None else {"error.type": error}) | {"server.port": 443}
+    ] * kept
 
 
 class Asked:
@@ -160,45 +196,6 @@ def test_a_batch_that_failed_is_told_whoever_was_in_it() -> None:
     assert [(one.name, one.error) for one in kept] == [("batch", "lost")]
 
 
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, None),
-        ({**WHERE, "OTEL_SDK_DISABLED": "true"}, None),
-        ({**WHERE, "OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"}, None),
-        (WHERE, ("http/protobuf", "http/protobuf", 0.01, False)),
-        ({**WHERE, "OTEL_METRICS_EXPORTER": "none"}, ("http/protobuf", None, 0.01, False)),
-        ({**WHERE, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, ("grpc", "grpc", 0.01, False)),
-        ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://x"}, (None, "http/protobuf", 0.01, False)),
-        ({**WHERE, "OTEL_TRACES_SAMPLER": "parentbased_always_on"}, ("http/protobuf", "http/protobuf", 1.0, True)),
-        (
-            {**WHERE, "OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.25"},
-            ("http/protobuf", "http/protobuf", 0.25, False),
-        ),
-    ],
-)
-def test_the_standards_variables_rule(environment: dict[str, str], expected: object) -> None:
-    found = endpoint_of({"PATH": "x", **environment})
-    as_told = found and (found.traces, found.metrics, found.sampling.share, found.sampling.by_parent)
-    assert as_told == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-        ("OTEL_TRACES_EXPORTER", "zipkin"),
-        ("OTEL_TRACES_SAMPLER", "sometimes"),
-        ("OTEL_TRACES_SAMPLER_ARG", "2"),
-        ("OTEL_TRACES_SAMPLER_ARG", "much"),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "-1"),
-    ],
-)
-def test_a_variable_that_does_not_fit_is_named(name: str, text: str) -> None:
-    with pytest.raises(SettingError, match=f"^{name}="):
-        endpoint_of({**WHERE, name: text})
-
-
 def test_what_does_not_fit_into_the_queue_is_dropped_and_counted() -> None:
     from caudal.kernel.telemetry import Meter
 
@@ -210,5 +207,5 @@ def test_what_does_not_fit_into_the_queue_is_dropped_and_counted() -> None:
     for span in told(share=1.0) * 3:
         exporter.keep(span)
     counted = {values: value for one, samples in meter.read() for values, value in samples}
-    assert counted == {("kept",): 2, ("dropped",): 1}
+    assert counted == {("sent",): 0, ("failed",): 0, ("dropped",): 1}, "what waits is neither"
     assert CURRENT.get() is None

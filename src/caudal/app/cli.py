@@ -15,7 +15,7 @@ from caudal.app import running
 from caudal.kernel import telemetry
 from caudal.kernel.errors import CaudalError
 from caudal.kernel.settings import SettingError, Settings, load
-from caudal.kernel.telemetry.otlp import endpoint_of
+from caudal.kernel.telemetry.collector import endpoint_of
 
 app = typer.Typer(
     name="caudal",

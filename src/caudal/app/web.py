@@ -26,7 +26,7 @@ from caudal.kernel.errors import CaudalError, Fault, Overloaded, Refused, Retry,
 from caudal.kernel.http import JSON, FindsDoor, Handler, Request, Response, Route, header_error, refuse_query
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.seal import WrongKek
-from caudal.kernel.telemetry import Trace
+from caudal.kernel.telemetry import Trace, parent_of
 from caudal.merchants import caller_of
 from caudal.payins import watch
 
@@ -41,7 +41,6 @@ VERSION: Final = b"2026-11-01"
 _TIMEOUT: Final = b"request-timeout-ms"
 _TIMEOUT_MAX_MS: Final = 60_000
 _DIGITS_MAX: Final = 18
-_TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,120}")
 
 
@@ -199,7 +198,7 @@ class Web:
         request.deadline = monotonic() + opened.timeout_s
         if self._context.tracer is not None:
             opened.trace = self._context.tracer.begin(request.headers.get(b"traceparent"), opened.began)
-        self._requests.active += 1
+        self._requests.active[request.method] += 1
         try:
             if body and opened.body_limit is not None:
                 _refuse_type(request.headers.get(b"content-type", b""), opened.takes)
@@ -218,7 +217,7 @@ class Web:
             log.exception("a handler broke", extra=named(request))
             return response_of(_broken(opened), request.id)
         finally:
-            self._requests.active -= 1
+            self._requests.active[request.method] -= 1
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI's lifespan: the context lives as long as the server."""
@@ -269,10 +268,10 @@ def request_id_of(headers: dict[bytes, bytes]) -> str:
 
 def named(request: Request) -> dict[str, str]:
     """What a log line says of a request: its id, and the caller's trace (W3C Trace Context), if there is one."""
-    trace = _TRACE.fullmatch(request.headers.get(b"traceparent", b""))
-    if trace is None or not int(trace[1], 16) or not int(trace[2], 16):
+    parent = parent_of(request.headers.get(b"traceparent", b""))
+    if parent is None:
         return {"request_id": request.id}
-    return {"request_id": request.id, "trace_id": trace[1].decode(), "parent_id": trace[2].decode()}
+    return {"request_id": request.id, "trace_id": f"{parent[0]:032x}", "parent_id": f"{parent[1]:016x}"}
 
 
 def _timeout_s(headers: dict[bytes, bytes], default_s: float) -> float:

@@ -12,7 +12,7 @@ from caudal.connectors.signed import Secrets
 from caudal.kernel.context import Context
 from caudal.kernel.exchange import Lines
 from caudal.kernel.settings import Settings
-from caudal.kernel.telemetry import Histogram, Reading, histogram
+from caudal.kernel.telemetry import Attributes, Histogram, Reading, histogram, redact
 
 # The methods that have a connector; the folder of each stands in the registry.
 METHODS: Final = ("boleto", "card", "mpesa", "pix", "pse")
@@ -35,6 +35,19 @@ class Link:
             # An idle connection is dropped before the provider does it.
             self._lines = Lines(self.provider.url, kept_s=4.0, largest=LARGEST)
         return self._lines
+
+    def told(self, verb: str, path: str, status: int | None) -> Attributes:
+        """What a span tells of a request to the provider; a question's parameters are left out."""
+        address, port = self.lines.server
+        told: Attributes = {
+            "http.request.method": verb,
+            "url.full": self.lines.origin + redact.text(self.lines.folder + path.partition("?")[0]),
+            "server.address": address,
+            "server.port": port,
+            "caudal.provider": self.provider.name,
+            "caudal.mode": self.provider.mode,
+        }
+        return told if status is None else told | {"http.response.status_code": status}
 
     def took(self, method: str, operation: str, outcome: str, seconds: float) -> None:
         """One try of a call has ended."""

@@ -160,8 +160,8 @@ class _Line(asyncio.Protocol):
 class Lines:
     """Kept connections to one address, http or https. An idle one is given up after `kept_s` seconds.
 
-    `host` and the path's beginning `folder` are what the address has for the request's head. `connect` makes a
-    connection where that is not to be the address's own way.
+    `host` and the path's beginning `folder` are what the address has for the request's head; `server` is its name and
+    port, and `origin` how it begins. `connect` makes a connection where that is not to be the address's own way.
     """
 
     def __init__(
@@ -171,7 +171,8 @@ class Lines:
         assert parts.scheme in _PORTS and parts.hostname, "settings are checked"
         self.host = parts.netloc.rpartition("@")[2]
         self.folder = parts.path.rstrip("/")
-        self._name, self._port = parts.hostname, parts.port or _PORTS[parts.scheme]
+        self.server = self._name, self._port = parts.hostname, parts.port or _PORTS[parts.scheme]
+        self.origin = f"{parts.scheme}://{self.host}"
         self._trust = ssl.create_default_context() if parts.scheme == "https" else None
         self._kept_s, self._largest, self._beginning = kept_s, largest, beginning
         self._connect = connect or self._connect_there

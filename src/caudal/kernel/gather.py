@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from caudal.kernel.context import reading_until
 from caudal.kernel.errors import Retry
+from caudal.kernel.telemetry import apart
 
 K = TypeVar("K")
 R = TypeVar("R")
@@ -34,7 +35,7 @@ class Gathered(Generic[K, R]):
         future: asyncio.Future[R | None] = loop.create_future()
         self._wanted.setdefault(key, []).append(future)
         if self._looking is None:
-            self._looking = loop.create_task(self._look_on())
+            self._looking = loop.create_task(self._look_on(), context=apart())
         return await future
 
     async def _look_on(self) -> None:

@@ -15,6 +15,7 @@ import random
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from heapq import nsmallest
 from time import monotonic
 from typing import Any, Final
@@ -28,7 +29,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError
 from caudal.kernel.loops import LATE_S, Loops
 from caudal.kernel.postgres import NotDurable
-from caudal.kernel.telemetry import Attributes, Outgoing
+from caudal.kernel.telemetry import Outgoing
 from caudal.webhooks import round as rounds
 from caudal.webhooks.commands import DisableEndpoint
 from caudal.webhooks.counts import Counts
@@ -37,7 +38,7 @@ from caudal.webhooks.lane import Habit, Lane, Letter
 from caudal.webhooks.model import Attempt, Endpoint
 from caudal.webhooks.round import Asked, Back
 from caudal.webhooks.rows import SQL
-from caudal.webhooks.sender import Sender, target_of
+from caudal.webhooks.sender import Sender, target_of, told_of
 from caudal.webhooks.states import Happening, Status, after
 from caudal.webhooks.turns import PLACES, Turns
 
@@ -330,8 +331,7 @@ class Deliverer:
                 call = Outgoing(self._context.tracer, letter.subject.int)
                 attempt = await sender.send(lane.target, letter.event, letter.body, letter.attempts + 1, call.header)
                 error = None if attempt.accepted else attempt.error or f"status {attempt.status}"
-                told: Attributes = {"messaging.message.id": letter.event, "caudal.webhook.attempt": attempt.number}
-                call.ended("webhook", told | {"http.response.status_code": attempt.status or 0}, error)
+                call.ended("webhook", partial(told_of, lane.target, letter.event, attempt), error)
                 self._landed(lane, letter, attempt)
         finally:
             turns.back(book)

@@ -23,6 +23,7 @@ from yarl import URL
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
 from caudal.kernel.exchange import ExchangeBroken, Lines, NotConnected
+from caudal.kernel.telemetry import Attributes, redact
 from caudal.webhooks import guard
 from caudal.webhooks.model import ANSWER_MAX_BYTES, Attempt, Endpoint, headers_of
 from caudal.webhooks.signing import key_of, signature
@@ -57,6 +58,23 @@ def target_of(context: Context, endpoint: Endpoint) -> Target:
     here = context.settings.webhook_loopback and not endpoint.live and guard.names_loopback(url.host or "")
     start = f"POST {url.raw_path_qs} HTTP/1.1\r\nhost: {url.host_port_subcomponent}\r\n"
     return Target(url=url, start=start, text=endpoint.url, keys=tuple(keys), here=here)
+
+
+def told_of(target: Target, event: str, attempt: Attempt) -> Attributes:
+    """What a span tells of an attempt. Of the address its host alone: the rest may be a secret."""
+    told: Attributes = {
+        "http.request.method": "POST",
+        "url.full": redact.text(str(target.url.origin())),
+        "server.address": redact.text(target.url.host or ""),
+        "server.port": target.url.port or 0,
+        "messaging.message.id": event,
+        "caudal.webhook.attempt": attempt.number,
+    }
+    if attempt.status is not None:
+        told["http.response.status_code"] = attempt.status
+        if not attempt.accepted:
+            told["error.type"] = str(attempt.status)
+    return told
 
 
 class Resolver:

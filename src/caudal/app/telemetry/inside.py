@@ -16,20 +16,25 @@ from typing import Any, Final
 
 from caudal.kernel.context import Context
 from caudal.kernel.telemetry import Reading, Tracer, histogram, logged
-from caudal.kernel.telemetry.otlp import Exporter, endpoint_of
+from caudal.kernel.telemetry.collector import endpoint_of, resource_of
+from caudal.kernel.telemetry.otlp import Exporter
 
 _LOOK_S: Final = 0.1
 _PAGE_BYTES: Final = resource.getpagesize()
 _GENERATIONS: Final = 3
 
 
-def target_of(context: Context) -> dict[str, str]:
-    """Whose figures these are: attributes of the resource, in the words of the standard."""
+def target_of(context: Context) -> dict[str, str | int]:
+    """Whose figures these are: attributes of the resource, in the words of the standard.
+
+    The environment may name the service and its version; which process it is, it cannot know. Raises SettingError.
+    """
+    given = resource_of()
     return {
-        "service.name": os.environ.get("OTEL_SERVICE_NAME") or "caudal",
-        "service.version": version("caudal"),
+        "service.name": given.get("service.name", "caudal"),
+        "service.version": given.get("service.version") or version("caudal"),
         "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
-        "process.pid": str(os.getpid()),
+        "process.pid": os.getpid(),
         "caudal.process": context.name,
     }
 

@@ -8,9 +8,11 @@ from time import monotonic
 from typing import Final
 
 from caudal.kernel.http import Request, Response
-from caudal.kernel.telemetry import Attributes, Histogram, Reading, Trace, Tracer, histogram, parent_of
+from caudal.kernel.telemetry import Attributes, Histogram, Reading, Trace, Tracer, histogram, parent_of, redact
 
 _METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_OTHER: Final = "_OTHER"
+SCHEME: Final = "http"  # that of this process's own port; TLS ends in front of it
 _CROWD: Final = frozenset({429, 503})
 _TRACED_PER_S: Final = 10
 _CODE: Final = b'"code":"'  # within a text of JSON its quotes would be escaped
@@ -22,7 +24,7 @@ class Requests:
     def __init__(self) -> None:
         self._times: dict[tuple[str, str, int], Histogram] = {}
         self._problems = Counter[str]()
-        self.active = 0
+        self.active = {"GET": 0, "POST": 0}  # by the methods that routes have
 
     def answered(self, method: str, route: str, status: int, body: bytes, seconds: float) -> None:
         """One request has its answer; `route` is the pattern of its path, empty where there is none."""
@@ -41,14 +43,15 @@ class Requests:
 
     def _first(self, method: str, route: str, status: int) -> Histogram:
         """The histogram of a combination; all methods that nobody knows are one."""
-        known = method if method in _METHODS else "_OTHER"
-        return self._times.setdefault((known, route, status), histogram("http.server.request.duration"))
+        return self._times.setdefault((known(method), route, status), histogram("http.server.request.duration"))
 
     def readings(self) -> Iterator[Reading]:
         """For the meter."""
         for (method, route, status), times in self._times.items():
-            yield "http.server.request.duration", (method, route, str(status)), times
-        yield "http.server.active_requests", (), self.active
+            wrong = str(status) if status >= 500 else ""
+            yield "http.server.request.duration", (method, route, str(status), SCHEME, wrong), times
+        for method, active in self.active.items():
+            yield "http.server.active_requests", (method, SCHEME), active
         for code, count in self._problems.items():
             yield "caudal.http.problems", (code,), count
 
@@ -89,19 +92,28 @@ def code_of(body: bytes) -> str:
 
 
 def traced(trace: Trace, request: Request, route: str, response: Response) -> None:
-    """The request's span. Its path has ids and no more; its query may say whom somebody looks for, and stays out."""
+    """The request's span. What its caller chose is told as a log would; its query, made to look for people, never."""
     status, ended = response.status, monotonic()
     code = code_of(response.body) if status >= 400 else None
     error = code if status >= 500 else None
     if not trace.is_kept(error, ended):
         return
+    method = known(request.method)
     told: Attributes = {
-        "http.request.method": request.method,
-        "http.route": route,
+        "http.request.method": method,
         "http.response.status_code": status,
-        "url.path": request.path,
-        "caudal.request.id": request.id,
+        "url.scheme": SCHEME,
+        "url.path": redact.text(request.path),
+        "caudal.request.id": redact.text(request.id),
     }
+    if route:
+        told["http.route"] = route
     if code is not None:
         told["error.type"] = code
-    trace.end(f"{request.method} {route}".strip() or "HTTP", "server", told, error=error, ended=ended)
+    named = "HTTP" if method == _OTHER else method
+    trace.end(f"{named} {route}".rstrip(), "server", told, error=error, ended=ended)
+
+
+def known(method: str) -> str:
+    """A method as the standard has it: all that nobody knows are one."""
+    return method if method in _METHODS else _OTHER

@@ -174,7 +174,7 @@ def _routes(grown: Samples, seconds: float) -> list[Row]:
     busiest: dict[tuple[str, str], float] = {}
     for labels, value in grown.get(f"{_HTTP}_count", {}).items():
         of = dict(labels)
-        name = of["http_request_method"], of["http_route"]
+        name = of["http_request_method"], of.get("http_route", "")
         busiest[name] = busiest.get(name, 0.0) + value
     chosen = sorted(busiest, key=lambda name: (-busiest[name], name))[:_ROUTES]
     return [_route(grown, method, route, seconds) for method, route in chosen if busiest[method, route]]
@@ -182,13 +182,13 @@ def _routes(grown: Samples, seconds: float) -> list[Row]:
 
 def _route(grown: Samples, method: str, route: str, seconds: float) -> Row:
     def same(labels: dict[str, str]) -> bool:
-        return (labels["http_request_method"], labels["http_route"]) == (method, route)
+        return (labels["http_request_method"], labels.get("http_route", "")) == (method, route)
 
     def broken(labels: dict[str, str]) -> bool:
         return same(labels) and labels["http_response_status_code"][0] not in "23"
 
     return {
-        "route": f"{method} {route}",
+        "route": f"{method} {route}".rstrip(),
         "rate": _rate(_sum(grown, f"{_HTTP}_count", same), seconds),
         "not_2xx": _rate(_sum(grown, f"{_HTTP}_count", broken), seconds),
         "p50": percentile(grown, _HTTP, 0.5, same),

@@ -59,7 +59,7 @@ from caudal.connectors.sandbox_protocol.translate import (
 from caudal.kernel.context import Context
 from caudal.kernel.exchange import AnswerTooLong, ExchangeBroken, NotConnected
 from caudal.kernel.http import encode
-from caudal.kernel.telemetry import Outgoing
+from caudal.kernel.telemetry import Attributes, Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -261,25 +261,30 @@ class ProviderClient:
 
         async def one_try(within_s: float) -> T | Unresolved:
             began, call = monotonic(), Outgoing(self._context.tracer, object_of(payment))
-            answer = await tried(within_s, call.header)
+            status, answer = await tried(within_s, call.header)
             outcome = answer.kind if isinstance(answer, Unresolved) else "answered"
             link.took(self.capabilities.method, operation, outcome, monotonic() - began)
-            told = {"caudal.provider": self._provider, "caudal.mode": mode, "caudal.operation": operation}
-            call.ended(f"{operation} {self._provider}", {**told, "caudal.outcome": outcome}, _error(answer))
+
+            def told() -> Attributes:
+                of: Attributes = {"caudal.operation": operation, "caudal.outcome": outcome}
+                return of | link.told(verb, self._folder + path, status)
+
+            call.ended(f"{operation} {self._provider}", told, _error(answer))
             return answer
 
-        async def tried(within_s: float, trace: str) -> T | Unresolved:
+        async def tried(within_s: float, trace: str) -> tuple[int | None, T | Unresolved]:
+            status: int | None = None
             try:
                 status, told = await _exchange(link, verb, self._folder + path, body, content_type, within_s, trace)
-                return read(status, told)
+                return status, read(status, told)
             except NotConnected as error:
-                return Unresolved(kind="retry", detail=f"no connection: {error}")
+                return status, Unresolved(kind="retry", detail=f"no connection: {error}")
             except ExchangeBroken as error:
-                return Unresolved(kind="unknown", detail=str(error))
+                return status, Unresolved(kind="unknown", detail=str(error))
             except (TimeoutError, ValueError, RecursionError) as error:
-                return Unresolved(kind="unknown", detail=type(error).__name__)
+                return status, Unresolved(kind="unknown", detail=type(error).__name__)
             except Garbled as garbled:
-                return Unresolved(kind="unknown", detail=_shown(str(garbled)))
+                return status, Unresolved(kind="unknown", detail=_shown(str(garbled)))
 
         return await link.around.call(one_try, deadline, deduplicates=verb == "GET" or self.capabilities.deduplicates)
 

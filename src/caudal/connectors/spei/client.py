@@ -35,7 +35,7 @@ from caudal.connectors.spei.translate import (
 from caudal.kernel.context import Context
 from caudal.kernel.exchange import ExchangeError, NotConnected
 from caudal.kernel.http import encode
-from caudal.kernel.telemetry import Outgoing
+from caudal.kernel.telemetry import Attributes, Outgoing
 
 _NEVER: Final = frozenset({(404, "transfer_unknown"), (409, "return_exceeds_transfer"), (422, "invalid_request")})
 _NOTHING_HAPPENED: Final = frozenset({401, 403, 429, 503})
@@ -87,12 +87,16 @@ class SpeiClient:
 
         async def one_try(within_s: float) -> Outcome | Unresolved:
             began, call = monotonic(), Outgoing(self._context.tracer, None if about is None else about.int)
-            said = await _exchanged(link, path, order, body, form, call.header, within_s)
+            status, said = await _exchanged(link, path, order, body, form, call.header, within_s)
             undecided = said.kind if isinstance(said, Unresolved) else None
             outcome = undecided or "answered"
             link.took(BANK, operation, outcome, monotonic() - began)
-            told = {"caudal.provider": BANK, "caudal.mode": link.provider.mode, "caudal.operation": operation}
-            call.ended(f"{operation} {BANK}", {**told, "caudal.outcome": outcome}, undecided)
+
+            def told() -> Attributes:
+                of: Attributes = {"caudal.operation": operation, "caudal.outcome": outcome}
+                return of | link.told("POST", path, status)
+
+            call.ended(f"{operation} {BANK}", told, undecided)
             return said
 
         # What may have happened is left to whoever asks later, by the same key: money on its way out is never hurried.
@@ -102,8 +106,8 @@ class SpeiClient:
 
 async def _exchanged(
     link: Link, path: str, order: _Order, body: bytes, form: _Form, traceparent: str, within_s: float
-) -> Outcome | Unresolved:
-    """One order and what the bank says of it."""
+) -> tuple[int | None, Outcome | Unresolved]:
+    """One order, the status of the bank's answer if there is one, and what it says."""
     lines = link.lines
     head = (
         f"POST {lines.folder}{path} HTTP/1.1\r\nHost: {lines.host}\r\nContent-Type: application/json\r\n"
@@ -117,10 +121,10 @@ async def _exchanged(
     try:
         status, told = await lines.exchange(head.encode() + b"\r\n" + body, within_s=within_s, connect_s=connect_s)
     except NotConnected as error:
-        return Unresolved(kind="retry", detail=f"no connection: {error}")
+        return None, Unresolved(kind="retry", detail=f"no connection: {error}")
     except (ExchangeError, TimeoutError) as error:
-        return Unresolved(kind="unknown", detail=type(error).__name__)
-    return _outcome(status, told, order, form)
+        return None, Unresolved(kind="unknown", detail=type(error).__name__)
+    return status, _outcome(status, told, order, form)
 
 
 def _outcome(status: int, told: bytes, order: _Order, form: _Form) -> Outcome | Unresolved:

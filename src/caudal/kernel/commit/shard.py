@@ -24,7 +24,7 @@ from caudal.kernel.commit.lanes import Lanes, Limits, Waiting
 from caudal.kernel.commit.model import Command, Head, Missing, Result, Row, Table
 from caudal.kernel.commit.port import BatchPort
 from caudal.kernel.errors import CaudalError, Fault, Overloaded, Retry, Unknown
-from caudal.kernel.telemetry import CURRENT, Attributes, Reading, Tracer
+from caudal.kernel.telemetry import CURRENT, Attributes, Reading, Tracer, apart
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +103,9 @@ class Shard:
 
     def start(self) -> None:
         """Starts the task. It is never cancelled: `stop` lets it finish what was accepted."""
-        self._task = asyncio.create_task(self._run(), name=f"shard-{self.id}")
-        self._watch = asyncio.create_task(self._keep_deadlines(), name=f"shard-{self.id}-deadlines")
+        self._task = asyncio.create_task(self._run(), name=f"shard-{self.id}", context=apart())
+        watching = self._keep_deadlines()
+        self._watch = asyncio.create_task(watching, name=f"shard-{self.id}-deadlines", context=apart())
 
     async def stop(self, within_s: float = 8.0) -> None:
         """Takes no new first commands, commits what waits, and ends.

@@ -12,6 +12,7 @@ from caudal.kernel.telemetry.traces import (
     Trace,
     Tracer,
     about,
+    apart,
     parent_of,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "Trace",
     "Tracer",
     "about",
+    "apart",
     "configure",
     "histogram",
     "logged",

@@ -1,7 +1,8 @@
 """Everything that is measured: one table, from which the Prometheus page, OTLP's metrics and docs/telemetry.md come.
 
 Names are OpenTelemetry's (semantic conventions where they have one); Prometheus' names follow from name, unit and kind
-by OpenTelemetry's own rules. An attribute has few values: a route's pattern, never a path; no merchant, no id.
+by OpenTelemetry's own rules. An `updowncounter` is a gauge whose values add up: a sum in OTLP, a gauge for Prometheus.
+An attribute has few values: a route's pattern, never a path; no merchant, no id. One that is empty is left out.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-Kind = Literal["counter", "gauge", "histogram"]
+Kind = Literal["counter", "updowncounter", "gauge", "histogram"]
 By = Literal["every process", "web", "worker", "one worker"]
 
 _WORDS: Final = {"s": "seconds", "By": "bytes", "1": "ratio"}
@@ -52,6 +53,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         return f"{name}_total" if self.kind == "counter" else name
 
     @property
+    def prometheus_kind(self) -> str:
+        """What a Prometheus page calls it."""
+        return "gauge" if self.kind == "updowncounter" else self.kind
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Its attributes as Prometheus' labels."""
         return tuple(attribute.replace(".", "_") for attribute in self.attributes)
@@ -63,6 +69,10 @@ def _counter(name: str, unit: str, help: str, *attributes: str, by: By = "every 
 
 def _gauge(name: str, unit: str, help: str, *attributes: str, by: By = "every process") -> Instrument:
     return Instrument(name=name, kind="gauge", unit=unit, help=help, attributes=attributes, by=by)
+
+
+def _updown(name: str, unit: str, help: str, *attributes: str, by: By = "every process") -> Instrument:
+    return Instrument(name=name, kind="updowncounter", unit=unit, help=help, attributes=attributes, by=by)
 
 
 def _histogram(
@@ -83,9 +93,18 @@ HTTP: Final = (
         "http.request.method",
         "http.route",
         "http.response.status_code",
+        "url.scheme",
+        "error.type",
         by="web",
     ),
-    _gauge("http.server.active_requests", "{request}", "Requests whose handler runs.", by="web"),
+    _updown(
+        "http.server.active_requests",
+        "{request}",
+        "Requests whose handler runs.",
+        "http.request.method",
+        "url.scheme",
+        by="web",
+    ),
     _counter(
         "caudal.http.problems",
         "{request}",
@@ -96,7 +115,7 @@ HTTP: Final = (
 )
 
 COMMIT: Final = (
-    _gauge(
+    _updown(
         "caudal.commit.queue.length",
         "{command}",
         "Commands that wait, by urgency; `again` are those that go first because they needed another row.",
@@ -127,20 +146,20 @@ COMMIT: Final = (
 )
 
 DATABASE: Final = (
-    _gauge(
+    _updown(
         "db.client.connection.count",
         "{connection}",
         "Connections to read with, by state (`idle`, `used`).",
         "db.client.connection.pool.name",
         "db.client.connection.state",
     ),
-    _gauge(
+    _updown(
         "db.client.connection.max",
         "{connection}",
         "Connections that a pool may have.",
         "db.client.connection.pool.name",
     ),
-    _gauge(
+    _updown(
         "db.client.connection.pending_requests",
         "{request}",
         "Reads that wait for a connection.",
@@ -169,8 +188,8 @@ PROVIDERS: Final = (
     _counter("caudal.provider.failed", "{call}", "Calls that stayed without an outcome.", *_PROVIDER),
     _counter("caudal.provider.repeated", "{try}", "Tries beyond a call's first.", *_PROVIDER),
     _counter("caudal.provider.turned_away", "{try}", "Tries that were not made: breaker, slots, no time.", *_PROVIDER),
-    _gauge("caudal.provider.in_flight", "{try}", "Tries under way.", *_PROVIDER),
-    _gauge("caudal.provider.concurrency_limit", "{try}", "Tries that one process may have under way.", *_PROVIDER),
+    _updown("caudal.provider.in_flight", "{try}", "Tries under way.", *_PROVIDER),
+    _updown("caudal.provider.concurrency_limit", "{try}", "Tries that one process may have under way.", *_PROVIDER),
     _gauge(
         "caudal.provider.breaker.state",
         "",
@@ -188,14 +207,14 @@ PROVIDERS: Final = (
     _gauge("caudal.provider.drained", "", "1 where no new payments go.", *_PROVIDER),
     _gauge("caudal.provider.failure_share", "1", "Part of the last seconds' calls that failed.", *_PROVIDER),
     _gauge("caudal.provider.slow_share", "1", "Part of the last seconds' calls that took too long.", *_PROVIDER),
-    _gauge("caudal.door.inside", "{request}", "Requests that wait for a provider, queue included.", *_PROVIDER),
+    _updown("caudal.door.inside", "{request}", "Requests that wait for a provider, queue included.", *_PROVIDER),
     _counter(
         "caudal.door.turned_away", "{request}", "Requests refused because too many wait for a provider.", *_PROVIDER
     ),
 )
 
 WORK: Final = (
-    _gauge("caudal.job.running", "{job}", "Pieces of due work that run.", "caudal.job", by="worker"),
+    _updown("caudal.job.running", "{job}", "Pieces of due work that run.", "caudal.job", by="worker"),
     _histogram(
         "caudal.job.duration",
         "s",
@@ -323,8 +342,8 @@ MONEY: Final = (
 
 PROCESS: Final = (
     _counter("process.cpu.time", "s", "CPU time, by mode (`user`, `system`).", "cpu.mode"),
-    _gauge("process.memory.usage", "By", "Resident memory."),
-    _gauge("process.unix.file_descriptor.count", "{file_descriptor}", "Open file descriptors."),
+    _updown("process.memory.usage", "By", "Resident memory."),
+    _updown("process.unix.file_descriptor.count", "{file_descriptor}", "Open file descriptors."),
     _gauge("process.uptime", "s", "How long the process runs."),
     _histogram("caudal.loop.delay", "s", "How late the event loop calls what is due, looked at 10 times/s.", PAUSE_S),
     _histogram(
@@ -334,7 +353,7 @@ PROCESS: Final = (
     _counter(
         "caudal.trace.spans",
         "{span}",
-        "Spans of traces: `kept` to be sent, or `dropped` because too many waited.",
+        "Spans of traces: `sent`, `failed` where the collector did not take them, `dropped` because too many waited.",
         "caudal.outcome",
     ),
     _gauge(

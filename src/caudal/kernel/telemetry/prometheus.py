@@ -13,18 +13,18 @@ CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-def page(readings: Readings, target: Mapping[str, str]) -> str:
+def page(readings: Readings, target: Mapping[str, str | int]) -> str:
     """Every metric with its meaning, its kind and its samples; `target` says whose they are."""
-    whose = _sample("target_info", [(name.replace(".", "_"), value) for name, value in target.items()], 1)
+    whose = _sample("target_info", [(name.replace(".", "_"), str(value)) for name, value in target.items()], 1)
     head = f"# HELP target_info Whose figures these are.\n# TYPE target_info gauge\n{whose}"
     return head + "".join(chain.from_iterable(_metric(one, samples) for one, samples in readings))
 
 
 def _metric(one: Instrument, samples: Iterable[tuple[tuple[str, ...], float | Histogram]]) -> Iterator[str]:
     name = one.prometheus
-    yield f"# HELP {name} {one.help}\n# TYPE {name} {one.kind}\n"
+    yield f"# HELP {name} {one.help}\n# TYPE {name} {one.prometheus_kind}\n"
     for values, value in samples:
-        labels = list(zip(one.labels, values, strict=True))
+        labels = [(label, text) for label, text in zip(one.labels, values, strict=True) if text]
         if isinstance(value, Histogram):
             yield from _histogram(name, labels, value)
         else:

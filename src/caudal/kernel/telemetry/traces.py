@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from time import monotonic, time_ns
 from typing import Final, Literal, Protocol
 from uuid import UUID
@@ -139,7 +140,7 @@ class Trace:
         self._span: int | None = None
         self.about: int | None = None
         self.creates = False
-        self._calls: list[Span] | None = None
+        self._calls: list[Callable[[], Span]] | None = None
         self._batches: list[tuple[Committed, float]] | None = None
 
     def belongs(self, object: int, *, creates: bool) -> None:
@@ -157,8 +158,9 @@ class Trace:
                 self._span, self.parent = (first, None) if self.creates else (_new(8), first)
             else:
                 self._span = _new(8)
-        if self._trace is None:
+        if self._trace is None:  # and whoever asked may say so: a call, a line of the log
             self._trace = _new(16)
+            self.sampled = self.sampled or self.tracer.sampling.takes(self._trace)
         return self._trace, self._span
 
     def note(self, batch: Committed, since: float) -> None:
@@ -167,8 +169,8 @@ class Trace:
             self._batches = []
         self._batches.append((batch, since))
 
-    def call(self, span: Span) -> None:
-        """A call of it has ended."""
+    def call(self, span: Callable[[], Span]) -> None:
+        """A call of it has ended; `span` makes its span."""
         if self._calls is None:
             self._calls = []
         self._calls.append(span)
@@ -178,7 +180,7 @@ class Trace:
         if self.sampled or error is not None or ended - self.began >= self.tracer.slow_s:
             return True
         if self._trace is None and self.about is None:
-            self.sampled = self.tracer.sampling.takes(self.place[0])  # for whoever asks again: it has a place now
+            _ = self.place  # which decides it
         return self.sampled
 
     def end(self, name: str, kind: Kind, attributes: Attributes, *, error: str | None, ended: float) -> None:
@@ -212,7 +214,7 @@ class Trace:
                 msgspec.structs.replace(own, name="payin", kind="internal", place=root, parent=None, links=[place])
             )
         for call in self._calls or ():
-            tracer.keep(call)
+            tracer.keep(call())
         for batch, since in self._batches or ():
             tracer.keep(_commit(tracer, place, batch, since))
             batch.tell(place)
@@ -250,36 +252,37 @@ class Outgoing:
             self._place = (about, self._parent if tracer is None else _new(8))
             self.header = header(*self._place, sampled=tracer is not None and tracer.sampling.takes(about))
 
-    def ended(self, name: str, attributes: Attributes, error: str | None) -> None:
-        """It is over."""
+    def ended(self, name: str, told: Callable[[], Attributes], error: str | None) -> None:
+        """It is over. What is told of it is asked for only if it is kept, which a request's end decides for its own."""
         tracer, ended = self._tracer, monotonic()
         if tracer is None or not self._place[0]:
             return
-        alone = self._trace is None
-        if (
-            alone
-            and error is None
-            and ended - self._began < tracer.slow_s
-            and not tracer.sampling.takes(self._place[0])
-        ):
-            return
-        span = Span(
+        if self._trace is not None:
+            self._trace.call(partial(self._span, tracer, ended, name, told, error))
+        elif error is not None or ended - self._began >= tracer.slow_s or tracer.sampling.takes(self._place[0]):
+            tracer.keep(self._span(tracer, ended, name, told, error))
+
+    def _span(self, tracer: Tracer, ended: float, name: str, told: Callable[[], Attributes], error: str | None) -> Span:
+        return Span(
             name=name,
             kind="client",
             place=self._place,
             parent=self._parent,
             began_ns=tracer.unix_ns(self._began),
             ended_ns=tracer.unix_ns(ended),
-            attributes=attributes,
+            attributes=told() if error is None else {"error.type": error} | told(),
             error=error,
         )
-        if self._trace is None:
-            tracer.keep(span)
-        else:
-            self._trace.call(span)
 
 
 CURRENT: Final[ContextVar[Trace | None]] = ContextVar("trace", default=None)
+
+
+def apart() -> Context:
+    """What a task runs in that a request happens to begin and that goes on behind it, for everybody: in no trace."""
+    variables = copy_context()
+    variables.run(CURRENT.set, None)
+    return variables
 
 
 def about(object: UUID, *, creates: bool = False) -> None:

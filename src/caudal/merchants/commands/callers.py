@@ -26,6 +26,7 @@ from caudal.kernel.context import Context, answered
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request
 from caudal.kernel.idempotency import digest, header_of, key_of
+from caudal.kernel.telemetry import apart
 from caudal.merchants import store
 from caudal.merchants.model import HOUSE_BOOK, Caller, Operator, digest_of, prefix_of
 
@@ -107,7 +108,7 @@ class KeyCache:
         self._asking[digest] = future
         self._wanted[digest] = Wanted(digest_of(text), prefix == "sk_live_", future)
         if self._reader is None:
-            self._reader = asyncio.create_task(self._read(), name="key")
+            self._reader = asyncio.create_task(self._read(), name="key", context=apart())
         return future
 
     async def _read(self) -> None:

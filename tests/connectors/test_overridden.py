@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from caudal.connectors import Override, Unresolved
-from caudal.kernel.clock import wall_clock
+from caudal.kernel.clock import rfc3339, wall_clock
 from tests.connectors.test_around import UNKNOWN, Script, figures
 
 UNTIL = wall_clock() + timedelta(hours=1)
@@ -43,6 +43,45 @@ async def test_an_operators_decision_counts_before_the_breakers(
     if not through:
         assert isinstance(answer, Unresolved) and answer.kind == "retry", "nothing happened there"
         assert ("operator" in answer.detail) == (shown == "open")
+
+
+# The breaker, seconds since it opened, the decision: what keeps new payments away; nothing else does
+WHY: list[tuple[str, float, Override | None, str | None]] = [
+    ("closed", 0, None, None),
+    ("closed", 0, Override(drained=True), "an operator drains it"),
+    ("closed", 0, Override(forced="open"), "an operator holds its breaker open until somebody ends it"),
+    ("closed", 0, Override(forced="open", drained=True, forced_until=UNTIL), f"breaker open until {rfc3339(UNTIL)}"),
+    ("closed", 0, Override(forced="open", forced_until=PAST), None),
+    ("open", 0, None, "its breaker is open until 2"),
+    ("open", 0, Override(forced="closed"), None),
+    ("open", 0, Override(forced="closed", drained=True), "an operator drains it"),
+    ("open", 6, None, None),
+    ("probed", 6, None, "its breaker is half open"),
+]
+
+
+@pytest.mark.parametrize(("breaker", "later_s", "override", "why"), WHY)
+async def test_what_keeps_new_payments_away_is_said(
+    breaker: str, later_s: float, override: Override | None, why: str | None
+) -> None:
+    script = Script(["done"] if breaker == "closed" else [UNKNOWN])
+    around = script.around(provider_tries=1, provider_breaker_failures=1, provider_breaker_open_s=5.0)
+    await around.call(script.ask, None, deduplicates=True)
+    around.direct(override)
+    script.now_s += later_s
+    told: list[str | None] = []
+
+    async def probe(_: float) -> str:
+        told.append(around.why_unwelcome())
+        return "done"
+
+    if breaker == "probed":
+        await around.call(probe, None, deduplicates=True)
+    else:
+        told.append(around.why_unwelcome())
+        assert around.welcomes() == (told[0] is None)
+    [found] = told
+    assert found is None if why is None else why in (found or "")
 
 
 async def test_the_breaker_goes_on_counting_behind_a_decision() -> None:

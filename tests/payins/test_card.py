@@ -11,7 +11,7 @@ import pytest
 
 from caudal.connectors import Declined
 from caudal.kernel.context import Context
-from caudal.payins.http import merchants
+from caudal.payins import asked
 from tests.payins.books import assert_in_order, balances, rows
 from tests.payins.cast import DAY_S, Merchant, key_of
 from tests.payins.desk import Desk
@@ -172,7 +172,7 @@ async def test_an_expired_card_is_refused_by_the_books_own_clock(ana: Merchant, 
 async def test_a_brand_that_the_country_does_not_take_is_refused(
     ana: Merchant, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(merchants._BRANDS, "BR", frozenset({"visa", "elo"}))
+    monkeypatch.setitem(asked.BRANDS_IN, "BR", frozenset({"visa", "elo"}))
     elo = await ana.instrument(number="6362970000457013")
     assert (await ana.card(instrument={"id": elo}))["status"] == "paid"
     master = await ana.instrument(number="5555555555554444")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from caudal.connectors import Unresolved, links
+from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
+from caudal.merchants.commands.callers import KeyCache
 from caudal.payins import simulation
 from tests.api import Answered
 from tests.payins.cast import Merchant
@@ -34,6 +39,9 @@ def draft(*rules: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"name": "draft", "rules": list(rules), **more}
 
 
+VISA = draft(rule("visa", "order", {"bins": ["4111"]}, providers=["corto"]))
+
+
 async def simulate(ana: Merchant, **asked: Any) -> Answered:
     return await ana.post("/v1/routing/simulate", asked, idempotency=None)
 
@@ -52,8 +60,57 @@ async def test_a_draft_says_who_would_be_asked_and_why(ana: Merchant, desk: Desk
     assert told[:4] == [("mexico", None, None), ("cheap", "bravo", None), ("cheap", "acme", 1), ("cheap", "corto", 2)]
     assert [one["reason"] for one in found["considered"][:2]] == [
         "the country is BR",
-        "it does not answer at the moment, or is asked nothing new",
+        "it does not answer at the moment",
     ]
+
+
+async def test_who_may_not_be_asked_is_told_with_the_reason_and_its_end(ana: Merchant, context: Context) -> None:
+    path, until = "/v1/operator/providers", "2090-01-01T06:00:00Z"
+    forced = {"breaker": "open", "reason": "incident", "until": until}
+    assert (await ana.post(f"{path}/acme/forcings", forced, key=ana.olga)).status == 201
+    assert (
+        await ana.post(f"{path}/bravo/drains", {"drained": True, "reason": "maintenance"}, key=ana.olga)
+    ).status == 201
+    corto = links(context).of("corto", "test")
+    assert corto is not None
+    before = wall_clock()
+    for _ in range(corto.provider.breaker_failures):
+        await corto.around.call(silence, None, deduplicates=False)
+    found = (await simulate(ana, payin=PIX)).json
+    assert found["provider"] is None and [one["provider"] for one in found["considered"]] == ["acme", "bravo", "corto"]
+    acme, bravo, third = (one["reason"] for one in found["considered"])
+    assert acme == "an operator holds its breaker open until 2090-01-01T06:00:00.000000Z"
+    assert bravo == "an operator drains it until that is ended: nothing new begins there"
+    said = re.fullmatch("its breaker is open until (.+): calls failed, or were slow", third)
+    assert said is not None, third
+    open_s = timedelta(seconds=corto.provider.breaker_open_s)
+    assert before + open_s <= datetime.fromisoformat(said[1]) <= wall_clock() + open_s
+
+
+async def silence(_: float) -> Unresolved:
+    return Unresolved(kind="unknown", detail="nothing came")
+
+
+async def test_a_card_that_could_not_pay_is_refused(ana: Merchant, desk: Desk) -> None:
+    deleted, kept = await ana.instrument(), await ana.instrument()
+    assert (await ana.post(f"/v1/instruments/{deleted}/deletions", idempotency=None)).status == 200
+    live, test = await ana.key_of("live"), ana.key
+    ana.key = live
+    others = await ana.instrument()
+    ana.key = test
+    for draft_of in (draft(rule("any", "order", providers=["corto"])), VISA):
+        for id in ("instr_" + "0" * 32, deleted, others):
+            answered = await simulate(ana, payin=PAYIN | {"instrument": {"id": id}}, profile=draft_of)
+            assert (answered.status, answered.fields) == (422, {"/payin/instrument/id": "not_found"}), answered.body
+    another = await simulate(ana, payin=PAYIN | {"instrument": {"id": kept, "brand": "mastercard"}}, profile=VISA)
+    assert another.fields == {"/payin/instrument/brand": "contradiction"}
+    today = wall_clock()
+    short = {"id": await ana.instrument(expiry_month=today.month, expiry_year=today.year)}
+    assert (await simulate(ana, payin=PAYIN | {"instrument": short}, profile=VISA)).json["provider"] == "corto"
+    assert (await ana.advance(90 * 86_400)).status == 200
+    ana.context.once(KeyCache)._known.clear()  # what a second does otherwise
+    late = await simulate(ana, payin=PAYIN | {"instrument": short}, profile=VISA)
+    assert late.fields == {"/payin/instrument/id": "expired_card"}, "by the book's own clock, as when it is created"
 
 
 async def test_without_a_draft_it_is_the_active_profile_or_a_kept_one(ana: Merchant, desk: Desk) -> None:
@@ -66,9 +123,8 @@ async def test_without_a_draft_it_is_the_active_profile_or_a_kept_one(ana: Merch
 
 
 async def test_a_draft_looks_at_the_card(ana: Merchant, desk: Desk) -> None:
-    rules = draft(rule("visa", "order", {"bins": ["4111"]}, providers=["corto"]))
     asked = PAYIN | {"instrument": {"id": await ana.instrument()}}
-    assert (await simulate(ana, payin=asked, profile=rules)).json["provider"] == "corto"
+    assert (await simulate(ana, payin=asked, profile=VISA)).json["provider"] == "corto"
 
 
 async def test_a_replay_counts_where_payins_went_and_would_go(ana: Merchant, desk: Desk) -> None:
@@ -106,8 +162,7 @@ async def test_a_replay_of_the_same_split_moves_nobody(ana: Merchant, desk: Desk
 
 async def test_a_replay_of_a_card_rule_reads_the_cards(ana: Merchant, desk: Desk) -> None:
     await ana.card()
-    rules = draft(rule("visa", "order", {"bins": ["4111"]}, providers=["corto"]))
-    assert (await simulate(ana, replay={"days": 1}, profile=rules)).json["replay"]["moved"] == 1
+    assert (await simulate(ana, replay={"days": 1}, profile=VISA)).json["replay"]["moved"] == 1
 
 
 async def test_a_long_replay_is_cut_at_the_oldest_that_was_looked_at(

@@ -49,6 +49,7 @@ from caudal.connectors.registry import (
     provider_of,
     receive,
     takers,
+    why_unavailable,
 )
 from caudal.connectors.sandbox_protocol import payer
 
@@ -105,4 +106,5 @@ __all__ = [
     "receive",
     "spei",
     "takers",
+    "why_unavailable",
 ]

@@ -10,13 +10,14 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final, Literal, TypeVar
 
 from caudal.connectors.breaker import Breaker, RetryBudget
 from caudal.connectors.model import Override, ProviderHealth, Unresolved
 from caudal.connectors.providers import Provider
-from caudal.kernel.clock import wall_clock
+from caudal.kernel.clock import rfc3339, wall_clock
 
 T = TypeVar("T")
 
@@ -62,6 +63,20 @@ class Around:
     def welcomes(self) -> bool:
         """Whether a new payment could begin here now: not while it is drained, whatever else goes on."""
         return self.available() and not self.drained
+
+    def why_unwelcome(self) -> str | None:
+        """What keeps new payments from here now, and until when, for people; None where nothing does."""
+        override, forced, now = self._override, self._forced(), self._now()
+        if override is not None and forced == "open":
+            return f"an operator holds its breaker open until {_end(override.forced_until)}"
+        if self.drained:
+            return "an operator drains it until that is ended: nothing new begins there"
+        if forced == "closed" or self._breaker.would_admit(now):
+            return None
+        left_s = self._breaker.open_for_s(now)
+        if not left_s:
+            return "its breaker is half open: others try whether it answers again"
+        return f"its breaker is open until {_end(wall_clock() + timedelta(seconds=left_s))}: calls failed, or were slow"
 
     @property
     def drained(self) -> bool:
@@ -177,6 +192,10 @@ class Around:
             p50_ms=_percentile_ms(times, 50),
             p99_ms=_percentile_ms(times, 99),
         )
+
+
+def _end(at: datetime | None) -> str:
+    return "somebody ends it" if at is None else rfc3339(at)
 
 
 def _percentile_ms(times: list[float], percent: int) -> float | None:

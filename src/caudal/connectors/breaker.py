@@ -36,6 +36,10 @@ class Breaker:
         """The state at a time."""
         return "half_open" if self._state == "open" and now >= self._until else self._state
 
+    def open_for_s(self, now: float) -> float:
+        """How much longer it lets nothing through; 0 where it is not open."""
+        return self._until - now if self.state(now) == "open" else 0.0
+
     def would_admit(self, now: float) -> bool:
         """Whether a call could enter now."""
         state = self.state(now)

@@ -129,6 +129,14 @@ def available(context: Context, provider: str, method: str, mode: Mode) -> bool:
     return of(context, provider, method).available(mode)
 
 
+def why_unavailable(context: Context, provider: str, mode: Mode) -> str | None:
+    """What keeps new payments from there now, and until when, for people; None where nothing does any more."""
+    link = links(context).of(provider, mode)
+    if link is None or link.provider.url is None:
+        return "it has no address"
+    return link.around.why_unwelcome()
+
+
 def provider_of(context: Context, name: str, mode: Mode) -> Provider | None:
     """What the configuration says of a provider."""
     link = links(context).of(name, mode)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from caudal.catalogue import (
+    BRANDS,
     COUNTRIES,
     METHODS,
     Method,
@@ -30,6 +31,10 @@ from caudal.merchants import Caller
 from caudal.payins.model import Payer
 from caudal.routing import RISK_MAX
 
+# What payers of a country choose from.
+BRANDS_IN: Final = {
+    country: frozenset(brand for of, brand in BRANDS if of == country) for country in {of for of, _ in BRANDS}
+}
 METADATA_KEYS_MAX: Final = 50
 _METADATA_KEY_MAX: Final = 40
 _METADATA_VALUE_MAX: Final = 500

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from caudal.connectors import BANK, Mode, Provider, available, door, links, takers
+from caudal.connectors import BANK, Mode, Provider, available, door, links, takers, why_unavailable
 from caudal.kernel.context import Context
 from caudal.routing.model import Facts, Offer
 from caudal.routing.rates import Rates
 
 _BUSY: Final = "so many wait for it that it would not answer in time"
-_AWAY: Final = "it does not answer at the moment, or is asked nothing new"
+_AWAY: Final = "it does not answer at the moment"  # where what keeps payments from it has just ended
 
 
 def provider_names(context: Context, *, live: bool) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ def offers_of(
 def usable(context: Context, facts: Facts, *, live: bool, until: float | None = None) -> Iterator[str]:
     """The same providers by name, without those that may not be asked: what a choice comes to that no rule changes."""
     for provider in takers(context, facts.method, facts.country, _mode(live)):
-        if _why_not(context, provider, facts.method, until) is None:
+        if available(context, provider.name, facts.method, provider.mode) and not _is_crowded(context, provider, until):
             yield provider.name
 
 
@@ -52,7 +52,9 @@ def _mode(live: bool) -> Mode:
 
 def _why_not(context: Context, provider: Provider, method: str, until: float | None) -> str | None:
     if not available(context, provider.name, method, provider.mode):
-        return _AWAY
-    if until is not None and door(context, provider.name, provider.mode).refusal(until) is not None:
-        return _BUSY
-    return None
+        return why_unavailable(context, provider.name, provider.mode) or _AWAY
+    return _BUSY if _is_crowded(context, provider, until) else None
+
+
+def _is_crowded(context: Context, provider: Provider, until: float | None) -> bool:
+    return until is not None and door(context, provider.name, provider.mode).refusal(until) is not None

@@ -3,7 +3,7 @@
 from caudal.payins.decide.attempts import goes_on, next_attempt, submit_again
 from caudal.payins.decide.changing import EXPIRE, OPERATE, SUBMIT, Created
 from caudal.payins.decide.corrections import Answer, Chosen, answered, correct
-from caudal.payins.decide.create import Started, cancel, create, expire, start
+from caudal.payins.decide.create import Started, cancel, create, expire, refuse_card, start
 from caudal.payins.decide.deposits import Split, deposit, split
 from caudal.payins.decide.discrepancies import ASK, held_of, odd, resolve
 from caudal.payins.decide.disputes import (
@@ -113,6 +113,7 @@ __all__ = [
     "proposals",
     "refuse",
     "refuse_by_hand",
+    "refuse_card",
     "request_return",
     "resolve",
     "return_by_hand",

@@ -136,16 +136,32 @@ def _chosen(
     if chosen is None or chosen.instrument is None:
         return None, chosen
     instrument = view.get(INSTRUMENTS, chosen.instrument)
-    if refuse_unusable(instrument, payin.book) is not None or instrument is None:
+    refused = refuse_card(instrument, payin.book, payin.country, brands, chosen.brand, now)
+    if refused is not None:
+        return refused
+    assert instrument is not None, "or it was refused"
+    return instrument, msgspec.structs.replace(chosen, brand=instrument.brand, last_four=instrument.last4)
+
+
+def refuse_card(
+    instrument: InstrumentRecord | None,
+    book: int,
+    country: str,
+    brands: frozenset[str],
+    brand: str | None,
+    now: datetime,
+) -> Invalid | None:
+    """Why this card, which the payer calls a `brand`, pays nothing in a country that takes these `brands`; or None."""
+    if refuse_unusable(instrument, book) is not None or instrument is None:
         return _invalid("/instrument/id", "not_found", "there is no such instrument, or it was deleted")
     if has_expired(instrument.expiry_month, instrument.expiry_year, now):
         return _invalid("/instrument/id", "expired_card", "the card has expired")
     if instrument.brand not in brands:
         accepted = ", ".join(sorted(brands))
-        return _invalid("/instrument/id", "brand_not_accepted", f"{payin.country} takes {accepted}")
-    if chosen.brand is not None and not is_of_brand(instrument.brand, chosen.brand):
+        return _invalid("/instrument/id", "brand_not_accepted", f"{country} takes {accepted}")
+    if brand is not None and not is_of_brand(instrument.brand, brand):
         return _invalid("/instrument/brand", "contradiction", f"the instrument is of {instrument.brand}")
-    return instrument, msgspec.structs.replace(chosen, brand=instrument.brand, last_four=instrument.last4)
+    return None
 
 
 def _invalid(field: str, code: str, detail: str) -> Invalid:

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from caudal import vault
-from caudal.catalogue import BRANDS, COUNTRIES, METHODS
+from caudal.catalogue import COUNTRIES, METHODS
 from caudal.connectors import CAPABILITIES, any_crowded, door, takers
 from caudal.contracts.pages import Page, cursor_of, page_of
 from caudal.contracts.problems import respond
@@ -25,7 +25,7 @@ from caudal.kernel.money import CURRENCIES
 from caudal.kernel.telemetry import about
 from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, store
-from caudal.payins.asked import CreatePayinBody, asked_of, has_price, no_price
+from caudal.payins.asked import BRANDS_IN, CreatePayinBody, asked_of, has_price, no_price
 from caudal.payins.http.answering import ProviderAsked, committed, id_of, is_known, place_of
 from caudal.payins.http.transfers import new_payin, no_bank, not_available, transfer
 from caudal.payins.model import (
@@ -41,10 +41,6 @@ from caudal.payins.model import (
 )
 from caudal.payins.states import FIRST_WITH_PROVIDER, Status
 from caudal.routing import Facts
-
-_BRANDS: Final = {
-    country: frozenset(brand for of, brand in BRANDS if of == country) for country in {of for of, _ in BRANDS}
-}
 
 READ: Final = "payins:read"
 WRITE: Final = "payins:write"
@@ -122,7 +118,7 @@ async def _through_provider(
         payin=payin,
         detail=detail,
         expires_in=expires_in,
-        brands=_BRANDS.get(payin.country, frozenset()),
+        brands=BRANDS_IN.get(payin.country, frozenset()),
         sealed=sealed,
         key_digest=caller.key_digest,
         key=key,

@@ -16,8 +16,8 @@ from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.http import Request, Response, Route, ok
 from caudal.kernel.parse import all_errors, partial_parser
 from caudal.merchants import Caller, authenticate
-from caudal.payins import calls, simulation, store
-from caudal.payins.asked import CreatePayinBody, method_of
+from caudal.payins import calls, decide, simulation, store
+from caudal.payins.asked import BRANDS_IN, CreatePayinBody, method_of
 from caudal.payins.http.answering import id_of
 from caudal.payins.model import AttemptsOfPayin, attempts_of
 from caudal.payins.simulation import ReplayBody
@@ -99,7 +99,7 @@ async def simulate(context: Context, request: Request) -> Response:
             SimulationBody(provider=None, max_attempts=attempts_max, candidates=(), considered=(), replay=replayed)
         )
     assert asked.payin is not None, "one of them is asked for"
-    way = calls.Route(rules, await _facts(context, caller, asked.payin, rules), caller.live)
+    way = calls.Route(rules, await _facts(context, caller, asked.payin), caller.live)
     if rules is not None and rules.looks_at_rates:
         await calls.remember(context)
     found = calls.choice(context, way)
@@ -141,8 +141,12 @@ def _payin_errors(asked: SimulateAsked, caller: Caller) -> Iterator[FieldError]:
         try:
             method_of(asked.payin, caller)
         except Invalid as refused:
-            for error in refused.errors:
-                yield msgspec.structs.replace(error, field=f"/payin{error.field}")
+            yield from _within_payin(refused)
+
+
+def _within_payin(refused: Invalid) -> Iterator[FieldError]:
+    for error in refused.errors:
+        yield msgspec.structs.replace(error, field=f"/payin{error.field}")
 
 
 def _window_errors(asked: SimulateAsked) -> Iterator[FieldError]:
@@ -191,8 +195,11 @@ async def _profile(context: Context, caller: Caller, asked: SimulateAsked) -> Pr
     return found
 
 
-async def _facts(context: Context, caller: Caller, payin: CreatePayinBody, rules: Profile | None) -> Facts:
-    """What is known of a payin that nobody has made: a split draws anew for each one that is tried."""
+async def _facts(context: Context, caller: Caller, payin: CreatePayinBody) -> Facts:
+    """What is known of a payin that nobody has made: a split draws anew for each one that is tried.
+
+    Raises Invalid for an instrument with which it could not be made.
+    """
     facts = Facts(
         payin=ids.uuid7(caller.slot),
         country=payin.country,
@@ -202,12 +209,17 @@ async def _facts(context: Context, caller: Caller, payin: CreatePayinBody, rules
         metadata=payin.metadata,
         risk_score=payin.risk_score,
     )
-    named = None if payin.instrument is None or payin.instrument.id is None else payin.instrument.id
-    instrument = None if named is None else ids.parse("instr", named)
-    if rules is None or not rules.looks_at_card or instrument is None:
+    if payin.instrument is None or payin.instrument.id is None:
         return facts
-    card = await store.instrument(context, caller.shard, instrument)
-    return facts.with_bin(None if card is None or card.book != caller.book else card.bin)
+    instrument = ids.parse("instr", payin.instrument.id)
+    assert instrument is not None, "it was looked at before"
+    card, brands = await store.instrument(context, caller.shard, instrument), BRANDS_IN.get(payin.country, frozenset())
+    now = wall_clock() + timedelta(seconds=caller.clock_offset_s)
+    refused = decide.refuse_card(card, caller.book, payin.country, brands, payin.instrument.brand, now)
+    if refused is not None:
+        raise Invalid("invalid_request", "the request has errors", errors=tuple(_within_payin(refused)))
+    assert card is not None, "or it was refused"
+    return facts.with_bin(card.bin)
 
 
 def _error(field: str, code: str, detail: str) -> FieldError:

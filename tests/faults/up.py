@@ -7,7 +7,7 @@ dies every few seconds because somebody kills it; twenty kills of each would tak
 from caudal.app import children, cli
 from caudal.kernel.postgres import cluster
 
-STEADY_S = 0.5  # a process that lived so long comes back after the first pause
+STEADY_S = 0.5  # a process that lived so long comes back at once
 DATABASE_AWAY_S = (0.4, 0.4)  # longer than some callers can wait
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ from caudal.app.ports import listens
 from caudal.app.state import UpError
 from caudal.kernel.postgres import Child, reason
 
-BACKOFF_S: Final = (0.2, 5.0)  # first and longest pause before a restart, doubled each time
-STEADY_S: Final = 10.0  # a process that lived this long begins with the first pause again
+# Whoever dies for the first time is started again at once. Pauses before the second and later restarts: the shortest,
+# doubled each time, and the longest.
+BACKOFF_S: Final = (0.2, 5.0)
+STEADY_S: Final = 10.0  # a process that lived this long has died for the first time
 # From SIGTERM to SIGKILL: a process breaks off what it has not ended within 25 s itself (CAUDAL_STOP_S).
 PATIENCE_S: Final = 30.0
 READY_S: Final = 60.0  # until every process answers
@@ -70,16 +72,17 @@ class Children:
         return self._logs / f"{name}.log"
 
     async def _keep(self, service: Service) -> None:
-        pause_s = BACKOFF_S[0]
+        pause_s = 0.0
         while True:
             began = time.monotonic()
             status = await self._running[service.name].wait()
             self._deaths[service.name] += 1
             if time.monotonic() - began > STEADY_S:
-                pause_s = BACKOFF_S[0]
-            self._say(f"{service.name} ended with {reason(status)}: again in {pause_s:g} s ({self._log(service.name)})")
+                pause_s = 0.0
+            again = f"again in {pause_s:g} s" if pause_s else "again at once"
+            self._say(f"{service.name} ended with {reason(status)}: {again} ({self._log(service.name)})")
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, BACKOFF_S[1])
+            pause_s = min(max(pause_s * 2, BACKOFF_S[0]), BACKOFF_S[1])
             self._spawn(service)
             self._changed(service.name, self._running[service.name].pid)
 

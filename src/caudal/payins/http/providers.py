@@ -14,7 +14,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Request, Response, Route, ok
 from caudal.kernel.parse import parser
-from caudal.merchants import HOUSE_SHARD, authenticate_operator, operator_key
+from caudal.merchants import HOUSE_SHARD, Operator, authenticate_operator, operator_key
 from caudal.payins import calls, commands, decide
 from caudal.payins.http.answering import committed
 from caudal.payins.http.refusals import Refusals, RefusedCallbacks
@@ -62,19 +62,23 @@ async def providers(context: Context, request: Request) -> Response:
 
 async def force(context: Context, request: Request) -> Response:
     """Force a provider's breaker open or closed, or let it decide again."""
+    operator = await authenticate_operator(context, request)
     asked = _parse_force(request.body)
     said = decide.Forcing(breaker=asked.breaker, reason=asked.reason, until=asked.until)
-    return await _override(context, request, asked.mode, said)
+    return await _override(context, request, operator, asked.mode, said)
 
 
 async def drain(context: Context, request: Request) -> Response:
     """Let no new payments go to a provider, or let them go there again."""
-    asked = _parse_drain(request.body)
-    return await _override(context, request, asked.mode, decide.Draining(drained=asked.drained, reason=asked.reason))
-
-
-async def _override(context: Context, request: Request, mode: Mode, said: decide.Forcing | decide.Draining) -> Response:
     operator = await authenticate_operator(context, request)
+    asked = _parse_drain(request.body)
+    said = decide.Draining(drained=asked.drained, reason=asked.reason)
+    return await _override(context, request, operator, asked.mode, said)
+
+
+async def _override(
+    context: Context, request: Request, operator: Operator, mode: Mode, said: decide.Forcing | decide.Draining
+) -> Response:
     key, name = operator_key(context, request, operator), request.parameters[0]
     shard = HOUSE_SHARD
     if provider_of(context, name, mode) is None and not await idempotency.is_known(context, shard, key):

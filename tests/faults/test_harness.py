@@ -30,7 +30,7 @@ KINDS = (
 
 def test_nothing_is_lost_or_doubled_under_faults(tmp_path: Path, say: Callable[[str], None]) -> None:
     options = ["--seconds", f"{SECONDS}", "--kinds", KINDS, "--seed", f"{SEED}", "--keep", str(tmp_path / "kept")]
-    command = [sys.executable, "-m", "caudal_load", "faults", *options, "--connections", "8", "--json"]
+    command = [sys.executable, "-m", "caudal_load", "faults", *options, "--connections", "16", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.stdout, done.stderr
     console = Console(width=120)

@@ -43,15 +43,20 @@ def other(command: str) -> Callable[[], Result]:
 
 
 def at_half() -> Result:
-    """SPEI payins that arrive half as often as 64 connections have had them answered just before."""
-    highest = load("--connections 64 --seconds 8")()
-    result = load(f"--rate {max(1, round(highest['rate'] / 2))} --seconds 20")()
-    result["highest_rate"], result["failed"] = highest["rate"], result["failed"] or highest["failed"]
+    """SPEI payins that arrive half as often as 64 or 256 connections have had them answered just before: the higher."""
+    before = [load(f"--connections {connections} --seconds 8")() for connections in (64, 256)]
+    highest_rate = max(one["rate"] for one in before)
+    result = load(f"--rate {max(1, round(highest_rate / 2))} --seconds 20")()
+    result["highest_rate"] = highest_rate
+    result["failed"] = result["failed"] or any(one["failed"] for one in before)
     return result
 
 
 def with_telemetry() -> Result:
-    """A hundredth of all traces and all metrics go to a collector, beside a caudal whose telemetry goes nowhere."""
+    """A hundredth of all traces and all metrics go to a collector; beside it one that counts metrics and sends nothing.
+
+    So the metrics' counting (0.4 µs a request, docs/telemetry.md) is on both sides.
+    """
     result = load("--connections 64 --seconds 24 --versus telemetry=0.01")()
     if result["ratio"]:
         result["kept"] = round(1 / result["ratio"], 3)
@@ -145,7 +150,9 @@ RUNS: Final = (
         "half of the highest rate",
         at_half,
         (
-            Figure("rate", "/s", "≥", None, "Payins a second, half of what 64 connections had just before"),
+            Figure(
+                "rate", "/s", "≥", None, "Payins a second, half of the higher of 64 and 256 connections just before"
+            ),
             Figure("p50_ms", " ms", "≤", 5, "… their median"),
             Figure("p99_ms", " ms", "≤", 15, "… the 99th percentile of that half"),
             Figure("p999_ms", " ms", "≤", 40, "… the 99.9th"),
@@ -214,7 +221,11 @@ RUNS: Final = (
     Run(
         "telemetry",
         with_telemetry,
-        (Figure("kept", "", "≥", 0.95, "Rate with telemetry, one trace of a hundred kept, against without"),),
+        (
+            Figure(
+                "kept", "", "≥", 0.95, "Rate with a hundredth of traces and metrics sent, against metrics counted alone"
+            ),
+        ),
     ),
     Run(
         "two web processes against one",

@@ -132,16 +132,22 @@ def test_a_figure_of_which_nothing_is_asked_is_shown(bench: ModuleType, capsys: 
     assert "| The worst | – | 135 ms |" in out and "MISSED" not in out and "target" not in out.split("| figure")[0]
 
 
-def test_half_of_the_highest_rate_is_offered(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = list[tuple[str, ...]]()
+@pytest.mark.parametrize(("at_64", "at_256", "half"), [(4283.4, 5870.0, "2935"), (4283.4, 3000.0, "2142")])
+def test_half_of_the_highest_rate_is_offered(
+    bench: ModuleType, monkeypatch: pytest.MonkeyPatch, at_64: float, at_256: float, half: str
+) -> None:
+    rates, offered = {"64": at_64, "256": at_256}, list[str]()
 
     def loaded(*arguments: str, **_: str) -> dict[str, Any]:
-        asked.append(arguments)
-        return RESULT | {"failed": False}
+        asked = dict(zip(arguments[4::2], arguments[5::2], strict=True))
+        offered.extend(asked[name] for name in asked if name == "--rate")
+        rate = rates[asked["--connections"]] if "--connections" in asked else float(asked["--rate"])
+        return RESULT | {"rate": rate, "failed": rate == at_256}
 
     monkeypatch.setattr(bench, "_loaded", loaded)
-    assert bench.at_half()["highest_rate"] == RESULT["rate"]
-    assert asked[1][asked[1].index("--rate") + 1] == "2142"
+    result = bench.at_half()
+    assert offered == [half] and (result["rate"], result["highest_rate"]) == (float(half), max(rates.values()))
+    assert result["failed"], "also where the run failed that says what half is of"
 
 
 def test_what_telemetry_leaves_is_the_other_side_of_the_ratio(

@@ -47,6 +47,7 @@ def test_kept_steps_are_answered_in_json_and_in_words(steps: Path) -> None:
     assert words.exit_code == 0
     assert "First to saturate: chain (batches of 1 shard)" in " ".join(words.stdout.split())
     assert "is predicted within 15%" in words.stdout
+    assert "note: memory of the processes is what they had here" in words.stdout and said["remarks"]
 
 
 def test_a_step_that_is_not_predicted_is_three(tmp_path: Path) -> None:

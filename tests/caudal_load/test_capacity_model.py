@@ -14,7 +14,7 @@ from caudal_load.capacity.kept import KeptStep
 from caudal_load.capacity.model import Model, modelled, told
 from caudal_load.capacity.sizing import BadPrices, Wanted, needs, one_postgresql, read_prices
 from caudal_load.capacity.solve import Unsolvable
-from tests.caudal_load.capacity_cast import ALONE, EACH, POSTGRES, RATES, WEB, closed, kept, missed, opened
+from tests.caudal_load.capacity_cast import ALONE, EACH, POSTGRES, RATES, WEB, above, closed, kept, missed, opened
 
 PRICES = read_prices()
 WANTED = Wanted(rate=10_000.0, utilisation=0.5, mean=0.25, prices=PRICES)
@@ -76,8 +76,24 @@ def test_a_wanted_rate_is_what_was_measured_as_often_as_it_takes(model: Model) -
     kept_gb = day_gb * (2400 * PRICES.kept_days + 600 * PRICES.table_days["key"])
     assert found["kept_gb"] == pytest.approx(kept_gb)
     assert found["cost_month"] == pytest.approx(
-        5 * PRICES.core_month + 0.45 * PRICES.memory_gb_month + kept_gb * PRICES.disk_gb_month
+        5 * PRICES.core_month + (0.45 + day_gb * 3000) * PRICES.memory_gb_month + kept_gb * PRICES.disk_gb_month
     )
+
+
+def test_the_databases_cache_is_the_growth_of_so_many_days_and_is_paid_for(model: Model) -> None:
+    day = {name: one.value for name, one in needs(model, WANTED).items()}
+    prices = msgspec.structs.replace(PRICES, cached_days=0.5)
+    half = {name: one.value for name, one in needs(model, replace(WANTED, prices=prices)).items()}
+    assert (day["cache_gb"], half["cache_gb"]) == (day["grows_gb_per_day"], day["grows_gb_per_day"] / 2)
+    saved = day["cost_month"] - half["cost_month"]
+    assert saved == pytest.approx(half["cache_gb"] * PRICES.memory_gb_month)
+    assert "the growth of 0.5 days: a rule" in answered(kept(), 30.0, [replace(WANTED, prices=prices)]).remarks[0]
+
+
+def test_a_step_above_the_most_of_the_law_is_told() -> None:
+    assert answered(kept(), 30.0, [], draws=2).remarks == []
+    [remark] = answered(above(), 30.0, [], draws=2).remarks
+    assert "9,310/s, is below the 9,900/s that 128 connections had" in remark
 
 
 def test_a_small_rate_needs_one_of_each(model: Model) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from caudal_load.capacity.kept import BadSteps, save
 from caudal_load.capacity.pages import KINDS, Missing, rendered
-from tests.caudal_load.capacity_cast import kept
+from tests.caudal_load.capacity_cast import above, kept
 from tests.house.tree import ROOT
 
 PAGE = ROOT / "docs" / "capacity.md"
@@ -38,9 +38,19 @@ def test_the_arithmetic_has_the_figures_that_the_plan_has(tmp_path: Path) -> Non
     )
     assert "shards: ⌈10,000 / 6,670⌉ = 2" in said, "1 + 8 / (1 − r / 10,000) is 25 at 6,667/s"
     assert "write-ahead log: 10,000 × 4,000 bytes = 40 MB/s" in said
+    assert "API processes 2 × 100 MB + workers 1 × 50 MB + PostgreSQL 1 × 200 MB = 0.45 GB" in said
+    assert "cache of the databases: 1,040 GB a day × 1 day = 1,040 GB" in said
     shards = next(line for line in said.splitlines() if line.startswith("| shards |"))
     counts = [int(cell.split()[0]) for cell in shards.split("|")[2:6]]
     assert counts[:3] == [1, 1, 2] and counts[3] in (15, 16)
+
+
+def test_steps_above_the_most_of_the_law_are_under_the_table_of_fits(tmp_path: Path) -> None:
+    save(above(), tmp_path / "above.json")
+    save(kept(), tmp_path / "chain.json")
+    said = rendered("<!-- figures: fits above chain -->\n<!-- end -->", tmp_path)
+    assert "of `above`, " in said and "9,905/s (128 connections)." in said
+    assert "of `chain`, " not in said
 
 
 @pytest.mark.parametrize(("asked", "refusal"), [("nothing chain", Missing), ("within broken", BadSteps)])

@@ -11,8 +11,8 @@ import msgspec
 from caudal_load.capacity.check import Check, checked
 from caudal_load.capacity.kept import Kept
 from caudal_load.capacity.laws import Line
-from caudal_load.capacity.model import DRAWS, Estimate, Fit, Model, Saturation, modelled
-from caudal_load.capacity.sizing import Wanted, needs, one_postgresql
+from caudal_load.capacity.model import DRAWS, Estimate, Fit, Model, Saturation, modelled, told
+from caudal_load.capacity.sizing import Wanted, days, needs, one_postgresql
 from caudal_load.capacity.solve import Unsolvable
 
 _NONE = Line(base=0.0, each=0.0)
@@ -38,6 +38,24 @@ class Answer:
     sized: Sequence[Sized]
     ends: Mapping[str, Estimate]
     """The rates at which one PostgreSQL ends, by what ends it."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be known beside the figures, as sentences."""
+        found, most = [], self.model.fit.scalability.most
+        seen = max(self.model.kept.closed, key=lambda step: step.rate)
+        if most is not None and seen.rate > most:
+            found.append(
+                f"the most by the law of scalability, {told(most)}/s, is below the {told(seen.rate)}/s that "
+                f"{seen.level:g} connections had: least squares go through the middle of the steps, not over them"
+            )
+        if any(one.needs for one in self.sized):
+            cached = days(self.sized[0].wanted.prices)
+            found.append(
+                "memory of the processes is what they had here, PostgreSQL's with a small database; the cache beside "
+                f"it is the growth of {cached}: a rule, not measured (cached_days of --prices)"
+            )
+        return found
 
     @property
     def safe(self) -> bool:
@@ -75,6 +93,7 @@ class Answer:
                 for one in self.sized
             ],
             "one_postgresql_ends_at": {name: _plain(one) for name, one in self.ends.items()},
+            "remarks": self.remarks,
             "safe": self.safe,
             "steps": msgspec.to_builtins(kept.steps),
         }

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from caudal_load.capacity.laws import Line
 from caudal_load.capacity.model import Model, told
-from caudal_load.capacity.sizing import DAY_S, Wanted, need
+from caudal_load.capacity.sizing import DAY_S, Need, Wanted, days, need
 
 _NONE = Line(base=0.0, each=0.0)
 
@@ -13,7 +13,7 @@ _NONE = Line(base=0.0, each=0.0)
 def arithmetic(model: Model, wanted: Wanted) -> list[str]:
     """From the highest rate within the SLO to the bytes that are kept. Raises Unsolvable where no rate is."""
     found = need(model.fit, model, wanted)
-    return [*_processes(model, wanted, found["shards"]), *_bytes(model, wanted)]
+    return [*_processes(model, wanted, found["shards"]), _memory(model, found), *_bytes(model, wanted)]
 
 
 def _processes(model: Model, wanted: Wanted, shards: float) -> Iterator[str]:
@@ -41,6 +41,17 @@ def _processes(model: Model, wanted: Wanted, shards: float) -> Iterator[str]:
         )
 
 
+def _memory(model: Model, found: Need) -> str:
+    mb, web = model.fit.memory_mb, model.kept.web_processes
+    counts = (
+        (found["web_processes"], "API processes", mb.get("web", 0.0) / web),
+        (found["worker_processes"], "workers", mb.get("worker", 0.0)),
+        (found["databases"], "PostgreSQL", mb.get("postgres", 0.0)),
+    )
+    parts = " + ".join(f"{title} {count:,.0f} × {told(each)} MB" for count, title, each in counts)
+    return f"memory of the processes: {parts} = {told(found['memory_gb'])} GB"
+
+
 def _bytes(model: Model, wanted: Wanted) -> Iterator[str]:
     fit = model.fit
     for name, title in (("wal", "write-ahead log"), ("disk", "written to disks")):
@@ -54,3 +65,5 @@ def _bytes(model: Model, wanted: Wanted) -> Iterator[str]:
             f"growth: {wanted.rate:,.0f} × {wanted.mean:g} × {DAY_S:,} s × ({told(rows)} of rows + {told(indexes)} of "
             f"indexes) bytes = {told(grows)} GB a day"
         )
+        cached = told(grows * wanted.prices.cached_days)
+        yield f"cache of the databases: {told(grows)} GB a day × {days(wanted.prices)} = {cached} GB"

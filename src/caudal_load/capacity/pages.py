@@ -7,7 +7,7 @@ differ, and exits 1 then.
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -94,7 +94,17 @@ def _fits(answers: Mapping[str, Answer]) -> str:
         for name, title in FITTED
         if any(name in answer.figures for answer in answers.values())
     ]
-    return _table(("fitted", *(f"`{name}`" for name in answers)), rows)
+    table = _table(("fitted", *(f"`{name}`" for name in answers)), rows)
+    return table + "".join(f"{remark}\n\n" for name, answer in answers.items() for remark in _above(name, answer))
+
+
+def _above(name: str, answer: Answer) -> Iterator[str]:
+    """Where steps had more than the law says is the most."""
+    most = answer.model.fit.scalability.most
+    above = [step for step in answer.model.kept.closed if most is not None and step.rate > most]
+    if most is not None and above:
+        steps = " and ".join(f"{step.rate:,.0f}/s ({step.level:g} connections)" for step in above)
+        yield f"*The most by the law* of `{name}`, {told(most)}/s, is below what steps had: {steps}."
 
 
 def _checks(answers: Mapping[str, Answer]) -> str:

@@ -56,6 +56,8 @@ def print_answer(answer: Answer, console: Console) -> None:
         console.print("", table)
     for name, estimate in answer.ends.items():
         console.print(f"one PostgreSQL ends by {name} at {estimate}/s", highlight=False)
+    for remark in answer.remarks:
+        console.print(f"note: {remark}", highlight=False, markup=False)
     if not answer.safe:
         console.print("[red]something that was acknowledged is lost, double or wrong[/]", highlight=False)
 

@@ -2,7 +2,9 @@
 
 The unit is what was measured: its shards with their API processes, at no more than the rate that they hold the SLO at.
 Cores are those that the fit says for a unit at its part of the rate, divided by the share of a core that is to be used.
-That units do not cost each other anything is an assumption, which nothing here measures.
+That units do not cost each other anything is an assumption, which nothing here measures. Memory is what the processes
+had, PostgreSQL's with a database that was small; its cache is reckoned beside it, from the days whose data are to be in
+it.
 """
 
 import math
@@ -40,6 +42,8 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     database_cores: int
     database_disk_mb_per_s: float
     kept_days: float
+    cached_days: float = 1.0
+    """The data of so many days are to be in the databases' memory: no run measures how many have to be."""
     table_days: dict[str, float] = {}
 
 
@@ -51,6 +55,11 @@ def read_prices(path: Path = EXAMPLE) -> Prices:
         raise BadPrices(f"{path} cannot be read: {said(error)}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise BadPrices(f"{path}: {error}") from error
+
+
+def days(prices: Prices) -> str:
+    """How many days' data are to be in memory, in words."""
+    return "1 day" if prices.cached_days == 1 else f"{prices.cached_days:g} days"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +83,8 @@ NAMES = {
     "databases": "PostgreSQLs",
     "wal_mb_per_s": "write-ahead log, MB/s",
     "disk_mb_per_s": "written to disks, MB/s",
-    "memory_gb": "memory, GB",
+    "memory_gb": "memory of the processes, GB",
+    "cache_gb": "cache of the databases, GB",
     "grows_gb_per_day": "growth, GB a day",
     "kept_gb": "kept in the end, GB",
     "cost_month": "cost a month",
@@ -101,6 +111,8 @@ def need(fit: Fit, model: Model, wanted: Wanted) -> Need:
     memory_gb = web / kept.web_processes * memory["web"] + workers * memory["worker"] + databases * memory["postgres"]
     per_day = wanted.rate * wanted.mean * DAY_S / 1e9
     kept_gb = per_day * _byte_days(fit, prices)
+    grows_gb = per_day * (fit.bytes.get("rows", 0.0) + fit.bytes.get("indexes", 0.0))
+    cache_gb = grows_gb * prices.cached_days
     return {
         "shards": math.ceil(units * kept.shards),
         "web_processes": web,
@@ -109,10 +121,11 @@ def need(fit: Fit, model: Model, wanted: Wanted) -> Need:
         "databases": databases,
         **written,
         "memory_gb": memory_gb,
-        "grows_gb_per_day": per_day * (fit.bytes.get("rows", 0.0) + fit.bytes.get("indexes", 0.0)),
+        "cache_gb": cache_gb,
+        "grows_gb_per_day": grows_gb,
         "kept_gb": kept_gb,
         "cost_month": (web + workers + database_cores) * prices.core_month
-        + memory_gb * prices.memory_gb_month
+        + (memory_gb + cache_gb) * prices.memory_gb_month
         + kept_gb * prices.disk_gb_month,
     }
 

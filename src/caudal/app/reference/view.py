@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -38,6 +39,7 @@ _QUERIES: Final = {
 }
 # Objects in the state that an operation needs, where any other of their kind would be refused.
 _OBJECTS: Final = {
+    "create_deposit_confirmation": "$FAILED_RETURN",
     "create_discrepancy_correction": "$CORRECTABLE_DISCREPANCY",
     "create_payin_capture": "$AUTHORIZED_PAYIN",
     "create_payin_refund": "$PAID_PAYIN",
@@ -198,7 +200,7 @@ def curl(origin: str, method: str, path: str, found: Schema, scheme: str | None)
     if files:
         lines += [f'-H "Content-Type: {files[0]}"', "--data-binary @receipt.pdf"]
     elif body is not None:
-        lines += ['-H "Content-Type: application/json"', f"-d '{body}'"]
+        lines += ['-H "Content-Type: application/json"', f"-d {shlex.quote(body)}"]
     elif method == "POST":
         lines[0] = lines[0].replace("curl", "curl -X POST", 1)
     return " \\\n  ".join(lines)
@@ -208,7 +210,7 @@ def _signed(command: str, scheme: str, place: str, body: str) -> str:
     secret, header = _SIGNATURES[scheme]
     signed = "%s.%s" if scheme == "bankSignature" else f"%s.{place}.%s"
     return (
-        f"BODY='{body}'\n"
+        f"BODY={shlex.quote(body)}\n"
         "TIME=$(date +%s)\n"
         f'SIGNATURE=$(printf \'{signed}\' "$TIME" "$BODY" |\n'
         f'  openssl dgst -sha256 -hmac "{secret}" |\n'

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from caudal.app import cli
 from caudal.app.ports import listens
 from tests.conftest import KEK
 
@@ -197,3 +198,21 @@ def test_what_is_closed_to_a_user_is_named(open_tmp: Path, command: str, file: s
     done = as_another(command, var)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert str(var / file) in done.stderr and "Permission denied" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "demo", "web", "worker"])
+def test_a_wrong_variable_of_telemetry_ends_a_start_before_anything_is_made(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"CAUDAL_VAR": str(tmp_path / "var"), "CAUDAL_DATABASE_URL": NOWHERE, "CAUDAL_KEK": KEK}
+    for name, text in {**given, "OTEL_EXPORTER_OTLP_ENDPOINT": "nonsense"}.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setattr(sys, "argv", ["caudal", command])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert (ended.value.code, said) == (
+        2,
+        "caudal: OTEL_EXPORTER_OTLP_ENDPOINT=nonsense: http://HOST:PORT or https://…\n",
+    )
+    assert not (tmp_path / "var").exists()

@@ -87,17 +87,18 @@ def _run(make: Callable[[], Coroutine[Any, Any, int]]) -> NoReturn:
 
 
 def _loaded() -> Settings:
-    """The settings of what is going to ask providers. Raises SettingError for a wrong file of theirs, too."""
+    """The settings of what is going to ask providers and is seen at work. Raises SettingError for a wrong file of
+    theirs and a wrong variable of OpenTelemetry's, too."""
     from caudal.connectors import Links
 
     settings = load()
     Links(settings)
+    endpoint_of()
     return settings
 
 
 def _serving(process: str) -> Settings:
     settings = _loaded()
-    endpoint_of()
     telemetry.configure(settings, process)
     return settings
 

@@ -93,7 +93,9 @@ async def test_what_adds_up_is_a_sum_and_all_is_of_all_time(collector: Collector
     [point] = data["caudal.commit.commands"].data_points
     assert 0 < point.start_time_unix_nano < point.time_unix_nano, "since the process began"
     [request] = collector.metrics["http.server.request.duration"]
-    assert {one.key for one in request.attributes} == {"http.request.method", "http.response.status_code", "url.scheme"}
+    told = {one.key: one.value for one in request.attributes}
+    assert told.keys() == {"http.request.method", "http.response.status_code", "url.scheme"}
+    assert (told["http.response.status_code"].int_value, told["url.scheme"].string_value) == (404, "http")
     assert collector.resource["process.pid"] == 77
 
 

@@ -103,7 +103,7 @@ def traced(trace: Trace, request: Request, route: str, response: Response) -> No
         "http.request.method": method,
         "http.response.status_code": status,
         "url.scheme": SCHEME,
-        "url.path": redact.text(request.path),
+        "url.path": request.path if request.path == route else redact.text(request.path),
         "caudal.request.id": redact.text(request.id),
     }
     if route:

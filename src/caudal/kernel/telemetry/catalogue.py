@@ -14,6 +14,9 @@ import msgspec
 Kind = Literal["counter", "updowncounter", "gauge", "histogram"]
 By = Literal["every process", "web", "worker", "one worker"]
 
+# Attributes that are numbers in OTLP; all others are text.
+NUMBERS: Final = frozenset({"http.response.status_code", "cpython.gc.generation", "caudal.shard"})
+
 _WORDS: Final = {"s": "seconds", "By": "bytes", "1": "ratio"}
 
 # Upper bounds in seconds: the standard's, with those between which our promises lie.

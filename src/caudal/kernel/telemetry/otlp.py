@@ -16,6 +16,7 @@ from importlib import import_module
 from time import time_ns
 from typing import Any, Final, cast
 
+from caudal.kernel.telemetry.catalogue import NUMBERS
 from caudal.kernel.telemetry.collector import PACKAGES, Endpoint, Leaving
 from caudal.kernel.telemetry.counts import Histogram, Meter, Reading, Readings
 from caudal.kernel.telemetry.traces import Span
@@ -203,11 +204,12 @@ def _sdk_data(kind: str, names: tuple[str, ...], samples: Any, since_ns: int, no
     return sdk.Gauge(points)
 
 
-def _attributes(names: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:
-    return {name: text for name, text in zip(names, values, strict=True) if text}
+def _attributes(names: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str | int]:
+    told = zip(names, values, strict=True)
+    return {name: int(text) if name in NUMBERS else text for name, text in told if text}
 
 
-def _histogram_point(attributes: dict[str, str], one: Histogram, since_ns: int, now_ns: int) -> Any:
+def _histogram_point(attributes: dict[str, str | int], one: Histogram, since_ns: int, now_ns: int) -> Any:
     from opentelemetry.sdk.metrics import export as sdk
 
     counts = list(one.counts)

@@ -6,7 +6,8 @@ choice by success rate it is fed with the payins of the last hour.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from caudal.routing.model import Rate
 
@@ -14,14 +15,15 @@ HALF_LIFE_S: Final = 1_800.0
 _KEPT: Final = 10_000  # providers × modes × methods × countries; far more than there are
 
 
-class _Count(NamedTuple):
+@dataclass(slots=True)
+class _Count:
     at_s: float
-    succeeded: float
-    failed: float
+    succeeded: float = 0.0
+    failed: float = 0.0
 
-    def decayed(self, at_s: float) -> tuple[float, float]:
-        weight = 0.5 ** (max(at_s - self.at_s, 0.0) / HALF_LIFE_S)
-        return self.succeeded * weight, self.failed * weight
+    def weight(self, at_s: float) -> float:
+        """What is left of a count at a time; a clock that was set back adds nothing."""
+        return 0.5 ** ((at_s - self.at_s) / HALF_LIFE_S) if at_s > self.at_s else 1.0
 
 
 class Rates:
@@ -36,13 +38,20 @@ class Rates:
     def note(self, provider: str, method: str, country: str, *, live: bool, succeeded: bool, at_s: float) -> None:
         """A payment came to an end; the ends are told in the order of their times."""
         place = (provider, live, method, country)
-        before = self._counts.get(place)
-        if before is None and len(self._counts) >= _KEPT:
-            return
-        good, bad = (0.0, 0.0) if before is None else before.decayed(at_s)
-        self._counts[place] = _Count(at_s, good + succeeded, bad + (not succeeded))
+        count = self._counts.get(place)
+        if count is None:
+            if len(self._counts) >= _KEPT:
+                return
+            count = self._counts[place] = _Count(at_s)
+        weight = count.weight(at_s)
+        count.at_s = at_s
+        count.succeeded = count.succeeded * weight + succeeded
+        count.failed = count.failed * weight + (not succeeded)
 
     def of(self, provider: str, method: str, country: str, at_s: float, *, live: bool) -> Rate:
         """What is known at a time."""
         found = self._counts.get((provider, live, method, country))
-        return Rate() if found is None else Rate(*found.decayed(at_s))
+        if found is None:
+            return Rate()
+        weight = found.weight(at_s)
+        return Rate(found.succeeded * weight, found.failed * weight)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from caudal import routing
-from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
 from caudal.payins import store
 from caudal.payins.decide import Created
@@ -92,7 +92,7 @@ def routing_facts(payin: Payin) -> routing.Facts:
 
 def offers(context: Context, facts: routing.Facts, *, live: bool, until: float | None = None) -> dict[str, Offer]:
     """What there is to choose from in this process now, for a call that has to end `until` then if that is said."""
-    return offers_of(context, facts, context.once(Recent).rates, wall_clock().timestamp(), live=live, until=until)
+    return offers_of(context, facts, context.once(Recent).rates, time.time(), live=live, until=until)
 
 
 def choice(context: Context, way: Route, until: float | None = None) -> Choice:
@@ -135,7 +135,7 @@ def note_outcome(context: Context, told: Created | None) -> None:
 
 def note_end(context: Context, payin: Payin, *, succeeded: bool) -> None:
     """The attempt that carries a payin has come to something."""
-    _count(context.once(Recent).rates, payin, payin.carrier, wall_clock().timestamp(), succeeded=succeeded)
+    _count(context.once(Recent).rates, payin, payin.carrier, time.time(), succeeded=succeeded)
 
 
 def _count(rates: Rates, payin: Payin, provider: str, at_s: float, *, succeeded: bool) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from caudal_load.carry import carried_out, say
 from caudal_load.compare import BadReport, compare, load, print_comparison
 from caudal_load.html import comparison_page, report_page
-from caudal_load.places import writable, written
+from caudal_load.places import apart, writable, written
 from caudal_load.plan import Plan
 from caudal_load.progress import Shown
 from caudal_load.report import Report, print_table
@@ -103,6 +103,7 @@ def run_command(
     Exit 0: all there, once, and the scenario's SLO kept. 1: something is lost or double, or the run failed.
     2: the options do not fit together. 3: all there, but the SLO was missed.
     """
+    apart(save, report)
     plan = Plan.of(
         known(scenario),
         connections=connections,

@@ -24,6 +24,12 @@ def writable(place: Path | None) -> Path | None:
     return place
 
 
+def apart(save: Path | None, report: Path | None) -> None:
+    """Refuse one file for both. Raises BadParameter."""
+    if save is not None and report is not None and save.absolute() == report.absolute():
+        raise typer.BadParameter(f"--save and --report are the same file, {save}: one would be lost")
+
+
 def written(place: Path, text: str) -> None:
     """Write it, and say so. Raises Exit(1) with one line where that has become impossible meanwhile."""
     try:

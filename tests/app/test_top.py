@@ -7,11 +7,14 @@ import json
 import os
 import subprocess
 import sys
+from time import monotonic, time
 
 import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 from rich.console import Console
 
-from caudal.app.top import Page, figures, parsed
+from caudal.app.top import Page, figures, parsed, read
 from caudal.app.top.figures import percentile
 from caudal.app.top.reading import Samples
 from caudal.app.top.view import frame
@@ -145,6 +148,22 @@ def test_a_frame_fits_eighty_columns_and_says_what_is_wrong() -> None:
     assert max(len(line) for line in text.splitlines()) <= 80
     for told in ("open", "12,345.00 MXN", "3 rows that break a law of the books", "away", "normal 7", "refused"):
         assert told in text, (told, text)
+
+
+async def test_a_page_that_is_read_knows_when_it_was_by_both_clocks() -> None:
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(text=WORKER % {"done": 1, "broke": 0})
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    async with TestServer(app) as server, ClientSession() as session:
+        began = monotonic(), time()
+        pages = await read(session, {"worker": str(server.make_url("")).rstrip("/"), "gone": "http://127.0.0.1:9"})
+        ended = monotonic(), time()
+    found = pages["worker"]
+    assert began[0] <= found.at <= ended[0] and began[1] <= found.clock <= ended[1]
+    assert found.samples["caudal_watch_last_run_timestamp_seconds"] == {(): 1000}
+    assert pages["gone"].samples == {} and pages["gone"].trouble
 
 
 def test_the_command_shows_the_caudal_of_its_directory_once(running: Whole) -> None:

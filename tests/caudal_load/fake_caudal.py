@@ -140,6 +140,13 @@ async def up() -> None:
     if "CAUDAL_NOSUCH" in os.environ:
         print("caudal: CAUDAL_NOSUCH is not a setting")
         raise SystemExit(2)
+    if (slow_s := float(os.environ.get("FAKE_CAUDAL_SLOW_S", "0"))) > 0:
+
+        async def slow(fake: FakeCaudal, asked: Asked) -> bytes:
+            await asyncio.sleep(slow_s if asked.target == "/v1/payins" else 0)
+            return await obliging(fake, asked)
+
+        fake.answer = slow
     async with running(fake, int(os.environ["CAUDAL_PORT"])):
         path = Path(os.environ["CAUDAL_VAR"]) / "up.json"
         path.parent.mkdir()

@@ -51,6 +51,13 @@ def test_looking_leaves_nothing_and_changes_nothing(tmp_path: Path) -> None:
     assert there.read_text() == "mine" and list(tmp_path.iterdir()) == [there]
 
 
+@pytest.mark.parametrize("command", [RUN, ("capacity",)], ids=["run", "capacity"])
+def test_one_file_is_not_taken_for_both(command: tuple[str, ...], tmp_path: Path) -> None:
+    place = str(tmp_path / "x")
+    result = call(*command, "--save", place, "--report", place)
+    assert result.exit_code == 2 and "--save and --report are the same file" in result.stderr
+
+
 def test_a_place_that_is_gone_at_the_end_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as ended:
         written(tmp_path / "gone" / "x.json", "{}")

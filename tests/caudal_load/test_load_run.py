@@ -165,6 +165,12 @@ def test_a_lost_payin_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lost: load-" in result.stderr
 
 
+def test_a_closed_loop_that_stood_still_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_CAUDAL_SLOW_S", "1.4")
+    warnings = report("--connections", "1", "--seconds", "1.7", "--up")["warnings"]
+    assert any(warning.startswith("nothing was answered in ") for warning in warnings), warnings
+
+
 def test_a_server_that_forgets_keys_is_found_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FAKE_CAUDAL_FORGETS_KEYS", "1")
     path = tmp_path / "repeats.toml"

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
+import psycopg
+
+from caudal.app.trace.gather import SQL
+from caudal.kernel import db
 from caudal.kernel.context import Context
 from tests.webhooks.cast import Ana, delivering, settled, told
 from tests.webhooks.receiver import Receiver
+
+
+def test_deleted_endpoints_are_found_by_an_index(database_url: str) -> None:
+    asked = {"shard": 0, "book": 2, "moments": [datetime(2026, 11, 27, tzinfo=UTC)], "subjects": [uuid4()]}
+    with psycopg.connect(db.conninfo(database_url, **db.PLANS), autocommit=True) as connection:
+        plan = "\n".join(row[0] for row in connection.execute(b"explain " + SQL["deliveries"].encode(), asked))
+    assert "webhook_endpoint_deleted" in plan and "webhook_endpoint_of_book" in plan and "Seq Scan" not in plan, plan
 
 
 async def deliveries(ana: Ana, payin: dict[str, Any]) -> list[dict[str, Any]]:

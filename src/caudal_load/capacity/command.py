@@ -18,7 +18,7 @@ from caudal_load.capacity.staircase import Climb, climbed
 from caudal_load.carry import carried_out, say
 from caudal_load.commands import AsJson, Page, Var, WebProcesses, known
 from caudal_load.html import capacity_page
-from caudal_load.places import writable, written
+from caudal_load.places import apart, writable, written
 from caudal_load.plan import Plan
 
 NOT_PREDICTED = 3
@@ -80,6 +80,7 @@ def capacity_command(
     Exit 0: the step that was left out is predicted within 15 %. 3: it is not. 1: something is lost or double, the steps
     are too few for a fit, or the run failed. 2: the options do not fit together.
     """
+    apart(save_as, report)
     try:
         table = read_prices(prices)
         asked = [Wanted(rate=rate, utilisation=utilisation, mean=mean, prices=table) for rate in wanted or ()]

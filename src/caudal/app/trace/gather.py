@@ -85,17 +85,6 @@ class Story(NamedTuple):
     rows: dict[str, list[Row]]
     webhook_days: int
 
-    def real(self, at: datetime) -> datetime | None:
-        """When a change of the payin was written that its own clock calls `at`; None where that is not known any more.
-
-        A test clock runs ahead by now as it does now; what was written before it was moved is known by its event.
-        """
-        ahead = timedelta(seconds=self.payin.clock_offset_s)
-        if not ahead:
-            return at
-        written = {row[1] for row in self.rows["events"]}
-        return next((moment for moment in (at - ahead, at) if moment in written), None)
-
 
 async def payin_of(context: Context, shard: int, text: str) -> UUID | None:
     """The payin that an id is about: its own, or that of an operation, deposit, dispute, discrepancy or event."""

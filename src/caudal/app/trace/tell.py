@@ -92,7 +92,7 @@ def _outcome(story: Story) -> tuple[str, str | None, datetime | None]:
     """Of the last attempt: it stands as the payin does once that is submitted, by an answer, callback or sweep."""
     for _, _, status, reason, _, at in story.rows["changes"]:
         if status != "submitting":
-            return status, reason, story.real(at)
+            return status, reason, at
     return "submitting", None, None
 
 

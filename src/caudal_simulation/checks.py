@@ -27,13 +27,14 @@ from caudal_simulation.books import (
     one_charge_an_order,
 )
 from caudal_simulation.clients import Client
+from caudal_simulation.plants import CHECKS as NAMES
 from caudal_simulation.world import World
 
 Check = Callable[[World, Sequence[Client]], Iterator[str]]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# state, event → state, as docs/payins.md draws it.
-_MOVES: Final = {
+# state, event → state, as docs/states.md draws it.
+MOVES: Final = {
     ("submitting", "submitted_again", "submitting"),
     ("submitting", "next_attempt", "submitting"),
     ("submitting", "accepted", "pending"),
@@ -178,7 +179,7 @@ def fees_once(world: World, clients: Sequence[Client]) -> Iterator[str]:
 
 
 def one_effect_a_key(world: World, clients: Sequence[Client]) -> Iterator[str]:
-    """A key has made one thing at most; every payin and operation has a key; a refusal left nothing."""
+    """A key has made one thing at most; everything made has a key; a key that was refused has made nothing."""
     keys = {(row["book"], row["digest"]): row for row in world.database.dicts("key")}
     mine = {row["subject"] for row in keys.values()}
     for name in ("payin", "payin_operation"):
@@ -188,6 +189,9 @@ def one_effect_a_key(world: World, clients: Sequence[Client]) -> Iterator[str]:
     for client in clients:
         yield from client.reads
         for asked in client.asked:
+            made = keys.get((client.merchant.slot * 2, digest("api", asked.key)))
+            if asked.refused and made is not None and (made["status"] or 400) < 400:
+                yield f"key {asked.key} was refused with {asked.refused}, and has made {made['subject']}"
             ids = {msgspec.json.decode(body).get("id") for status, body in asked.answers if 200 <= status < 300}
             if len(ids) > 1:
                 yield f"key {asked.key} has made {sorted(map(str, ids))}"
@@ -242,7 +246,7 @@ def states_along_the_table(world: World, clients: Sequence[Client]) -> Iterator[
         version = 1
         for change in sorted(changes[payin["id"]], key=lambda change: change["number"]):
             version += 1
-            if (status, change["event"], change["status"]) not in _MOVES:
+            if (status, change["event"], change["status"]) not in MOVES:
                 yield f"payin {payin['id'].hex}: {status}, {change['event']} → {change['status']}"
             if change["number"] != version:
                 yield f"payin {payin['id'].hex}: change {change['number']} follows {version - 1}"
@@ -334,3 +338,4 @@ CHECKS: Final[dict[str, Check]] = {
     "order": delivered_in_order,
     "stuck": nothing_is_stuck,
 }
+assert tuple(CHECKS) == NAMES

@@ -8,7 +8,7 @@
     --plant FILE       plants a fault in the code first (docs/simulation.md)
     --plants           tries every planted fault: is it caught, and does it survive without the checks that catch it?
     --table            prints every planted fault, its seed and the checks that catch it there
-    --find             with --plants: where a fault's seed no longer catches it, looks for another and writes it down
+    --find             with --plants: where a fault's seed does not catch it, looks for one that does and writes it down
     --mirror URL       carries out on this PostgreSQL, a database of today's schema that loses its rows, what each
                        history has committed; compares every answer and, at the end, every table
     --until-caught     ends at the first violation
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -28,7 +29,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Final
 
-from caudal_simulation.plants import prepare, read
+from caudal_simulation.plants import CHECKS, PlantError, is_sown, prepare, read
 from caudal_simulation.trying import table, try_all
 
 if TYPE_CHECKING:
@@ -78,9 +79,11 @@ class Tally:
 
 def played(seeds: range, off: frozenset[str], plant: Path | None = None, *, until_caught: bool = False) -> Tally:
     """Plays the histories of some seeds in this process."""
-    prepare(None if plant is None else read(plant))
+    sown = None if plant is None else read(plant)
+    prepare(sown)
     from caudal_simulation.history import beginning, play
 
+    is_sown(sown)
     beginning()
     gc.collect()
     gc.freeze()
@@ -127,9 +130,11 @@ def _report(tally: Tally) -> None:
 
 
 def _show(seed: int, off: frozenset[str], plant: Path | None) -> int:
-    prepare(None if plant is None else read(plant))
+    sown = None if plant is None else read(plant)
+    prepare(sown)
     from caudal_simulation.history import play
 
+    is_sown(sown)
     history = play(seed, off=off, shown=True)
     print("\n".join(history.told))
     print(f"\nseed {seed}: {history.commands} commands; {dict(sorted(history.faults.items()))}")
@@ -154,14 +159,29 @@ def _arguments(given: Sequence[str]) -> argparse.Namespace:
     asked = parser.parse_args(given)
     if asked.histories < 1 or asked.workers < 1 or asked.workers > (os.cpu_count() or 1) * 4:
         parser.error("--histories and --workers are 1 or more, and workers no more than four a core")
-    if asked.plant is not None and not asked.plant.is_file():
-        parser.error(f"--plant: there is no {asked.plant}")
+    if strange := [name for name in asked.without if name not in CHECKS]:
+        parser.error(f"--without: there is no check {', '.join(strange)}; there is: {', '.join(CHECKS)}")
+    if asked.find and not asked.plants:
+        parser.error("--find: only --plants looks for seeds")
+    if asked.plant is not None:
+        try:
+            read(asked.plant)
+        except PlantError as error:
+            parser.error(f"--plant: {error}")
     return asked
 
 
 def main(given: Sequence[str]) -> int:
     """Runs what was asked for; the exit code."""
     asked = _arguments(given)
+    try:
+        return _done(asked)
+    except PlantError as error:  # its line is not in the code, or its code not in a history
+        print(f"caudal_simulation: --plant: {error}", file=sys.stderr)
+        return 2
+
+
+def _done(asked: argparse.Namespace) -> int:
     if asked.mirror:
         prepare()
         from caudal_simulation.mirror import mirror

@@ -28,6 +28,12 @@ class Asked:
         """The first answer that is final."""
         return next((answer for answer in self.answers if final(answer)), None)
 
+    @property
+    def refused(self) -> int | None:
+        """The status of a refusal that is its first answer for good; an invalid request leaves its key unused."""
+        status, body = self.acknowledged or (0, b"")
+        return status if status >= 400 and b'"invalid_request"' not in body else None
+
 
 def final(answer: tuple[int, bytes]) -> bool:
     """Whether an answer says what became of the request, for good."""

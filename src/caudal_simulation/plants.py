@@ -26,6 +26,11 @@ from typing import Final, NamedTuple
 from caudal_simulation import nature
 
 DIRECTORY: Final = Path(__file__).with_name("planted")
+CHECKS: Final = (
+    *("ledger", "statement", "fees", "keys", "answers", "books", "charges", "attempts", "leases", "payers", "disputes"),
+    *("cases", "events", "states", "delivered", "order", "stuck"),
+)
+"""The names of `checks.CHECKS`, which cannot be looked at before the fault is planted: it imports the code."""
 
 
 class PlantError(ValueError):
@@ -47,15 +52,19 @@ class Plant(NamedTuple):
 
 def read(path: Path) -> Plant:
     """The plant in a file. Raises PlantError."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlantError(f"{path}: {error}") from error
     fields: dict[str, str] = {}
-    for line in path.read_text("utf-8").splitlines():
+    for line in text.splitlines():
         if line.startswith(("- ", "+ ", ". ")):
             fields[line[0]] = line[2:]
         elif line.strip():
             name, _, value = line.partition(":")
             fields[name] = value.strip()
     try:
-        return Plant(
+        plant = Plant(
             name=path.stem,
             module=fields["module"],
             caught_by=tuple(sorted(check.strip() for check in fields["caught by"].split(","))),
@@ -65,8 +74,13 @@ def read(path: Path) -> Plant:
             new=fields["+"],
             before=fields.get(".", ""),
         )
-    except (KeyError, ValueError) as error:
-        raise PlantError(f"{path}: {error}") from error
+    except KeyError as error:
+        raise PlantError(f"{path} is no plant: it has no line {error}") from error
+    except ValueError as error:
+        raise PlantError(f"{path} is no plant: {error}") from error
+    if strange := [check for check in plant.caught_by if check not in CHECKS]:
+        raise PlantError(f"{path} is no plant: there is no check {', '.join(strange)}")
+    return plant
 
 
 def all_plants() -> list[Plant]:
@@ -79,6 +93,12 @@ def sow(plant: Plant) -> None:
     if plant.module in sys.modules:
         raise PlantError(f"{plant.name}: {plant.module} was imported before")
     sys.meta_path.insert(0, _Sower(plant))
+
+
+def is_sown(plant: Plant | None) -> None:
+    """Raises PlantError unless the module of the fault was imported behind it: without it, nothing is tried."""
+    if plant is not None and plant.module not in sys.modules:
+        raise PlantError(f"{plant.name}: no history imports {plant.module}")
 
 
 def prepare(plant: Plant | None = None) -> None:

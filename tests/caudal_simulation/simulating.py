@@ -11,6 +11,8 @@ from tests.house.tree import ROOT
 
 KINDS: Final = {
     "a commit of the dead",
+    "a transaction is lost",
+    "a transaction's end is unheard",
     "answer lost",
     "callback twice",
     "commit late",
@@ -21,10 +23,12 @@ KINDS: Final = {
     "database killed",
     "half-open session",
     "late callback",
+    "no connection",
     "provider away",
     "provider broken",
     "provider changes its mind",
     "provider gives back",
+    "provider refuses connections",
     "provider takes back",
     "provider tells what is not so",
     "provider withdraws",
@@ -38,6 +42,7 @@ KINDS: Final = {
     "receiver's answer unheard",
     "refused before the write",
     "request lost",
+    "slow message",
     "web killed",
     "worker killed",
 }

@@ -42,7 +42,7 @@ def test_nothing_is_lost_or_doubled_under_faults(tmp_path: Path, say: Callable[[
     assert len(report["planned"]) == 11 and not report["missed"]
     assert min(op["acknowledged"] for name, op in report["ops"].items() if name != "reuse") > 0, report["ops"]
     assert sum(op["unknown"] for op in report["ops"].values()) > 0, "every answer came: this tested nothing"
-    assert report["later_attempts"] >= report["later_taken"] > 0, "a second provider was asked, and took money"
+    assert report["later_attempts"] > 0, "no payin went on to the second provider"
     assert sum(op["retried"] for op in report["ops"].values()) > 0 and report["messages"] > 100
     _a_lie_in_what_was_kept_is_seen(tmp_path / "kept")
     _what_is_checked_again_is_the_run_that_it_was(tmp_path / "kept")
@@ -52,7 +52,8 @@ def _what_is_checked_again_is_the_run_that_it_was(directory: Path) -> None:
     was = json.loads((directory / "begun.json").read_text())
     (directory / "begun.json").write_text(json.dumps(was | {"commit": "0123456789", "machine": {"cpu": "another"}}))
     again = recheck(directory)
-    assert (again.commit, again.machine, again.connections) == ("0123456789", {"cpu": "another"}, 16)
+    assert (again.commit, again.machine) == ("0123456789", {"cpu": "another"})
+    assert again.connections == was["connections"]
 
 
 def _a_lie_in_what_was_kept_is_seen(directory: Path) -> None:

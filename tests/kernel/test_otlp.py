@@ -127,6 +127,21 @@ async def test_a_collector_that_is_away_costs_its_spans_and_one_warning(
     await back.end()
 
 
+async def test_why_a_collector_refuses_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusing = Collector()
+    url = await refusing.start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{url}/elsewhere")
+    meter, endpoint = Meter(), endpoint_of()
+    assert endpoint is not None and endpoint.metrics is None
+    async with Exporter(endpoint, meter, {}) as exporter:
+        exporter.keep(OWN)
+    await refusing.end()
+    assert outcomes(meter)["failed"] == 1
+    assert [(one.levelname, "404" in one.getMessage()) for one in caplog.records] == [("WARNING", True)]
+
+
 async def test_an_exporter_that_breaks_is_told_and_what_waits_has_its_chance(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

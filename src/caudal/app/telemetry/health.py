@@ -26,7 +26,7 @@ from caudal.app.migrate import files
 from caudal.kernel import sqlfile
 from caudal.kernel.context import Context, in_time
 from caudal.kernel.loops import Loops
-from caudal.kernel.telemetry import Reading
+from caudal.kernel.telemetry import Reading, apart
 from caudal.payins import overdue
 
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
@@ -75,7 +75,8 @@ class _Watched:
     async def glance(self) -> None:
         """Looks for the page of figures, which waits for no database: a look that takes long goes on behind it."""
         if self._looking is None or self._looking.done():
-            self._looking, self._looks_since = asyncio.create_task(self._look(), name="health"), monotonic()
+            self._looking = asyncio.create_task(self._look(), name="health", context=apart())
+            self._looks_since = monotonic()
         patience_s = _FIRST_S if self._found is None else _GLANCE_S
         done, _ = await asyncio.wait({self._looking}, timeout=patience_s)
         if done:

@@ -31,10 +31,10 @@ _EXPORTERS: Final = "opentelemetry.exporter"
 class _Words(logging.Handler):
     """What the SDK's exporters say, kept instead of logged: they say it as an error, and at each sending."""
 
-    last = ""
+    first = ""  # of a sending: why it failed; later ones say that it was tried often enough
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.last = record.getMessage()
+        self.first = self.first or record.getMessage()
 
 
 class Exporter:
@@ -124,9 +124,10 @@ class Exporter:
 
     async def _sent(self, what: str, export: Callable[[Any], Any], told: object) -> bool:
         """Whether the collector has taken it. One that is away is told once, and once that it is back."""
+        self._words.first = ""
         try:
             result = await asyncio.to_thread(export, told)
-            took, why = bool(result.name == "SUCCESS"), self._words.last
+            took, why = bool(result.name == "SUCCESS"), self._words.first
         except Exception as error:
             took, why = False, type(error).__name__
         if took and what in self._away:

@@ -113,11 +113,16 @@ def test_a_share_of_objects_is_sampled_and_always_the_same_ones() -> None:
         b"00-00000000000000000000000000000000-00f067aa0ba902b7-01",
         b"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
         b"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        GIVEN + b"-more",
     ],
 )  # fmt: skip
 def test_what_is_no_traceparent_is_nobodys_trace(header: bytes) -> None:
     assert parent_of(header) is None
     assert told(share=1.0, header=header)[0].parent is None
+
+
+def test_a_later_version_may_say_more() -> None:
+    assert parent_of(b"01" + GIVEN[2:] + b"-more") == parent_of(GIVEN) == (T, S, True)
 
 
 def test_a_call_goes_out_with_the_objects_trace_even_where_nobody_collects() -> None:

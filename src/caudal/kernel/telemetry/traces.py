@@ -29,6 +29,7 @@ Attributes = dict[str, Value]
 Place = tuple[int, int]  # a trace's id and a span's
 
 _HEADER: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+_FIRST_VERSION: Final = b"00", 55  # and how long one of it is; later ones may go on
 _SPAN_BITS: Final = (1 << 64) - 1
 _CHANCE_BITS: Final = (1 << 40) - 1  # of an id of ours these are random; of a random one all are
 
@@ -73,6 +74,9 @@ def parent_of(header: bytes) -> tuple[int, int, bool] | None:
     """Trace, span and whether it is sampled, of a `traceparent`; None for one that is none."""
     found = _HEADER.fullmatch(header)
     if found is None or not int(found[1], 16) or not int(found[2], 16):
+        return None
+    version, length = _FIRST_VERSION
+    if header.startswith(version) and len(header) != length:
         return None
     return int(found[1], 16), int(found[2], 16), bool(int(found[3], 16) & 1)
 

@@ -6,6 +6,7 @@ factor counts days; it reached 9999 on 2025-02-21 and began again with 1000 on 2
 """
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from hashlib import sha256
 
 BANK = "999"  # no bank in Brazil has this code
 REAL = "9"
@@ -27,8 +28,9 @@ def due_factor(day: date) -> int:
 
 
 def barcode(key: str, amount_minor: int, due: date) -> str:
-    """Write the 44 digits for so many centavos; the free field is made of the payment's key."""
-    head, tail = BANK + REAL, f"{due_factor(due):04d}{amount_minor:010d}{int(key, 16) % 10**25:025d}"
+    """Write the 44 digits for so many centavos; the free field is made of the payment's key, a later attempt's too."""
+    free = int.from_bytes(sha256(key.encode()).digest()) % 10**25
+    head, tail = BANK + REAL, f"{due_factor(due):04d}{amount_minor:010d}{free:025d}"
     return head + modulo_11(head + tail) + tail
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from caudal_sandbox.provider import books
-from tests.caudal_sandbox.payer import Caller, new_key, order, signature
+from tests.caudal_sandbox.payer import METHODS, Caller, new_key, order, signature
 from tests.caudal_sandbox.rig import NORTE_SECRET, Answer, Receiver
 
 NORTE = "/providers/norte"
@@ -61,9 +61,14 @@ def test_a_dispute_is_ended_where_it_is(provider: Caller) -> None:
     assert provider.bank.post(f"/v1/provider/payers/disputes/{reference}/win", {}).json["status"] == "won"
 
 
-def test_a_key_may_name_the_attempt(provider: Caller) -> None:
-    asked = order(key=new_key() + "-2")
-    assert provider.pay(asked).status == 201 and provider.find(asked["key"])["status"] == "paid"
+@pytest.mark.parametrize("method", METHODS)
+def test_a_key_may_name_the_attempt(provider: Caller, method: str) -> None:
+    asked = order(method, key=new_key() + "-2")
+    assert provider.pay(asked, method).status == 201
+    assert provider.find(asked["key"], method)["status"] == ("paid" if method == "card" else "pending")
+
+
+def test_a_key_does_not_name_it_otherwise(provider: Caller) -> None:
     for wrong in ("-0", "-100", "-", "2"):
         assert provider.pay(order(key=new_key() + wrong)).wrong == {"/key": "malformed"}
 

@@ -196,12 +196,12 @@ async def test_a_caller_that_may_not_is_refused_whole(ana: Merchant) -> None:
 
 
 async def test_who_has_no_price_or_no_bank_is_told_so_for_each(ana: Merchant, context: Context) -> None:
+    context.settings = msgspec.structs.replace(context.settings, spei_url_live=None)
     made = await ana.post("/v1/operator/merchants", {"name": "Free", "country": "MX", "fee_plan": []}, key=ana.olga)
     key = await ana.post(f"/v1/operator/merchants/{made.json['id']}/keys", {"mode": "test"}, key=ana.olga)
     data = await bulk(ana, item("a"), item("b", amount=1), key=key.json["secret"])
     assert [said(one) for one in data] == ["422 invalid_request /method", "422 invalid_request /amount /method"]
     first = await bulk(ana, item("a"))
-    context.settings = msgspec.structs.replace(context.settings, spei_url_live=None)
     live = await ana.key_of("live")
     assert [said(one) for one in await bulk(ana, item("a"), key=live)] == ["422 invalid_request /method"]
     assert (await bulk(ana, item("a")))[0]["payin"] == first[0]["payin"]

@@ -67,7 +67,7 @@ async def test_while_one_provider_is_silent_the_payments_of_another_and_transfer
     assert not any(task.done() for task in held), "everything above was answered while these waited"
     assert len(norte.asked) == 4, "its slots are its own"
     assert len(context.shard(0).lanes) == 0, "no command waits with them"
-    silent, well = health(context)
+    silent, well, _ = health(context)  # and the live bank
     assert (silent.in_flight, well.in_flight, well.calls) == (4, 0, 2 * HELD)
     assert (well.failed, well.turned_away, well.repeated, well.breaker) == (0, 0, 0, "closed")
     assert all(link.around.welcomes() for link in links(context))

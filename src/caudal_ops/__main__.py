@@ -17,11 +17,18 @@ def main() -> int:
         "--scale", type=int, default=1, help="how much faster time passes than in production: 60 in tests"
     )
     parser.add_argument("--out", type=Path, default=ROOT, help="where to; ops/ of this checkout unless said")
+    parser.add_argument(
+        "--runbooks",
+        metavar="URL",
+        help="where people find docs/runbooks: alerts get a runbook_url, this and NAME.md; none unless said",
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; name what differs")
     asked = parser.parse_args()
     if asked.scale < 1:
         parser.error("--scale is 1 or more")
-    wanted = {asked.out / path: text for path, text in files(Scale(asked.scale)).items()}
+    if asked.runbooks is not None and not asked.runbooks.startswith(("http://", "https://")):
+        parser.error("--runbooks is an address: https://…")
+    wanted = {asked.out / path: text for path, text in files(Scale(asked.scale), asked.runbooks).items()}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     for path in stale:
         if not asked.check:

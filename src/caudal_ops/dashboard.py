@@ -54,8 +54,11 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Problems",
                 "reqps",
-                ((_rate("caudal_http_problems_total", "error_type"), "{{error_type}}"),),
-                "By code.",
+                (
+                    (_rate("caudal_http_problems_total", "error_type"), "{{error_type}}"),
+                    (_rate("caudal_bulk_payins_total", "error_type", 'error_type!=""'), "{{error_type}} (of many)"),
+                ),
+                "By code: of requests, and of payins that were asked for in bulk.",
             ),
             Panel(
                 "Busiest routes",
@@ -74,12 +77,13 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "Saturation: requests whose handler runs.",
             ),
             Panel(
-                "Budget that is left",
+                "Budget left after 30 days like the last 3",
                 "percentunit",
                 tuple(
                     (f'1 - caudal:bad_share:3d{{slo="{slo.name}"}} / {1 - slo.target:.4g}', slo.name) for slo in SLOS
                 ),
-                "Of the last three days' share; below zero it is overdrawn.",
+                "What was bad of the last three days against what may be bad. At zero a month like them spends its "
+                "budget to the end, below zero more than that.",
             ),
         ),
     ),
@@ -196,7 +200,7 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                         "{{caudal_currency}} {{caudal_account}} {{caudal_mode}}",
                     ),
                 ),
-                "Minor units; debits over credits are negative: docs/money.md.",
+                "Minor units, debits less credits: above zero is what others owe the house. docs/money.md.",
             ),
             Panel(
                 "Unknown outcomes and discrepancies",
@@ -216,10 +220,11 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "s",
                 (
                     (
-                        "time() - max by (caudal_check) (caudal_ledger_check_last_run_timestamp_seconds)",
+                        "time() - (max by (caudal_check) (caudal_ledger_check_last_run_timestamp_seconds) > 0)",
                         "{{caudal_check}}",
                     ),
                 ),
+                "A law that has no line was not looked at in full since the worker gathers that does now.",
             ),
             Panel("Alarms", "ops", ((_rate("caudal_commit_alarms_total"), "commands and batches that broke"),)),
         ),
@@ -237,7 +242,23 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Events behind", "short", (("max by (caudal_consumer) (caudal_consumer_lag)", "{{caudal_consumer}}"),)
             ),
-            Panel("Due for", "s", (("max by (caudal_job) (caudal_due_oldest_age_seconds)", "{{caudal_job}}"),)),
+            Panel(
+                "Due for",
+                "s",
+                (("max by (caudal_job) (caudal_due_oldest_age_seconds)", "{{caudal_job}}"),),
+                "And nobody has taken it. What was tried in vain is in the next panel.",
+            ),
+            Panel(
+                "Tried in vain",
+                "short",
+                (
+                    (
+                        "sum by (caudal_job) (max by (caudal_shard, caudal_job) (caudal_due_in_vain))",
+                        "{{caudal_job}}",
+                    ),
+                ),
+                "Pieces of due work that did not end and wait for their next try.",
+            ),
             Panel(
                 "Work done",
                 "ops",

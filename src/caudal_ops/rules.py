@@ -61,9 +61,9 @@ class Scale(NamedTuple):
         return self.time(seconds) if kind == "window" else f"{seconds / self.factor:g}"
 
 
-def groups(scale: Scale) -> list[Rule]:
-    """What stands under `groups:`."""
-    return [
+def groups(scale: Scale, runbooks_url: str | None = None) -> list[Rule]:
+    """What stands under `groups:`; alerts link to runbooks where somebody says at which address they are found."""
+    found: list[Rule] = [
         {
             "name": "caudal-slo",
             "interval": scale.time(30),
@@ -76,6 +76,10 @@ def groups(scale: Scale) -> list[Rule]:
         },
         {"name": "caudal-causes", "interval": scale.time(15), "rules": [_cause(alert, scale) for alert in ALERTS]},
     ]
+    if runbooks_url is not None:
+        for rule in (rule for group in found for rule in group["rules"] if "alert" in rule):
+            rule["annotations"]["runbook_url"] = f"{runbooks_url.rstrip('/')}/{rule['alert']}.md"
+    return found
 
 
 def _pairs() -> list[tuple[Slo, str]]:
@@ -126,7 +130,7 @@ def _burning(slo: Slo, severity: str) -> Rule:
         "annotations": {
             "summary": f"{slo.title}: {{{{ $value | humanizePercentage }}}} do not",
             "description": f"{slo.promise} Its budget for 30 days is being spent too fast.",
-            "runbook_url": f"{RUNBOOKS}{name}.md",
+            "runbook": f"{RUNBOOKS}{name}.md",
         },
     }
 
@@ -140,7 +144,7 @@ def _cause(alert: Alert, scale: Scale) -> Rule:
         "annotations": {
             "summary": alert.summary,
             "description": alert.means,
-            "runbook_url": f"{RUNBOOKS}{alert.name}.md",
+            "runbook": f"{RUNBOOKS}{alert.name}.md",
         },
     }
 

@@ -11,7 +11,9 @@ WINDOW_DAYS: Final = 30
 _REQUESTS: Final = "http_server_request_duration_seconds"
 _API: Final = 'http_route=~"/v1/.*"'
 _PAYINS: Final = 'http_request_method="POST",http_route="/v1/payins"'
-_BROKEN: Final = f'{_API},http_response_status_code=~"5.."'
+_BROKEN_OF_MANY: Final = 'http_response_status_code=~"5.."'
+_BROKEN: Final = f"{_API},{_BROKEN_OF_MANY}"
+_BULK: Final = "caudal_bulk_payins_total"  # each payin of many has an answer of its own, and counts as a request
 _IN_TIME: Final = f'{_PAYINS},le="1.0"'
 
 
@@ -30,11 +32,16 @@ class Slo(NamedTuple):
 
 def _share(bad: str, all: str) -> str:
     """Of what was counted; without anything counted there is nothing bad."""
-    return f"({bad}) / ({all} > 0) or 0 * {all}"
+    return f"({bad}) / ({all} > 0) or 0 * ({all})"
 
 
-def _rate(name: str, matchers: str) -> str:
-    return f"sum(rate({name}{{{matchers}}}[{{window}}]))"
+def _rate(name: str, matchers: str = "") -> str:
+    return f"sum(rate({name}{{{matchers}}}[{{window}}]))" if matchers else f"sum(rate({name}[{{window}}]))"
+
+
+def _if_any(rate: str) -> str:
+    """As a part of a sum: of what was never counted there is nothing."""
+    return f"({rate} or vector(0))"
 
 
 SLOS: Final[tuple[Slo, ...]] = (
@@ -43,10 +50,11 @@ SLOS: Final[tuple[Slo, ...]] = (
         title="Requests are answered",
         target=0.999,
         bad=_share(
-            f"({_rate(f'{_REQUESTS}_count', _BROKEN)} or vector(0))",
-            _rate(f"{_REQUESTS}_count", _API),
+            f"{_if_any(_rate(f'{_REQUESTS}_count', _BROKEN))} + {_if_any(_rate(_BULK, _BROKEN_OF_MANY))}",
+            f"({_rate(f'{_REQUESTS}_count', _API)} + {_if_any(_rate(_BULK))})",
         ),
-        promise="99.9 % of the API's requests are answered, and not with 5xx.",
+        promise="99.9 % of the API's requests are answered, and not with 5xx; each payin of `POST /v1/payins/bulk` "
+        "counts as a request of its own.",
         why="A refusal because too much waits (503) is safe to repeat, and still a request that was not done.",
     ),
     Slo(
@@ -83,8 +91,8 @@ SLOS: Final[tuple[Slo, ...]] = (
         title="Providers answer",
         target=0.99,
         bad=_share(
-            "(sum(rate(caudal_provider_failed_total[{window}])) or vector(0))",
-            "sum(rate(caudal_provider_calls_total[{window}]))",
+            _if_any(_rate("caudal_provider_failed_total")),
+            _rate("caudal_provider_calls_total"),
         ),
         promise="99 % of the calls to providers come to an outcome at once.",
         why="The others are asked about until they do; each is a payer who waits. Routing goes around it.",

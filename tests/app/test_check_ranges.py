@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 import psycopg
 import pytest
 
-from caudal.app.check import _PAIRS, RANGE, differences, laws, range_of
+from caudal.app.check import _PAIRS, RANGE, Round, differences, laws, range_of
 from caudal.kernel import db
 from caudal.kernel.context import Context
 from tests.api import Api
@@ -90,6 +91,20 @@ async def test_a_wrong_row_is_named_at_and_across_the_ends_of_ranges(
             assert named, (table, row)
             for size in (2, 3):
                 assert await wrong(told, size) == named, (table, row, size)
+
+
+async def test_a_round_ends_although_rows_come_all_the_time(database_url: str, context: Context) -> None:
+    api, seen = Api(context), Counter[str]()
+    await api.ana()
+    walk = Round(0)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("set timezone = 'UTC'")
+        while (look := await walk.look(connection)) is not None:
+            assert look.wrong == []
+            seen[look.kind] += 1
+            assert seen[look.kind] <= 1, f"{look.kind}: all rows that there are fit into one range"
+            assert (await api.deposit((await api.create()).json["next_action"]["clabe"], 10_000)).status == 200
+    assert {law.name for law in laws()} == {name for names in walk.ended for name in names}
 
 
 async def test_a_law_of_the_whole_shard_looks_at_what_is_small(database_url: str) -> None:

@@ -51,7 +51,8 @@ async def until(context: Context, seen: Callable[[Figures], object]) -> Figures:
 
 def all_laws(found: Figures) -> bool:
     """Whether a round has ended."""
-    return sum(name[0] == "caudal.ledger.check.last_run_timestamp" for name in found) == len(laws())
+    looked = [value for name, value in found.items() if name[0] == "caudal.ledger.check.last_run_timestamp" and value]
+    return len(looked) == len(laws())
 
 
 async def test_the_figures_are_those_of_the_database(database_url: str, context: Context) -> None:
@@ -60,11 +61,16 @@ async def test_the_figures_are_those_of_the_database(database_url: str, context:
     payin = (await ana.create()).json
     await ana.deposit(payin["next_action"]["clabe"], 10_000)
     at = datetime.now(UTC) - timedelta(hours=1)
-    await context.commit(0, Work(text="", due=(Due(at=at, kind="payin.submit", subject=uuid4(), book=2),)))
+    late = Due(at=at, kind="payin.submit", subject=uuid4(), book=2)
+    held = Due(at=at + timedelta(days=1), kind="payin.operate", subject=uuid4(), book=2, attempt=1, said="RuntimeError")
+    await context.commit(0, Work(text="", due=(late, held)))
     async with watching(database_url) as worker:
         found = await until(worker, all_laws)
     assert 3_600 <= float(str(found["caudal.due.oldest_age", "0", "payin.submit"])) < 3_700
-    assert found["caudal.due.oldest_age", "0", "payin.expire"] == 0
+    assert (
+        found["caudal.due.oldest_age", "0", "payin.expire"] == found["caudal.due.oldest_age", "0", "payin.operate"] == 0
+    )
+    assert [found["caudal.due.in_vain", "0", kind] for kind in ("payin.submit", "payin.operate")] == [0, 1]
     assert found["caudal.money.house", "0", "test", "MXN", "bank"] == 10_000
     assert found["caudal.shard.time_ahead", "0"] == 0
     assert found["caudal.discrepancies.open", "0"] == 0
@@ -125,6 +131,18 @@ async def test_a_law_that_is_broken_is_counted_and_told(
             await until(worker, lambda found: not wrong(found))
     told = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert told and all("the books break the law" in record.message for record in told)
+
+
+async def test_a_law_that_nobody_has_looked_at_says_so(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stands_still(_: Watch, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+
+    monkeypatch.setattr(Watch, "_check", stands_still)
+    async with watching(database_url) as worker:
+        found = await until(worker, lambda found: ("caudal.watch.last_run_timestamp",) in found)
+    assert {
+        law.name: found["caudal.ledger.check.last_run_timestamp", "0", law.name] for law in laws()
+    } == dict.fromkeys((law.name for law in laws()), 0.0)
 
 
 async def test_who_stops_while_a_look_ends_closes_its_connections(

@@ -20,6 +20,7 @@ from caudal.kernel.commit import Decision, Due
 from caudal.kernel.context import Context
 from caudal.kernel.due import CLAIM_MAX, ClaimDue, run_job
 from caudal.kernel.errors import Refused, Retry
+from caudal.kernel.telemetry import Histogram
 from tests.conftest import settings_of
 from tests.kernel.toy import Note
 from tests.payins.books import assert_in_order
@@ -232,6 +233,20 @@ async def test_a_job_that_loses_its_connection_is_due_again_and_no_defect(
     assert not await run_job(context, 0, due, {"toy": lost})
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert await context.rows("select attempt, said from due") == [(1, None)]
+
+
+async def test_work_that_no_job_is_there_for_breaks_and_says_so(context: Context) -> None:
+    await made(context, 1)
+    [due] = await claimed(context)
+    assert not await run_job(context, 0, due, {"other": unreached})
+    assert await context.rows("select attempt, said from due") == [(1, "no job is named toy")]
+    [(_, samples)] = [one for one in context.meter.read() if one[0].name == "caudal.job.duration"]
+    [(of, times)] = samples
+    assert of == ("toy", "broken") and isinstance(times, Histogram) and times.count == 1
+
+
+async def unreached(*_: object) -> None:
+    raise AssertionError("another kind's")
 
 
 async def test_a_slow_kind_holds_nobody_else_up(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

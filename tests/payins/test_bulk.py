@@ -11,6 +11,7 @@ import psycopg
 
 from caudal.kernel.commit import Limits
 from caudal.kernel.context import Context
+from caudal.kernel.telemetry import Sampling, Span, Tracer
 from caudal.merchants import first_merchant, first_operator
 from caudal.payins.http import bulk as page
 from tests.api import Answered
@@ -156,6 +157,32 @@ async def test_a_key_that_comes_twice_in_a_request_counts_once(ana: Merchant, co
     ]
     assert data[0]["payin"] == data[1]["payin"]
     assert await rows(context, "select count(*) from payin") == [(2,)]
+
+
+# How it is seen
+
+
+async def test_each_payins_answer_is_counted_and_what_was_not_done_is_an_error_of_the_whole(
+    ana: Merchant, desk: Desk, context: Context
+) -> None:
+    kept: list[Span] = []
+    context.tracer = Tracer(Sampling(share=0.0), kept.append, slow_s=1e9)
+    assert [said(one) for one in await bulk(ana, item("a"), item("b"))] == ["201 pending"] * 2
+    await bulk(ana, item("c", amount=1))
+    assert kept == [], "all was answered, and what is wrong with a payin is its caller's"
+    desk.away.add("sandbox")
+    data = await bulk(ana, item("d"), item("e", method="pix"), item("f", amount=1))
+    assert [said(one) for one in data] == ["201 pending", "503 provider_unavailable", "422 invalid_request /amount"]
+    [span] = [one for one in kept if one.kind == "server"]
+    assert (span.name, span.error) == ("POST /v1/payins/bulk", "provider_unavailable")
+    told = [span.attributes[name] for name in ("http.response.status_code", "error.type")]
+    assert told == [200, "provider_unavailable"]
+    [(_, counted)] = [one for one in context.meter.read() if one[0].name == "caudal.bulk.payins"]
+    assert dict(counted) == {
+        ("201", ""): 3,
+        ("503", "provider_unavailable"): 1,
+        ("422", "invalid_request"): 2,
+    }
 
 
 # Who may ask, and for what

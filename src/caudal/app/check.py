@@ -272,20 +272,25 @@ class Round:
         return wrong, [] if further is None else await _rows(connection, further, {"shard": self.shard, **bounds})
 
     async def _next(self, connection: Connection, kind: str) -> tuple[dict[str, Any] | None, _Place]:
-        """The bounds of the next range, None where there is none yet or any more, and the place behind it."""
+        """The bounds of the next range, None where there is none yet or any more, and the place behind it.
+
+        A range with room for more is a kind's last: what comes behind it from then on is the next round's. Otherwise a
+        round would never end where rows come faster than it looks.
+        """
         if kind == "shard":
             return {}, _Place((), {}, ended=True)
         if kind == "books":
             return await self._next_books(connection)
         low = self._place.before
         page = {"shard": self.shard, "low": low[0], "low2": low[-1], "size": self._rows}
-        [high] = await _rows(connection, SQL[f"range_of_{kind}"], page)
-        if high[0] is None:
+        [(*high, count)] = await _rows(connection, SQL[f"range_of_{kind}"], page)
+        if not count:
             return None, self._place._replace(ended=True)
+        last = count < self._rows
         if kind not in _PAIRS:
-            return {"low": low[0], "high": high[0]}, _Place(high[:1], {})
+            return {"low": low[0], "high": high[0]}, _Place((high[0],), {}, ended=last)
         names = [f"{end}_{part}" for end in ("low", "high") for part in _PAIRS[kind]]
-        return dict(zip(names, (*low, *high), strict=True)), _Place(high, {})
+        return dict(zip(names, (*low, *high), strict=True)), _Place(tuple(high), {}, ended=last)
 
     async def _next_books(self, connection: Connection) -> tuple[dict[str, Any] | None, _Place]:
         """Whole books, about so many lines of their statements at a time.

@@ -52,38 +52,38 @@ where p.relname = %s order by c.relname
 select set_config('statement_timeout', %s, false), set_config('transaction_timeout', '0', false)
 
 -- name: range_of_batches
-select max(at), null from (
+select max(at), null, count(*) from (
     select at from batch where shard = %(shard)s and at > %(low)s order by at limit %(size)s) page
 
 -- name: range_of_transfers
-select max(seq), null from (
+select max(seq), null, count(*) from (
     select seq from transfer where shard = %(shard)s and seq > %(low)s order by seq limit %(size)s) page
 
 -- name: range_of_events
-select max(seq), null from (
+select max(seq), null, count(*) from (
     select seq from event where shard = %(shard)s and seq > %(low)s order by seq limit %(size)s) page
 
 -- name: range_of_accounts
-select max(id), null from (
+select max(id), null, count(*) from (
     select id from account where shard = %(shard)s and id > %(low)s order by id limit %(size)s) page
 
 -- name: range_of_payins
-select (array_agg(id order by id desc))[1], null from (
+select (array_agg(id order by id desc))[1], null, count(*) from (
     select id from payin where shard = %(shard)s and id > %(low)s order by id limit %(size)s) page
 
 -- name: range_of_deliveries
-select (array_agg(id order by id desc))[1], null from (
+select (array_agg(id order by id desc))[1], null, count(*) from (
     select id from webhook_delivery where shard = %(shard)s and id > %(low)s order by id limit %(size)s) page
 
 -- name: range_of_entries
 select (array_agg(account_id order by account_id desc, version desc))[1],
-    (array_agg(version order by account_id desc, version desc))[1]
+    (array_agg(version order by account_id desc, version desc))[1], count(*)
 from (
     select account_id, version from entry where shard = %(shard)s and (account_id, version) > (%(low)s, %(low2)s)
     order by account_id, version limit %(size)s) page
 
 -- name: range_of_lines
-select (array_agg(id order by id desc))[1], null from (
+select (array_agg(id order by id desc))[1], null, count(*) from (
     select id from balance_transaction where shard = %(shard)s and id > %(low)s order by id limit %(size)s) page
 
 -- name: page_of_statement
@@ -102,7 +102,8 @@ where shard = %(shard)s and book = %(book)s and created_at > %(low)s::timestampt
 group by currency
 
 -- name: range_of_keys
-select (array_agg(book order by book desc, digest desc))[1], (array_agg(digest order by book desc, digest desc))[1]
+select (array_agg(book order by book desc, digest desc))[1], (array_agg(digest order by book desc, digest desc))[1],
+    count(*)
 from (
     select book, digest from key where shard = %(shard)s and (book, digest) > (%(low)s, %(low2)s)
     order by book, digest limit %(size)s) page

@@ -126,6 +126,7 @@ _TABLE: Final = (
     ),
     Problem("database_unavailable", 503, "The database does not answer", "Nothing was written; ask again."),
 )
+_CODE: Final = b'"code":"'  # within a text of JSON its quotes would be escaped
 PROBLEMS: Final[dict[str, Problem]] = {problem.code: problem for problem in _TABLE}
 
 
@@ -158,6 +159,12 @@ def answer_of(error: CaudalError, request_id: str) -> Answer:
         request_id=request_id,
     )
     return Answer(problem.status, encode(body))
+
+
+def code_of(body: bytes) -> str:
+    """The code of a problem, by its bytes."""
+    _, _, behind = body.partition(_CODE)
+    return behind[: behind.find(b'"')].decode("ascii", "replace")
 
 
 def retry_after_of(error: CaudalError) -> int | None:

@@ -153,19 +153,26 @@ class _Counts:
             yield "caudal.job.duration", of, times
 
 
+class _NoSuchJob(Exception):
+    """Work of a kind that this version knows nothing of: an older one's, or a newer one's."""
+
+
+async def _unnamed(_: Context, __: int, due: Due) -> None:
+    raise _NoSuchJob(f"no job is named {due.kind}")
+
+
 async def _run_job(
     context: Context, shard: int, due: Due, jobs: Mapping[str, Job]
 ) -> Literal["done", "again", "broken"]:
-    job = jobs.get(due.kind)
-    if job is None:
-        log.error("no job is named %s", due.kind, extra={"subject": str(due.subject)})
-        return "broken"
     outcome: Literal["again", "broken"] = "again"
     try:
-        await job(context, shard, due)
+        await jobs.get(due.kind, _unnamed)(context, shard, due)
     except CaudalError as error:
         log.warning("%s of %s did not end: %s", due.kind, due.subject, error)
         said = str(error)
+    except _NoSuchJob as error:
+        log.error("%s", error, extra={"subject": str(due.subject)})
+        said, outcome = str(error), "broken"
     except Exception as error:
         if is_away(error):  # it is due again after its lease, and nothing of ours is broken
             log.warning("%s of %s did not end: the database is away: %s", due.kind, due.subject, error)

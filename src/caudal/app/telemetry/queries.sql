@@ -30,6 +30,12 @@ select kind, extract(epoch from clock_timestamp() - min(at))::float8
 from (select kind, at from due where shard = %s and at <= clock_timestamp() order by at limit 1000) waiting
 group by kind
 
+-- name: in_vain
+-- What was tried and did not end, kind by kind.
+select kind, count(*)
+from (select kind from due where shard = %s and (attempt > 1 or said is not null) limit 1000) waiting
+group by kind
+
 -- name: webhooks_unmade
 -- How old the first event is that no delivery was made of yet.
 select extract(epoch from clock_timestamp() - e.at)::float8

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final
 
+from caudal.contracts.problems import code_of
 from caudal.kernel.http import Request, Response
 from caudal.kernel.telemetry import Attributes, Histogram, Reading, Trace, Tracer, histogram, parent_of, redact
 
@@ -15,7 +16,6 @@ _OTHER: Final = "_OTHER"
 SCHEME: Final = "http"  # that of this process's own port; TLS ends in front of it
 _CROWD: Final = frozenset({429, 503})
 _TRACED_PER_S: Final = 10
-_CODE: Final = b'"code":"'  # within a text of JSON its quotes would be escaped
 
 
 class Requests:
@@ -85,17 +85,11 @@ class Refusals:
         return self._left > 0
 
 
-def code_of(body: bytes) -> str:
-    """The code of a problem, by its bytes."""
-    _, _, behind = body.partition(_CODE)
-    return behind[: behind.find(b'"')].decode("ascii", "replace")
-
-
 def traced(trace: Trace, request: Request, route: str, response: Response) -> None:
     """The request's span. What its caller chose is told as a log would; its query, made to look for people, never."""
     status, ended = response.status, monotonic()
     code = code_of(response.body) if status >= 400 else None
-    error = code if status >= 500 else None
+    error = code if status >= 500 else trace.failed
     if not trace.is_kept(error, ended):
         return
     method = known(request.method)
@@ -108,8 +102,8 @@ def traced(trace: Trace, request: Request, route: str, response: Response) -> No
     }
     if route:
         told["http.route"] = route
-    if code is not None:
-        told["error.type"] = code
+    if code is not None or error is not None:
+        told["error.type"] = code or error or ""
     named = "HTTP" if method == _OTHER else method
     trace.end(f"{named} {route}".rstrip(), "server", told, error=error, ended=ended)
 

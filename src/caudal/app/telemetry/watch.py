@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
-from caudal.app.check import Look, Round, digest_of_laws
+from caudal.app.check import Look, Round, digest_of_laws, laws
 from caudal.app.telemetry import kept
 from caudal.kernel import db, sqlfile
 from caudal.kernel.context import Context
@@ -51,6 +51,8 @@ class Watch:
         """`kinds` are those of due work."""
         self._context, self._kinds = context, kinds
         self._figures = list[Reading]()
+        self._shards = list[int]()
+        self._names = tuple(law.name for law in laws())
         self._checked: dict[tuple[int, str], float] = {}  # when a law of a shard was last looked at in full
         self._wrong: dict[tuple[int, str], int] = {}  # what it found then
         self._finding = Counter[tuple[int, str]]()  # what the look under way has found
@@ -110,6 +112,7 @@ class Watch:
 
     async def _gathered(self, connection: Connection) -> Any:
         shards = await _rows(connection, SQL["heads"])
+        self._shards = [shard for shard, *_ in shards]
         for shard, _, ahead_s in shards:
             yield "caudal.shard.time_ahead", (str(shard),), ahead_s
             async for reading in self._of_shard(connection, shard):
@@ -126,6 +129,9 @@ class Watch:
         ages = dict.fromkeys(self._kinds, 0.0) | dict(await _rows(connection, SQL["oldest_due"], shard))
         for kind, age_s in ages.items():
             yield "caudal.due.oldest_age", (*of, kind), age_s
+        in_vain = dict.fromkeys(self._kinds, 0) | dict(await _rows(connection, SQL["in_vain"], shard))
+        for kind, count in in_vain.items():
+            yield "caudal.due.in_vain", (*of, kind), count
         late = dict(await _rows(connection, SQL["webhooks_late"], shard))
         unmade = await _rows(connection, SQL["webhooks_unmade"], shard)
         yield "caudal.webhook.lag", (*of, "unmade"), unmade[0][0] if unmade else 0.0
@@ -253,8 +259,10 @@ class Watch:
         yield from self._figures
         for (shard, live, currency), minor in self._authorized.items():
             yield "caudal.money.in_flight", (str(shard), _mode(live), currency, "authorized"), minor
-        for (shard, law), at in self._checked.items():
-            yield "caudal.ledger.check.last_run_timestamp", (str(shard), law), at
+        for shard in self._shards:
+            for law in self._names:
+                looked_at = self._checked.get((shard, law), 0.0)
+                yield "caudal.ledger.check.last_run_timestamp", (str(shard), law), looked_at
         for shard, law in {**self._wrong, **self._finding}:
             wrong = max(self._wrong.get((shard, law), 0), self._finding[shard, law])
             yield "caudal.ledger.check.violations", (str(shard), law), wrong

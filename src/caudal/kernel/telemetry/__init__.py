@@ -13,6 +13,7 @@ from caudal.kernel.telemetry.traces import (
     Tracer,
     about,
     apart,
+    failed,
     parent_of,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "about",
     "apart",
     "configure",
+    "failed",
     "histogram",
     "logged",
     "parent_of",

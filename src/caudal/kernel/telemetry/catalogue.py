@@ -115,6 +115,15 @@ HTTP: Final = (
         "error.type",
         by="web",
     ),
+    _counter(
+        "caudal.bulk.payins",
+        "{payin}",
+        "Payins asked for by `POST /v1/payins/bulk`, by the status of each one's own answer and, where that is a "
+        "problem, its code. What is refused whole is one request and none of these.",
+        "http.response.status_code",
+        "error.type",
+        by="web",
+    ),
 )
 
 COMMIT: Final = (
@@ -237,6 +246,15 @@ WORK: Final = (
         by="one worker",
     ),
     _gauge(
+        "caudal.due.in_vain",
+        "{job}",
+        "Pieces of work that were tried and did not end: each waits for the end of its lease and is tried again "
+        "(1,000: so many or more).",
+        _SHARD,
+        "caudal.job",
+        by="one worker",
+    ),
+    _gauge(
         "caudal.consumer.lag",
         "{event}",
         "Events behind the newest (`webhooks`, `payin_search`).",
@@ -274,7 +292,7 @@ MONEY: Final = (
     _gauge(
         "caudal.ledger.check.last_run_timestamp",
         "s",
-        "Unix time at which a law of the books was last looked at in full.",
+        "Unix time at which a law of the books was last looked at in full; 0: not since this worker gathers.",
         _SHARD,
         "caudal.check",
         by="one worker",

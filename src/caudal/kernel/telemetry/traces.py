@@ -131,7 +131,9 @@ class Asking(Protocol):
 class Trace:
     """What is under way for one request or piece of work."""
 
-    __slots__ = ("_batches", "_calls", "_span", "_trace", "about", "began", "creates", "parent", "sampled", "tracer")
+    __slots__ = (
+        "_batches", "_calls", "_span", "_trace", "about", "began", "creates", "failed", "parent", "sampled", "tracer",
+    )  # fmt: skip
 
     def __init__(self, tracer: Tracer, parent: tuple[int, int, bool] | None, began: float) -> None:
         self.tracer, self.began = tracer, began
@@ -146,6 +148,7 @@ class Trace:
         self.creates = False
         self._calls: list[Callable[[], Span]] | None = None
         self._batches: list[tuple[Committed, float]] | None = None
+        self.failed: str | None = None  # what went wrong although the answer as a whole does not say so
 
     def belongs(self, object: int, *, creates: bool) -> None:
         """It is about an object, or makes it."""
@@ -294,6 +297,13 @@ def about(object: UUID, *, creates: bool = False) -> None:
     trace = CURRENT.get()
     if trace is not None:
         trace.belongs(object.int, creates=creates)
+
+
+def failed(error: str) -> None:
+    """A part of what runs here went wrong: its trace is kept as an error, however the whole of it is answered."""
+    trace = CURRENT.get()
+    if trace is not None:
+        trace.failed = error
 
 
 class Tracer:

@@ -11,19 +11,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from caudal.connectors import CAPABILITIES
-from caudal.contracts.problems import ProblemBody, answer_of, retry_after_of
+from caudal.contracts.problems import ProblemBody, answer_of, code_of, retry_after_of
 from caudal.kernel import idempotency, ids
 from caudal.kernel.commit import Lane, Result
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError, FieldError, Invalid, Refused, Unknown
 from caudal.kernel.http import Request, Response, Route, ok
 from caudal.kernel.parse import partial_parser
+from caudal.kernel.telemetry import Reading, failed
 from caudal.merchants import Caller, authenticate
 from caudal.payins.asked import CreatePayinBody, asked_of, has_price
 from caudal.payins.http.merchants import WRITE, create
@@ -117,6 +119,29 @@ class _Turns:
         return self._turns.setdefault(method, asyncio.Semaphore(self._width))
 
 
+class _Counts:
+    """What became of the payins of all requests to this process, which answer 200 whatever became of them."""
+
+    def __init__(self, context: Context) -> None:
+        self._payins = Counter[tuple[str, str]]()
+        context.meter.add(self._readings)
+
+    def count(self, answered: Sequence[_Answered]) -> None:
+        """One request has all its answers; one that was not done makes an error of the whole in its trace."""
+        for status, count in Counter(one.status for one in answered if one.problem is None).items():
+            self._payins[str(status), ""] += count
+        for one in answered:
+            if one.problem is not None:
+                code = code_of(bytes(one.problem))
+                self._payins[str(one.status), code] += 1
+                if one.status >= 500:
+                    failed(code)
+
+    def _readings(self) -> Iterator[Reading]:
+        for of, count in self._payins.items():
+            yield "caudal.bulk.payins", of, count
+
+
 async def create_bulk(context: Context, request: Request) -> Response:
     """Take many payments."""
     caller = await authenticate(context, request, WRITE)
@@ -129,7 +154,9 @@ async def create_bulk(context: Context, request: Request) -> Response:
         earlier = places.get(item.idempotency_key)
         places[item.idempotency_key] = place
         outcomes.append(_begun(context, caller, request, item, None if earlier is None else outcomes[earlier]))
-    return ok({"data": [await _answered(outcome, request) for outcome in outcomes]})
+    answered = [await _answered(outcome, request) for outcome in outcomes]
+    context.once(_Counts).count(answered)
+    return ok({"data": answered})
 
 
 def _begun(context: Context, caller: Caller, request: Request, item: _Item, earlier: Outcome | None) -> Outcome:

@@ -10,7 +10,7 @@ from caudal_simulation.plants import DIRECTORY, Plant, all_plants, prepare
 
 SEEDS_MAX = 5_000
 _CAUGHT, _SURVIVED, _BROKEN, _MOVED = 0, 1, 2, 3
-_WORDS = {_CAUGHT: "caught", _MOVED: "new seed", _SURVIVED: "NOT CAUGHT", _BROKEN: "BROKEN"}
+WORDS = {_CAUGHT: "caught", _MOVED: "new seed", _SURVIVED: "NOT CAUGHT", _BROKEN: "BROKEN"}
 
 
 def try_all(*, find: bool) -> int:
@@ -24,7 +24,7 @@ def try_all(*, find: bool) -> int:
         if not child:
             os._exit(_try(plant, find=find))
         came = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        print(f"{_WORDS.get(came, 'DIED'):12} {plant.name:40} {', '.join(plant.caught_by)}")
+        print(f"{WORDS.get(came, 'DIED'):12} {plant.name:40} {', '.join(plant.caught_by)}")
         worst = max(worst, came not in (_CAUGHT, _MOVED))
     return worst
 

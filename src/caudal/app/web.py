@@ -27,7 +27,7 @@ from caudal.kernel.http import JSON, FindsDoor, Handler, Request, Response, Rout
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.seal import WrongKek
 from caudal.kernel.telemetry import Trace, parent_of
-from caudal.merchants import caller_of
+from caudal.merchants import authenticate, authenticate_operator, caller_of
 from caudal.payins import watch
 
 log = logging.getLogger(__name__)
@@ -47,13 +47,15 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,120}")
 class Opened(msgspec.Struct, kw_only=True):
     """A request whose head is read: what is going to answer it, or its refusal, whatever the body says.
 
-    `body_limit` is in bytes, None where a body means nothing; `takes` are the types of a body that is not JSON; `keyed`
-    says that an Idempotency-Key goes with it, `first` that it begins something and may be refused for a crowd in its
-    `lane`, also one behind a `door`. `route` is the pattern of its path, `began` when it was whole, monotonic seconds.
+    `who` may ask; `body_limit` is in bytes, None where a body means nothing; `takes` are the types of a body that is
+    not JSON; `keyed` says that an Idempotency-Key goes with it, `first` that it begins something and may be refused for
+    a crowd in its `lane`, also one behind a `door`. `route` is the pattern of its path, `began` when it was whole,
+    monotonic seconds.
     """
 
     request: Request
     handler: Handler | None = None
+    who: str = "anybody"
     timeout_s: float = 0.0
     body_limit: int | None = None
     takes: tuple[str, ...] = ()
@@ -109,6 +111,7 @@ class Web:
                 opened.body_limit = route.body_limit_bytes
             opened.timeout_s = _timeout_s(headers, self._timeout_s)
             opened.handler, opened.takes, opened.keyed = route.handler, route.takes, route.keyed != "no"
+            opened.who = route.who
             opened.first, opened.door = opened.keyed and route.who == "merchant", route.door
             if opened.first:
                 opened.lane = Lane.BULK if route.keyed == "each" else Lane.NORMAL
@@ -201,8 +204,11 @@ class Web:
         self._requests.active[request.method] += 1
         try:
             if body and opened.body_limit is not None:
-                _refuse_type(request.headers.get(b"content-type", b""), opened.takes)
                 request.body = body
+                error = _type_error(request.headers.get(b"content-type", b""), opened.takes)
+                if error is not None:
+                    await self._authenticate(opened)  # whoever has no key hears that, and nothing else
+                    raise error
             if request.method == "GET":
                 return await _in_time(opened.handler(self._context, request), opened.timeout_s)
             if _TIMEOUT not in request.headers:
@@ -218,6 +224,13 @@ class Web:
             return response_of(_broken(opened), request.id)
         finally:
             self._requests.active[request.method] -= 1
+
+    async def _authenticate(self, opened: Opened) -> None:
+        """Raises Refused for whoever may not ask."""
+        if opened.who == "merchant":
+            await authenticate(self._context, opened.request, None)
+        elif opened.who == "operator":
+            await authenticate_operator(self._context, opened.request)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI's lifespan: the context lives as long as the server."""
@@ -291,10 +304,11 @@ async def _in_time(reading: Awaitable[Response], timeout_s: float) -> Response:
         raise Retry("database_unavailable", "the database did not answer by the request's deadline") from error
 
 
-def _refuse_type(content_type: bytes, takes: tuple[str, ...]) -> None:
-    """Raises Refused for a body that says it is something else than JSON, or than what its route takes instead."""
+def _type_error(content_type: bytes, takes: tuple[str, ...]) -> Refused | None:
+    """Why a body is not taken that says it is something else than JSON, or than what its route takes instead."""
     if content_type == JSON and not takes:
-        return
+        return None
     types = takes or (JSON.decode(),)
-    if content_type.partition(b";")[0].strip().lower().decode("latin-1") not in types:
-        raise Refused("unsupported_media_type", f"send Content-Type: {' or '.join(types)}")
+    if content_type.partition(b";")[0].strip().lower().decode("latin-1") in types:
+        return None
+    return Refused("unsupported_media_type", f"send Content-Type: {' or '.join(types)}")

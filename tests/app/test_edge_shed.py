@@ -157,7 +157,7 @@ async def test_shed_requests_are_counted_and_a_few_of_a_second_are_traced(ana: A
     assert own.refusal(creating(ana) + BODY) is not None
     readings = {(name, of): value for name, of, value in web._requests.readings()}
     assert readings["caudal.http.problems", ("overloaded",)] == 1
-    assert ("http.server.request.duration", ("POST", "/v1/payins", "503")) in readings
+    assert ("http.server.request.duration", ("POST", "/v1/payins", "503", "http", "503")) in readings
     spans = list[Span]()
     crowd.tracer = Tracer(Sampling(share=0.0), spans.append, slow_s=1e9)
     assert own.refusal(creating(ana) + BODY) is None, "its span is made on the parser's way"

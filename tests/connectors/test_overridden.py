@@ -60,7 +60,7 @@ WHY: list[tuple[str, float, Override | None, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("breaker", "later_s", "override", "why"), WHY)
+@pytest.mark.parametrize(("breaker", "later_s", "override", "why"), WHY, ids=map(str, range(len(WHY))))
 async def test_what_keeps_new_payments_away_is_said(
     breaker: str, later_s: float, override: Override | None, why: str | None
 ) -> None:

@@ -46,6 +46,7 @@ _MEDIAN_BATCH = (
     "select percentile_disc(0.5) within group (order by b.commands) from batch b"
     " join unnest(%s::timestamptz[], %s::timestamptz[]) slice(opened, closed)"
     " on b.at between slice.opened and slice.closed"
+    " cross join generate_series(1, b.commands)"
 )
 
 
@@ -164,7 +165,9 @@ async def paid_within(
 
 
 async def median_batch(database_url: str, slices: list[tuple[datetime, datetime]]) -> int | None:
-    """The median number of commands in the batches of these spans of time; None if there was none.
+    """The size of the batch that the median command of these spans of time was in; None if there was none.
+
+    Of batches as they are, half can be of one command: where one comes back alone while all others are written.
 
     Raises psycopg.Error.
     """

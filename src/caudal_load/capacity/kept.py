@@ -37,7 +37,7 @@ class KeptStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     error_share: float
     late_share: float | None = None
     batch: int | None = None
-    """The median batch."""
+    """The batch that the median command was in."""
     cores: dict[str, float]
     """By kind of process."""
     memory_mb: dict[str, float]

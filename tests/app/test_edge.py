@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from caudal.app.edge import protocol
 from caudal.app.web import Web
-from caudal.kernel.context import Context
 from caudal.kernel.http import Response
 from tests.api import Api
-from tests.app.edge import BODY, LAST, LIVE, READY, Edge, chunked, creating, listening, until
+from tests.app.edge import BODY, LAST, LIVE, READY, Edge, chunked, creating, until
 
 NOT_HTTP = [
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS on the plain port
@@ -42,19 +40,6 @@ NOT_HTTP = [
     b"POST /v1/payins HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     b"POST /v1/payins HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\nzz\r\n",
 ]
-
-
-@pytest.fixture
-async def edge(context: Context) -> AsyncIterator[Edge]:
-    async with listening(context) as edge:
-        yield edge
-
-
-@pytest.fixture
-async def ana(context: Context) -> Api:
-    api = Api(context)
-    await api.ana()
-    return api
 
 
 # What is no request

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -15,21 +15,8 @@ from caudal.app.web import Opened, refused
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Invalid, Overloaded
 from tests.api import Api
-from tests.app.edge import BODY, LIVE, Edge, creating, listening
+from tests.app.edge import BODY, LIVE, Edge, creating
 from tests.conftest import settings_of
-
-
-@pytest.fixture
-async def edge(context: Context) -> AsyncIterator[Edge]:
-    async with listening(context) as edge:
-        yield edge
-
-
-@pytest.fixture
-async def ana(context: Context) -> Api:
-    api = Api(context)
-    await api.ana()
-    return api
 
 
 async def test_a_full_queue_refuses_by_the_head_and_the_connection_goes_on(

@@ -16,21 +16,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import Response
 from tests.api import Api
-from tests.app.edge import BODY, LAST, LIVE, READY, Edge, creating, listening, until
-
-
-@pytest.fixture
-async def edge(context: Context) -> AsyncIterator[Edge]:
-    async with listening(context) as edge:
-        yield edge
-
-
-@pytest.fixture
-async def ana(context: Context) -> Api:
-    api = Api(context)
-    await api.ana()
-    return api
-
+from tests.app.edge import BODY, LAST, LIVE, READY, Edge, creating, until
 
 # How a connection ends, and how it does not
 

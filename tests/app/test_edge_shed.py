@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,23 +12,10 @@ from caudal.app.web import Web
 from caudal.kernel.context import Context
 from caudal.kernel.telemetry import Sampling, Span, Tracer
 from tests.api import Api
-from tests.app.edge import BODY, LIVE, Edge, creating, listening
+from tests.app.edge import BODY, LIVE, Edge, creating
 from tests.conftest import settings_of
 
 MINE = b"Request-Id: mine-1"
-
-
-@pytest.fixture
-async def edge(context: Context) -> AsyncIterator[Edge]:
-    async with listening(context) as edge:
-        yield edge
-
-
-@pytest.fixture
-async def ana(context: Context) -> Api:
-    api = Api(context)
-    await api.ana()
-    return api
 
 
 @pytest.fixture

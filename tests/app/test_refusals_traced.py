@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from caudal.app.telemetry import Refusals
@@ -13,7 +11,7 @@ from caudal.kernel.errors import CaudalError, Overloaded, Refused
 from caudal.kernel.http import Request
 from caudal.kernel.telemetry import CURRENT, Sampling, Span, Tracer
 from tests.api import Api
-from tests.app.edge import BODY, Edge, creating, listening
+from tests.app.edge import BODY, Edge, creating
 
 CALLER = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -99,12 +97,6 @@ async def test_an_id_of_a_request_that_is_nobodys_stays(context: Context, given:
         given,
         f"/v1/payins/payin_{'0192' * 8}",
     )
-
-
-@pytest.fixture
-async def edge(context: Context) -> AsyncIterator[Edge]:
-    async with listening(context) as edge:
-        yield edge
 
 
 async def test_a_request_that_a_full_queue_refuses_is_in_its_callers_trace(edge: Edge, context: Context) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -20,15 +19,8 @@ from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
 from caudal.kernel.due import GiveBack
 from tests.api import Api
-from tests.app.edge import BODY, LIVE, READY, Edge, creating, listening
+from tests.app.edge import BODY, LIVE, READY, Edge, creating
 from tests.app.test_exits import answers, begun, free_port, serves
-
-
-@pytest.fixture
-async def edge(context: Context) -> AsyncIterator[Edge]:
-    async with listening(context) as edge:
-        yield edge
-
 
 # Web
 

@@ -54,13 +54,6 @@ GET     /livez?x=1                  -     200  None
 """
 
 
-@pytest.fixture
-async def ana(context: Context) -> Api:
-    api = Api(context)
-    await api.ana()
-    return api
-
-
 async def test_every_wrong_address_gets_its_problem(ana: Api) -> None:
     wrong = []
     for line in ROUTES.strip().splitlines():

@@ -47,15 +47,15 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,120}")
 class Opened(msgspec.Struct, kw_only=True):
     """A request whose head is read: what is going to answer it, or its refusal, whatever the body says.
 
-    `who` may ask; `body_limit` is in bytes, None where a body means nothing; `takes` are the types of a body that is
-    not JSON; `keyed` says that an Idempotency-Key goes with it, `first` that it begins something and may be refused for
-    a crowd in its `lane`, also one behind a `door`. `route` is the pattern of its path, `began` when it was whole,
-    monotonic seconds.
+    `operation` is None where there is no such path; `body_limit` is in bytes, None where a body means nothing; `takes`
+    are the types of a body that is not JSON; `keyed` says that an Idempotency-Key goes with it, `first` that it begins
+    something and may be refused for a crowd in its `lane`, also one behind a `door`. `route` is the pattern of its
+    path, `began` when it was whole, monotonic seconds.
     """
 
     request: Request
     handler: Handler | None = None
-    who: str = "anybody"
+    operation: Route | None = None
     timeout_s: float = 0.0
     body_limit: int | None = None
     takes: tuple[str, ...] = ()
@@ -102,16 +102,18 @@ class Web:
         opened = Opened(request=request, body_limit=limit, began=monotonic())
         try:
             route, request.parameters = self._router.find(method, path)
-            opened.route = route.path
-            if headers.get(b"caudal-version", VERSION) != VERSION:
-                raise header_error("Caudal-Version", VERSION.decode())
-            if query and route.query is None and route.who in ("merchant", "operator"):
-                refuse_query(query)
+            opened.operation, opened.route, opened.timeout_s = route, route.path, self._timeout_s
             if opened.body_limit is not None and route.body_limit_bytes is not None:
                 opened.body_limit = route.body_limit_bytes
-            opened.timeout_s = _timeout_s(headers, self._timeout_s)
             opened.handler, opened.takes, opened.keyed = route.handler, route.takes, route.keyed != "no"
-            opened.who = route.who
+            try:
+                if headers.get(b"caudal-version", VERSION) != VERSION:
+                    raise header_error("Caudal-Version", VERSION.decode())
+                if query and route.query is None and route.who in ("merchant", "operator"):
+                    refuse_query(query)
+                opened.timeout_s = _timeout_s(headers, self._timeout_s)
+            except CaudalError as error:
+                opened.handler = _refusing(route, error)
             opened.first, opened.door = opened.keyed and route.who == "merchant", route.door
             if opened.first:
                 opened.lane = Lane.BULK if route.keyed == "each" else Lane.NORMAL
@@ -207,8 +209,8 @@ class Web:
                 request.body = body
                 error = _type_error(request.headers.get(b"content-type", b""), opened.takes)
                 if error is not None:
-                    await self._authenticate(opened)  # whoever has no key hears that, and nothing else
-                    raise error
+                    assert opened.operation is not None, "what has a handler is an operation"
+                    opened.handler = _refusing(opened.operation, error)
             if request.method == "GET":
                 return await _in_time(opened.handler(self._context, request), opened.timeout_s)
             if _TIMEOUT not in request.headers:
@@ -224,13 +226,6 @@ class Web:
             return response_of(_broken(opened), request.id)
         finally:
             self._requests.active[request.method] -= 1
-
-    async def _authenticate(self, opened: Opened) -> None:
-        """Raises Refused for whoever may not ask."""
-        if opened.who == "merchant":
-            await authenticate(self._context, opened.request, None)
-        elif opened.who == "operator":
-            await authenticate_operator(self._context, opened.request)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """ASGI's lifespan: the context lives as long as the server."""
@@ -253,6 +248,21 @@ class Web:
                 await self._seen.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _refusing(route: Route, error: CaudalError) -> Handler:
+    """Refuses what is wrong with a request: whoever may not ask hears that, and nothing else."""
+
+    async def refuse(context: Context, request: Request) -> Response:
+        if route.who == "merchant":
+            await authenticate(context, request, route.scope)
+        elif route.who == "operator":
+            await authenticate_operator(context, request)
+        elif route.verify is not None:
+            route.verify(context, request)
+        raise error
+
+    return refuse
 
 
 def _broken(opened: Opened) -> CaudalError:

@@ -58,6 +58,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Handler = Callable[["Context", Request], Awaitable[Response]]
+Verify = Callable[["Context", Request], object]
+"""Raises a CaudalError for a provider's request that is not signed by it."""
 FindsDoor = Callable[["Context", bytes, bytes], "Door | None"]
 """Behind which door a request is going to wait, by its Authorization header and its body."""
 
@@ -66,11 +68,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """One operation of the API, with what its documentation needs.
 
     `path` has parameters in braces. `body` and `answer` are typed records; `keyed` says whether an Idempotency-Key
-    goes with it, or one in its body with `each` of the many that it asks for; `who` whose credentials; `codes` the
-    problems beyond those that every operation has; `also` the content types that the answer can have instead of JSON;
-    `takes` those of a body that is a file; a body is at most `body_limit_bytes` long where that is not the general
-    limit. `door` finds out from a body, without reading it properly, behind which door the request is going to wait:
-    who finds it closed is refused before anything is done.
+    goes with it, or one in its body with `each` of the many that it asks for; `who` whose credentials, which `verify`
+    looks at where they are a provider's; `codes` the problems beyond those that every operation has; `also` the content
+    types that the answer can have instead of JSON; `takes` those of a body that is a file; a body is at most
+    `body_limit_bytes` long where that is not the general limit. `door` finds out from a body, without reading it
+    properly, behind which door the request is going to wait: who finds it closed is refused before anything is done.
     """
 
     method: Literal["GET", "POST"]
@@ -89,6 +91,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     takes: tuple[str, ...] = ()
     body_limit_bytes: int | None = None
     door: FindsDoor | None = None
+    verify: Verify | None = None
     hidden: bool = False
 
 

@@ -33,8 +33,7 @@ class CallbackAccepted(msgspec.Struct, frozen=True, kw_only=True):
 
 async def spei_callback(context: Context, request: Request) -> Response:
     """A bank reports a deposit. Answered when it is booked; a repetition gets the same answer."""
-    with counted(context, request, "spei"):
-        live, report = spei.receive(request, context.settings, context.now_s())
+    live, report = _received(context, request)
     shard, payin, book, plan, day = HOUSE_SHARD, None, int(live), 0, None
     place = spei.place_of(context.settings.spei_prefix, report.account)
     if place is not None and await _is_there(context, place[0]):
@@ -64,6 +63,12 @@ async def spei_callback(context: Context, request: Request) -> Response:
         await _contradicts(context, request, shard, id, report)
         raise result.outcome
     return ok(CallbackAccepted(deposit=ids.public("dep", id)))
+
+
+def _received(context: Context, request: Request) -> tuple[bool, DepositReport]:
+    """Whether it is live, and what is reported. Raises NotGenuine, Invalid."""
+    with counted(context, request, "spei"):
+        return spei.receive(request, context.settings, context.now_s())
 
 
 async def _is_there(context: Context, shard: int) -> bool:
@@ -113,5 +118,6 @@ ROUTES: Final = (
         body=spei.SpeiCallback,
         answer=CallbackAccepted,
         codes=("contradiction",),
+        verify=_received,
     ),
 )

@@ -50,9 +50,7 @@ class NoticeAccepted(msgspec.Struct, frozen=True, kw_only=True):
 
 async def provider_callback(context: Context, request: Request) -> Response:
     """A provider tells how something stands. Answered when it is recorded; a repetition gets the same answer."""
-    provider, method = request.parameters[0], request.path.rstrip("/").rpartition("/")[2]
-    with counted(context, request, provider):
-        notice = receive(links(context), provider, method, request, context.now_s())
+    (provider, method), notice = _sender_of(request), _received(context, request)
     match notice.about:
         case PaymentState():
             await _payment(context, request, (provider, method), notice, notice.about)
@@ -61,6 +59,17 @@ async def provider_callback(context: Context, request: Request) -> Response:
         case DisputeState():
             await _dispute(context, request, (provider, method), notice, notice.about)
     return ok(NoticeAccepted())
+
+
+def _sender_of(request: Request) -> Sender:
+    return request.parameters[0], request.path.rstrip("/").rpartition("/")[2]
+
+
+def _received(context: Context, request: Request) -> Notice:
+    """What is told. Raises NotGenuine, Invalid; Refused where nobody is called so."""
+    provider, method = _sender_of(request)
+    with counted(context, request, provider):
+        return receive(links(context), provider, method, request, context.now_s())
 
 
 async def _payment(context: Context, request: Request, sender: Sender, notice: Notice, state: PaymentState) -> None:
@@ -251,6 +260,7 @@ ROUTES: Final = tuple(
         body=callback_of(method),
         answer=NoticeAccepted,
         codes=("not_found",),
+        verify=_received,
     )
     for method in connectors.CONNECTORS
 )

@@ -3,6 +3,7 @@
 - An exception of ours says its text; the database's says its SQLSTATE, and its text where that is about the server; any
   other says its type alone, for its text may be a value. Tracebacks name places, not what was there.
 - Texts lose what looks like an address, a card, an account, a telephone, a document or a key. Ids and times stay.
+- A card's number is one whatever stands around it and between its groups: length and check digit say so (ISO/IEC 7812).
 - Values that are no plain ones say their type; those under a name that is a person's say nothing.
 """
 
@@ -36,24 +37,41 @@ _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 # SQLSTATE classes whose texts are about the server and its sessions: connections, resources, operators, time-outs.
 _OF_SERVER: Final = ("08", "25", "40", "53", "55", "57", "58")
 _TEXT_MAX: Final = 2_000
-_FOUND: Final = re.compile(
+_SPACE: Final = " \u00a0\u1680\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff"
+_DASH: Final = "\u00ad\u2010-\u2015\u2212\\-"
+_KEPT: Final = (
     r"(?P<kept>[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|(?<![0-9a-fA-F])[0-9a-f]{32}"
     r"(?![0-9a-fA-F])|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)"
+)
+_FOUND: Final = re.compile(
+    rf"{_KEPT}"
     r"|(?P<email>(?<![^\s@<>\"'(),;:=])[^\s@<>\"'(),;:=]+(?:@|%40)[^\s@<>\"'(),;:=]+)"
     r"|(?P<key>(?<![A-Za-z0-9])(?:(?:sk_test|sk_live|whsec)_[A-Za-z0-9_+/=-]{8,}|op_[A-Za-z0-9_-]{43})|Bearer +\S+)"
     r"|(?P<iban>(?<!\w)[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?!\w))"
     r"|(?P<small>(?<!\w)[A-Za-z]{2}\d\d[A-Za-z0-9]{11,30}(?!\w))"
-    r"|(?P<digits>(?<![\w])\+?\(?\d(?:[ ./()\-]{0,2}\d){8,21}(?!\w))"
+    rf"|(?P<digits>(?<![\w])\+?\(?\d(?:[./(){_SPACE}{_DASH}]{{0,2}}\d){{8,21}}(?!\w))"
     r"|(?P<document>(?<!\w)[A-Z]{3,4}\d{6}[A-Z0-9]{3,8}(?!\w))"
 )
+# Twelve digits and more, as people and addresses write them, whatever they are glued to: a card's may be among them.
+_ESCAPED: Final = "%[0-9A-Fa-f]{2}"
+_MANY: Final = re.compile(rf"{_KEPT}|\d(?:(?:[._/()+{_SPACE}{_DASH}]|{_ESCAPED}){{0,3}}\d){{11,}}")
+_PLAIN_BETWEEN: Final = b"._/()+- "
+_LIKE_DIGITS: Final = bytes(0x30 if chr(char).isdigit() else char for char in range(128)) + bytes(128)
+_GROUP: Final = re.compile(rf"{_ESCAPED}|(?P<digits>\d+)")
+_GROUP_MIN: Final = 3  # digits of a card's groups but its last; those of dates and times are shorter
+_CARD_MIN, _CARD_MAX = 12, 19
+_ZEROS: Final = b"0" * _CARD_MIN
+_AIRLINE_DIGITS: Final = 15  # of what begins with 1, which is an airline's card or a number of 15 digits of JCB
+_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_HALF: Final = "0123456789._/()+-% \u00a0"  # with what half a number may end
 
 
 def text(told: str) -> str:
     """A text without what looks like a person's."""
     if len(told) <= _TEXT_MAX:
-        return _FOUND.sub(_without, told)
+        return _without_cards(_FOUND.sub(_without, told))
     whole = max(0, told.rfind(" ", 0, _TEXT_MAX), told.rfind("/", 0, _TEXT_MAX))  # half a number has no shape
-    return _FOUND.sub(_without, told[:whole]) + GONE
+    return _without_cards(_FOUND.sub(_without, told[:whole].rstrip(_HALF))) + GONE
 
 
 def _without(match: re.Match[str]) -> str:
@@ -66,6 +84,55 @@ def _without(match: re.Match[str]) -> str:
 def _is_iban(text: str) -> bool:
     """Whether the check digits are right (ISO 13616), by which one in small letters is told from other words."""
     return int("".join(str(int(char, 36)) for char in text[4:] + text[:4])) % 97 == 1
+
+
+def _without_cards(told: str) -> str:
+    """Hardly a text has many digits, which is seen in a quarter of a microsecond unless it is written unusually."""
+    if len(told) < _CARD_MIN:
+        return told
+    plain = told.isascii() and "%" not in told
+    if plain and _ZEROS not in told.encode().translate(_LIKE_DIGITS, _PLAIN_BETWEEN):
+        return told
+    return _MANY.sub(_without_card, told)
+
+
+def _without_card(match: re.Match[str]) -> str:
+    """What stays of many digits: everything but cards' numbers, which begin and end with a group of them."""
+    many = match[0]
+    if match["kept"] is not None:
+        return many
+    groups = [group for group in _GROUP.finditer(many) if group["digits"] is not None]
+    left, at, first = "", 0, 0
+    while first < len(groups):
+        last = _last_of_card(groups, first)
+        if last is not None:
+            left, at, first = left + many[at : groups[first].start()] + GONE, groups[last].end(), last
+        first += 1
+    return left + many[at:]
+
+
+def _last_of_card(groups: Sequence[re.Match[str]], first: int) -> int | None:
+    """With which group a card's number ends that begins with this one."""
+    number, found = "", None
+    for place in range(first, len(groups)):
+        number += groups[place][0]
+        if len(number) > _CARD_MAX:
+            break
+        if _is_card(number):
+            found = place
+        if len(groups[place][0]) < _GROUP_MIN:
+            break
+    return found
+
+
+def _is_card(number: str) -> bool:
+    """Whether digits may be a card's number: no issuer's begins with 0, and moments since 1970 begin with 1."""
+    if not _CARD_MIN <= len(number) <= _CARD_MAX:
+        return False
+    digits = [int(char) for char in reversed(number)]
+    if digits[-1] == 0 or (digits[-1] == 1 and len(digits) != _AIRLINE_DIGITS):
+        return False
+    return (sum(digits[::2]) + sum(_DOUBLED[digit] for digit in digits[1::2])) % 10 == 0
 
 
 def is_personal(name: str) -> bool:
@@ -100,7 +167,7 @@ def value(told: Any) -> Any:
     if isinstance(told, BaseException):
         return error(told)
     if isinstance(told, Mapping):
-        return {str(name): GONE if is_personal(str(name)) else value(one) for name, one in told.items()}
+        return {text(str(name)): GONE if is_personal(str(name)) else value(one) for name, one in told.items()}
     if isinstance(told, Sequence | set | frozenset) and not isinstance(told, bytes | bytearray | memoryview):
         return [value(one) for one in told]
     return f"<{type(told).__name__}>"

@@ -18,14 +18,17 @@ from caudal.kernel import ids
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
 from caudal.payins import store
+from caudal.payins.calls import routes
+from caudal.payins.model import Payin
 from tests.payins.cast import Merchant, key_of
 from tests.payins.desk import Counter, Desk
-from tests.payins.several import merchant, rule, three_providers
+from tests.payins.several import merchant, routed, rule, three_providers
 from tests.payins.test_cascade import DECLINED, HARD, NONE
 from tests.payins.test_shards import taken_in
 
 PIX = {"amount": 5_000, "currency": "BRL", "country": "BR", "method": "pix"}
-BEST = {"name": "draft", "rules": [rule("best", "success_rate")]}
+BY_RATE = rule("best", "success_rate")
+BEST = {"name": "draft", "rules": [BY_RATE]}
 MINUTE_S = 60
 UNKNOWN = "50.0%"
 
@@ -181,6 +184,69 @@ async def test_what_could_not_be_read_is_read_by_the_next_who_asks(
         then.setattr(store, "recent_payins", away)
         assert (await fresh.post("/v1/routing/simulate", asked, idempotency=None)).status == 503
     assert await share(fresh, method="card") == "66.7%"
+
+
+async def test_no_payin_waits_until_the_last_hour_is_read_and_all_of_them_for_one_reading(
+    ana: Merchant, fresh: Merchant, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ana.card()
+    await routed(fresh, BY_RATE)
+    real, readings, go = store.recent_payins, 0, asyncio.Event()
+
+    async def slow(*asked: Any) -> list[Payin]:
+        nonlocal readings
+        readings += 1
+        await go.wait()
+        return await real(*asked)
+
+    monkeypatch.setattr(store, "recent_payins", slow)
+    for _ in range(3):  # the first deadline is over long before that reading is
+        made = await fresh.post("/v1/payins", PIX, headers={"Request-Timeout-Ms": "4000"})
+        assert (made.status, made.json["status"]) == (201, "pending"), made.body
+    waiting = asyncio.create_task(share(fresh, method="card"))
+    await asyncio.sleep(0)
+    go.set()
+    assert (await waiting, readings) == ("66.7%", 1)
+
+
+async def test_what_was_counted_while_the_last_hour_was_read_stays_and_counts_once(
+    ana: Merchant, fresh: Merchant, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ana.card()
+    real = store.recent_payins
+
+    async def and_then(*asked: Any) -> list[Payin]:
+        rows = await real(*asked)
+        desk.says["submit"] = [HARD | NONE]
+        await fresh.pix()
+        return rows
+
+    monkeypatch.setattr(store, "recent_payins", and_then)
+    assert await share(fresh) == "33.3%", "it is not among what was read"
+    assert await share(fresh, method="card") == "66.7%", "and this is"
+
+
+async def test_after_a_reading_that_failed_payins_begin_none_for_a_while(
+    fresh: Merchant, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    readings = 0
+
+    async def away(*_: object) -> None:
+        nonlocal readings
+        readings += 1
+        raise Retry("database_unavailable", "it is away")
+
+    await routed(fresh, BY_RATE)
+    monkeypatch.setattr(store, "recent_payins", away)
+    monkeypatch.setattr(routes, "_AGAIN_S", 86_400.0)
+    for _ in range(3):
+        assert (await fresh.pix())["status"] == "pending"
+    assert readings == 1 and "the last hour is not known: it is away" in caplog.text
+    monkeypatch.setattr(routes, "_AGAIN_S", 0.0)
+    fresh.context.once(routes.Recent)._again_at = 0.0  # what time does otherwise
+    for _ in range(2):
+        await fresh.pix()
+    assert readings == 3
 
 
 async def test_a_fresh_process_reads_every_shard(

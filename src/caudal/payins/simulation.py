@@ -98,12 +98,20 @@ def _cost(offers: dict[str, Offer], provider: str, amount_minor: int) -> int:
 
 
 async def replay(
-    context: Context, caller: Caller, profile: Profile | None, since: datetime, until: datetime
+    context: Context,
+    caller: Caller,
+    profile: Profile | None,
+    since: datetime,
+    until: datetime,
+    deadline: float | None,
 ) -> ReplayBody:
-    """The caller's payins of a time, newest first, under a profile; at most REPLAYED_MAX of them."""
+    """The caller's payins of a time, newest first, under a profile; at most REPLAYED_MAX of them.
+
+    Raises Retry where how providers did is not known by the deadline (monotonic seconds).
+    """
     tally, place = _Tally(), (store.FAR_OFF, store.LAST)
     narrow = store.Filter(since=since, until=until)
-    await calls.remember(context)
+    await calls.remembered(context, deadline)
     looked, oldest, more = 0, until, True
     while more and looked < REPLAYED_MAX:
         page = (await store.payins_before(context, caller.shard, caller.book, place, narrow, _PAGE + 1)).rows

@@ -1,7 +1,7 @@
 """How providers have done lately: an exponentially decayed count in this process's memory, fed by outcomes.
 
-Each process has its own and sees its own share of the outcomes, which is a sample of the same rate. Before its first
-choice by success rate it is fed with the payins of the last hour.
+Each process has its own and sees its own share of the outcomes, which is a sample of the same rate. From its first
+choice by success rate on it knows of the payins of the last hour, as soon as they are read.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ class _Count:
         """What is left of a count at a time; a clock that was set back adds nothing."""
         return 0.5 ** ((at_s - self.at_s) / HALF_LIFE_S) if at_s > self.at_s else 1.0
 
+    def known(self, at_s: float) -> float:
+        """How many ends a count stands for at a time."""
+        return (self.succeeded + self.failed) * self.weight(at_s)
+
 
 class Rates:
     """Counts by provider, mode, method and country: how a provider's test world does says nothing of its live one.
@@ -47,6 +51,13 @@ class Rates:
         count.at_s = at_s
         count.succeeded = count.succeeded * weight + succeeded
         count.failed = count.failed * weight + (not succeeded)
+
+    def learn(self, others: Rates, at_s: float) -> None:
+        """Takes over what others know more of. A sum would count twice what both have seen."""
+        for place, count in others._counts.items():
+            mine = self._counts.get(place)
+            if mine is None or mine.known(at_s) < count.known(at_s):
+                self._counts[place] = count
 
     def of(self, provider: str, method: str, country: str, at_s: float, *, live: bool) -> Rate:
         """What is known at a time."""

@@ -23,7 +23,7 @@ from caudal.payins.calls.payments import (
     submit,
     sweep,
 )
-from caudal.payins.calls.routes import Route, choice, next_attempt, offers, remember, route, routing_facts
+from caudal.payins.calls.routes import Route, choice, next_attempt, offers, remembered, route, routing_facts
 
 __all__ = [
     "MARGIN_S",
@@ -48,7 +48,7 @@ __all__ = [
     "overrides",
     "payment_answer",
     "refresh",
-    "remember",
+    "remembered",
     "route",
     "routing_facts",
     "send_evidence",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import logging
 import time
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from caudal import routing
-from caudal.kernel.context import Context
+from caudal.kernel.context import Context, answered, reading_until
+from caudal.kernel.telemetry import apart
 from caudal.payins import store
 from caudal.payins.decide import Created
 from caudal.payins.model import Attempt, Payin
@@ -26,9 +29,12 @@ from caudal.routing import (
     usable,
 )
 
-# What a fresh process reads of before its first choice by success rate.
+log = logging.getLogger(__name__)
+
+# What a fresh process reads of when it first chooses by success rate, and how soon again where that failed.
 _RECENT_MAX: Final = 5_000
 _RECENT_S: Final = 3_600.0
+_AGAIN_S: Final = 5.0
 _TIME: Final = 80  # an id's bits behind its milliseconds
 _SUCCEEDED: Final = (Status.AUTHORIZED, Status.PAID)
 _FAILED: Final = (Status.DECLINED, Status.FAILED)
@@ -48,10 +54,53 @@ class Route(NamedTuple):
 
 
 class Recent:
-    """The rates of this process, and whether they know of the time before it."""
+    """The rates of this process. What was before it is read once, by a task of its own: no payin waits for a figure
+    that only ranks providers."""
 
-    def __init__(self, _: Context) -> None:
-        self.rates, self.is_filled = Rates(), False
+    def __init__(self, context: Context) -> None:
+        self.rates = Rates()
+        self.is_filled = False
+        self._context = context
+        self._reading: asyncio.Task[None] | None = None
+        self._again_at = 0.0
+        context.closing.append(self._close)
+
+    def remember(self) -> None:
+        """Begins to read what was before, unless that is done or under way, or has just failed."""
+        if not self.is_filled and self._reading is None and time.monotonic() >= self._again_at:
+            self._read()
+
+    async def remembered(self, deadline: float | None) -> None:
+        """Waits until it is read. Raises Retry where it cannot be, or is not by the deadline (monotonic seconds)."""
+        if not self.is_filled:
+            await answered(asyncio.shield(self._reading or self._read()), deadline)
+
+    def _read(self) -> asyncio.Task[None]:
+        self._reading = asyncio.create_task(self._fill(), name="recent", context=apart())
+        self._reading.add_done_callback(self._ended)
+        return self._reading
+
+    async def _fill(self) -> None:
+        with reading_until(None):  # not by the deadline of whoever happened to choose first
+            shards = await self._context.every_shard()
+            pages = [await store.recent_payins(self._context, shard, _RECENT_S, _RECENT_MAX) for shard in shards]
+        rates = Rates()
+        for payin in sorted(itertools.chain.from_iterable(pages), key=lambda payin: payin.id.int >> _TIME):
+            _recall(rates, payin)
+        self.rates.learn(rates, time.time())
+        self.is_filled = True
+
+    def _ended(self, reading: asyncio.Task[None]) -> None:
+        self._reading = None
+        error = None if reading.cancelled() else reading.exception()
+        if error is not None:
+            self._again_at = time.monotonic() + _AGAIN_S
+            log.warning("how providers did in the last hour is not known: %s", error)
+
+    async def _close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
 
 
 async def route(
@@ -65,7 +114,7 @@ async def route(
         card = await store.instrument(context, shard, instrument)
         facts = facts.with_bin(None if card is None else card.bin)
     if rules is not None and rules.looks_at_rates:
-        await remember(context)
+        context.once(Recent).remember()
     return Route(rules, facts, live)
 
 
@@ -142,26 +191,10 @@ def _count(rates: Rates, payin: Payin, provider: str, at_s: float, *, succeeded:
     rates.note(provider, payin.method, payin.country, live=payin.live, succeeded=succeeded, at_s=at_s)
 
 
-async def remember(context: Context) -> None:
-    """A fresh process learns of the last hour from the payins of it, of each shard the newest ones if there are many.
-
-    Raises Retry where they cannot be read; the next one who asks tries it again. What this process has counted before
-    is among them, so that they take its place.
-    """
-    known = context.once(Recent)
-    if known.is_filled:
-        return
-    known.is_filled = True  # or is about to be: who comes meanwhile chooses by what there is
-    try:
-        shards = await context.every_shard()
-        pages = [await store.recent_payins(context, shard, _RECENT_S, _RECENT_MAX) for shard in shards]
-    except BaseException:  # whoever asked may have gone away, too
-        known.is_filled = False
-        raise
-    rates = Rates()
-    for payin in sorted(itertools.chain.from_iterable(pages), key=lambda payin: payin.id.int >> _TIME):
-        _recall(rates, payin)
-    known.rates = rates
+async def remembered(context: Context, deadline: float | None) -> None:
+    """Waits until this process has learned of the last hour: from the payins of it, of each shard the newest ones if
+    there are many. Raises Retry where they cannot be read by the deadline (monotonic seconds)."""
+    await context.once(Recent).remembered(deadline)
 
 
 def _recall(rates: Rates, payin: Payin) -> None:

@@ -94,14 +94,14 @@ async def simulate(context: Context, request: Request) -> Response:
     attempts_max = ATTEMPTS if rules is None else rules.attempts_max
     if asked.replay is not None:
         since, until = _window(asked.replay)
-        replayed = await simulation.replay(context, caller, rules, since, until)
+        replayed = await simulation.replay(context, caller, rules, since, until, request.deadline)
         return ok(
             SimulationBody(provider=None, max_attempts=attempts_max, candidates=(), considered=(), replay=replayed)
         )
     assert asked.payin is not None, "one of them is asked for"
     way = calls.Route(rules, await _facts(context, caller, asked.payin), caller.live)
     if rules is not None and rules.looks_at_rates:
-        await calls.remember(context)
+        await calls.remembered(context, request.deadline)
     found = calls.choice(context, way)
     return ok(
         SimulationBody(

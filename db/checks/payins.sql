@@ -276,7 +276,7 @@ where p.shard = %(shard)s and p.id > %(low)s and p.id <= %(high)s and (
 -- name: open_payin_expires
 -- range: payins
 -- What waits for its payer, or holds the payer's money, has the work that ends it; so has the rest of what was captured in
--- part, until it is asked back. Where a claim or a clock has moved it, the look by its subject reads all work.
+-- part, until it is asked back; what is asked back of an attempt before the last is not its own. Where a claim or a clock has moved it, the look by its subject reads all work.
 select 'open_payin_expires' check_name, p.shard, 'payin ' || p.id subject, p.status || ' and nothing ends it' detail
 from (
     select p.shard, p.id, p.status
@@ -286,7 +286,8 @@ from (
         and (p.status in ('pending', 'authorized') or (p.status = 'paid' and p.captured_minor < p.authorized_minor
             and position(convert_to('"closed":true', 'UTF8') in p.detail) = 0
             and not exists (
-                select from payin_operation o where o.shard = p.shard and o.payin = p.id and o.kind = 'void')))
+                select from payin_operation o where o.shard = p.shard and o.payin = p.id and o.kind = 'void'
+                    and position('"attempt":'::bytea in coalesce(o.detail, '')) = 0)))
         and not exists (
             select from due d
             where d.shard = p.shard and d.at = p.expires_at - coalesce(b.clock_offset_s, 0) * interval '1 second'

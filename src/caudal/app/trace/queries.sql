@@ -28,7 +28,9 @@ select number, event, status, reason, received_minor, at from payin_change
 where shard = %(shard)s and payin = %(id)s order by number
 
 -- name: operations
-select id, kind, status, reason, amount_minor, fee_minor, created_at, settled_at from payin_operation
+select id, kind, status, reason, amount_minor, fee_minor, created_at, settled_at,
+    (convert_from(detail, 'UTF8')::jsonb ->> 'attempt')::integer
+from payin_operation
 where shard = %(shard)s and payin = %(id)s order by id
 
 -- name: deposits

@@ -101,9 +101,12 @@ def _took_us(begun: datetime, ended: datetime) -> int:
 
 
 def _operations(story: Story) -> Iterator[TraceStep]:
-    for id, kind, status, reason, amount, fee, created_at, settled_at in story.rows["operations"]:
-        name = ids.public(kind, id)
-        yield _step(created_at, "operation", name, f"{kind} asked for", amount=amount, fee=fee)
+    """Each at the provider of the attempt whose payment it is about: of the last, unless it says which."""
+    attempts = story.detail.attempts
+    for id, kind, status, reason, amount, fee, created_at, settled_at, attempt in story.rows["operations"]:
+        name, number = ids.public(kind, id), attempt or len(attempts)
+        whose = {"attempt": number, "provider": attempts[number - 1].provider} if attempts else {}
+        yield _step(created_at, "operation", name, f"{kind} asked for", amount=amount, fee=fee, **whose)
         if settled_at is not None:
             took_us = _took_us(created_at, settled_at)
             what = f"{kind} {status}"

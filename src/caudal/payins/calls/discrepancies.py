@@ -51,7 +51,7 @@ async def _answer(
         deposit = await _returning(context, shard, payin.method, said)
         if deposit is not None:
             return await state_of_return(context, deposit, payin.method, said.key)
-    of = attempt_of((said.payment_key if said.about == "operation" else said.key) or "")
+    of = attempt_of(said.payment)
     return await payment_state(context, payin, None if of is None or payin.provider(of[1]) is None else of[1])
 
 

@@ -18,7 +18,7 @@ from caudal.kernel.errors import Refused
 from caudal.kernel.http import encode
 from caudal.merchants import AUDIT, Operator
 from caudal.payins import postings
-from caudal.payins.decide.changing import OPERATE, begun, changed, expiry_of, void_of
+from caudal.payins.decide.changing import OPERATE, begun, changed, expiry_of
 from caudal.payins.decide.deposits import deposit_event
 from caudal.payins.decide.discrepancies import ASK, closed, entry_of, event_of, open_one
 from caudal.payins.decide.known import Known, agrees, known_of, said_of, surplus_deposit
@@ -212,13 +212,12 @@ def _return_money(work: _Work) -> Decision | Refused:
 def _surplus_returned(work: _Work) -> Decision:
     view, payin, amount = work.view, work.payin, work.proposal.amount or 0
     said = said_of(work.found.detail)
-    key = (said.payment_key if said.about == "operation" else said.key) or ""
     new = Deposit(
-        id=surplus_deposit(payin.method, key),
+        id=surplus_deposit(payin.method, said.payment),
         book=payin.book,
         version=1,
         provider=work.found.provider,
-        tracking_key=key,
+        tracking_key=said.payment,
         account=str(payin.book >> 1),
         currency=payin.currency,
         amount_minor=amount,
@@ -310,16 +309,17 @@ def _book_late_payment(work: _Work) -> Decision | Refused:
 
 
 def _void_again(work: _Work) -> Decision | Refused:
+    """What the same attempt holds is asked for again: the payin's own, or that of one before it, which is not its."""
     view, payin, found = work.view, work.payin, work.found
     id = ledger.transfer_id(found.id, "void")
     if view.get(OPERATIONS, id) is not None:
         return Refused("forbidden_transition", "the provider was asked a second time: clear it with the provider")
     detail, failed = payin.details(), work.known.operation or work.known.void
     assert failed is not None, "it is proposed where a void has failed"
-    first, asked = void_of(payin, failed.amount_minor, work.known.now), encode(OperationDetail(again=True))
-    void = msgspec.structs.replace(first, id=id, detail=asked)
+    asked = msgspec.structs.replace(failed.details(), again=True, waiting=None, sent_until=None)
+    void = begun(payin, id, "void", failed.amount_minor, work.known.now, asked)
     puts: tuple[Put, ...] = ()
-    if payin.holds_rest(detail):
+    if asked.attempt is None and payin.holds_rest(detail):
         puts = changed(
             view, payin, Happening.CANCEL_REQUESTED, detail=msgspec.structs.replace(detail, voiding=True)
         ).puts

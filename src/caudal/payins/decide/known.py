@@ -51,6 +51,11 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
             return "dispute"
         return "operation" if self.payment_key is not None else "payment"
 
+    @property
+    def payment(self) -> str:
+        """By which the provider knows the payment that they are about, or whose operation."""
+        return (self.payment_key if self.about == "operation" else self.key) or ""
+
 
 class Known(NamedTuple):
     """What our books say of it now; `view` has the days on which its money is available, `now` by its book's clock."""
@@ -94,13 +99,12 @@ def needs_of(found: Discrepancy, method: str | None) -> Iterable[tuple[Table[Any
     yield BOOKS, found.book
     if said.about == "operation" and (id := _operation_of(said)) is not None:
         yield OPERATIONS, id
-    of = attempt_of((said.payment_key if said.about == "operation" else said.key) or "")
+    of = attempt_of(said.payment)
     earlier = transfer_id(found.payin, "void", 0 if of is None else of[1])  # that of an attempt before the last
     for id in (transfer_id(found.payin, "void"), earlier, transfer_id(found.id, "void")):
         yield OPERATIONS, id
-    key = (said.payment_key if said.about == "operation" else said.key) or ""
     if method is not None:
-        for deposit in (late_deposit(method, key), surplus_deposit(method, key)):
+        for deposit in (late_deposit(method, said.payment), surplus_deposit(method, said.payment)):
             yield DEPOSITS, deposit
 
 
@@ -113,9 +117,10 @@ def known_of(view: View, found: Discrepancy) -> Known:
     needs = list(needs_of(found, payin.method))
     keys = {table: [key for of, key in needs if of is table] for table in (OPERATIONS, DEPOSITS)}
     late, surplus = view.get_all(DEPOSITS, keys[DEPOSITS])
-    *operation, first, earlier, again = view.get_all(OPERATIONS, keys[OPERATIONS])
+    *operation, last, earlier, again = view.get_all(OPERATIONS, keys[OPERATIONS])
+    void = again or (earlier if payin.is_earlier(said_of(found.detail).payment) else last)
     now = view.at + offset_of(view, payin.book)
-    return Known(view, now, payin, operation[0] if operation else None, late, surplus, again or earlier or first)
+    return Known(view, now, payin, operation[0] if operation else None, late, surplus, void)
 
 
 def _operation_of(said: Said) -> UUID | None:

@@ -69,6 +69,9 @@ def _about_payment(found: Discrepancy, known: Known, payin: Payin) -> tuple[Prop
         return _one(found, known, "ask_again", why)
     if agrees(payin, answer, known.surplus):
         return _one(found, known, "none_needed", "the provider was asked, and says what our books say")
+    if answer.key is not None and payin.is_earlier(answer.key):  # none of the payin's own money
+        why = "an attempt before the payin's last has money there, otherwise than was asked: clear it with the provider"
+        return _one(found, known, "by_hand", why)
     detail = payin.details()
     strayed = 0 if known.surplus is None else known.surplus.amount_minor
     refunded = answer.refunded_minor - payin.refunded_minor - strayed
@@ -106,7 +109,9 @@ def _about_money(found: Discrepancy, known: Known, payin: Payin, deposit: Deposi
     if way == "bank_account":
         returned = msgspec.structs.replace(returned, destination="needed")
     whole = deposit.unapplied_minor == deposit.amount_minor == payin.amount_minor
-    if payin.status is not Status.EXPIRED or found.kind != "late_success" or not whole:
+    # Of an attempt before the last it pays nothing: refunds would go to whoever carries the payin, and has no money.
+    own = not payin.is_earlier(deposit.tracking_key)
+    if payin.status is not Status.EXPIRED or found.kind != "late_success" or not whole or not own:
         return (returned,)
     late = late_earned(known, payin)
     group = postings.received(spent(deposit), held_minor=deposit.amount_minor, money=late.money)
@@ -158,8 +163,7 @@ def _about_hold(found: Discrepancy, known: Known) -> tuple[Proposal, ...]:
 
 
 def _surplus(found: Discrepancy, known: Known, payin: Payin, amount: int, why: str) -> tuple[Proposal, ...]:
-    key = said_of(found.detail)
-    id = surplus_deposit(payin.method, (key.payment_key if key.about == "operation" else key.key) or "")
+    id = surplus_deposit(payin.method, said_of(found.detail).payment)
     group = postings.late(payin.book, payin.currency, id, amount_minor=amount, returns=True)
     back = postings.return_confirmed(payin.book, payin.currency, id, 1, amount, from_bank=False)
     return (_proposal(found, known, "return_money", why, amount, group + back),)
@@ -244,7 +248,8 @@ def _about_void(found: Discrepancy, known: Known, operation: Operation, payin: P
         return _one(found, known, "none_needed", "the provider has let go of it since")
     if latest.details().again:
         return _one(found, known, "by_hand", _REFUSED_TWICE)
-    if payin.status is Status.AUTHORIZED or not operation.amount_minor:
+    own = operation.details().attempt is None  # an attempt before the last goes on nowhere
+    if (own and payin.status is Status.AUTHORIZED) or not operation.amount_minor:
         return _one(found, known, "by_hand", "the payin goes on here: clear with the provider whether it does there")
     return _one(found, known, "void_again", "what is held for the payer is asked to be let go of, once more")
 

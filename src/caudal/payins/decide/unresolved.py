@@ -169,7 +169,7 @@ def operation_by_hand(operation: Operation, payin: Payin) -> OperationState:
     """A capture, void or refund that was carried out, likewise."""
     return OperationState(
         key=operation.id.hex,
-        payment_key=payin.key,
+        payment_key=payin.asked(operation.details().attempt)[1],
         account=str(payin.book >> 1),
         kind=operation.kind,
         status="succeeded",

@@ -38,6 +38,7 @@ class Span(NamedTuple):
     links: list[tuple[str, str]]
     error: bool
     took_ms: float
+    state: str
 
 
 class Collector:
@@ -151,4 +152,5 @@ def _span(span: ProtoSpan, process: str) -> Span:
         links=[(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
         error=span.status.code == 2,
         took_ms=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e6,
+        state=span.trace_state,
     )

@@ -17,7 +17,7 @@ class Bank:
 
     def __init__(self) -> None:
         self.status, self.asked, self.url = 201, list[tuple[str, str, bytes]](), ""
-        self.traces = list[str | None]()
+        self.traces, self.states = list[str | None](), list[str | None]()
         self.told: Any = None  # None: what was ordered, as booked
         self.came, self.gate = asyncio.Event(), asyncio.Event()
         self.gate.set()
@@ -40,6 +40,7 @@ class Bank:
     async def _answer(self, request: web.Request) -> web.Response:
         self.asked.append((request.path, request.headers["Spei-Signature"], await request.read()))
         self.traces.append(request.headers.get("traceparent"))
+        self.states.append(request.headers.get("tracestate"))
         self.came.set()
         await self.gate.wait()
         if self.status == 0:

@@ -11,9 +11,11 @@ import pytest
 from caudal.connectors import Connector, Evidence, of
 from caudal.connectors.links import Link
 from caudal.kernel.context import Context
-from caudal.kernel.telemetry import Sampling, Span, Tracer
+from caudal.kernel.telemetry import CURRENT, Sampling, Span, Tracer
 from tests.connectors import orders
 from tests.connectors.provider import Provider
+
+CALLER = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 class Traced:
@@ -72,11 +74,32 @@ async def test_what_a_provider_calls_something_is_told_as_a_log_would_and_no_par
     evidence = Evidence(
         key=uuid4().hex, dispute_reference="4111111111111111", mode="test", content=b"x", content_type="application/pdf"
     )
-    trace = Tracer(Sampling(share=1.0), traced.kept.append, slow_s=9.0).begin(None, monotonic())
+    trace = Tracer(Sampling(share=1.0), traced.kept.append, slow_s=9.0).begin({}, monotonic())
     await traced.connector.send_evidence(evidence)
     trace.end("evidence", "consumer", {}, error=None, ended=monotonic())
     _, span = traced.kept
     assert str(span.attributes["url.full"]).endswith("/v1/provider/card/disputes/…/evidence")
+
+
+@pytest.mark.parametrize(("given", "goes_on"), [(b"rojo=1, congo=2", "rojo=1,congo=2"), (b"no state", None)])
+async def test_a_call_of_a_request_in_its_callers_trace_takes_its_tracestate_along(
+    traced: Traced, provider: Provider, given: bytes, goes_on: str | None
+) -> None:
+    order, headers = orders.order("card"), {b"traceparent": CALLER, b"tracestate": given}
+    trace = Tracer(Sampling(share=1.0), traced.kept.append, slow_s=9.0).begin(headers, monotonic())
+    await traced.connector.submit(order)
+    trace.end("POST", "server", {}, error=None, ended=monotonic())
+    _, call = traced.kept
+    [asked] = provider.asked
+    assert asked.headers["traceparent"] == f"00-{CALLER[3:35].decode()}-{call.place[1]:016x}-01"
+    assert (asked.headers.get("tracestate"), call.state) == (goes_on, goes_on or "")
+
+
+async def test_a_call_in_an_objects_trace_has_no_tracestate(traced: Traced, provider: Provider) -> None:
+    CURRENT.set(None)
+    await traced.connector.submit(orders.order("card"))
+    [asked] = provider.asked
+    assert "traceparent" in asked.headers and "tracestate" not in asked.headers
 
 
 async def test_nothing_is_described_of_calls_of_a_request_that_is_not_kept(
@@ -84,7 +107,7 @@ async def test_nothing_is_described_of_calls_of_a_request_that_is_not_kept(
 ) -> None:
     monkeypatch.setattr(Link, "told", lambda *_: pytest.fail("nobody keeps it"))
     tracer = Tracer(Sampling(share=0.0), traced.kept.append, slow_s=9.0)
-    trace = tracer.begin(None, monotonic())
+    trace = tracer.begin({}, monotonic())
     await traced.connector.submit(orders.order("card"))
     trace.end("POST", "server", {}, error=None, ended=monotonic())
     assert traced.kept == []

@@ -192,6 +192,17 @@ async def test_where_nobody_collects_an_order_names_its_object_all_the_same(bank
     await client.send_back(BACK, live=False, about=deposit)
     await client.send_back(BACK, live=False)
     assert bank.traces == [f"00-{deposit.hex}-{deposit.hex[16:]}-00", None]
+    assert bank.states == [None, None]
+
+
+async def test_an_order_of_a_request_takes_its_callers_tracestate_along(bank: Bank) -> None:
+    context = orders.context(bank.url, spei_secret_test=orders.SPEI_SECRET)
+    context.tracer = Tracer(Sampling(share=1.0), lambda _: None, slow_s=9.0)
+    caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    context.tracer.begin({b"traceparent": caller.encode(), b"tracestate": b"rojo=1"}, 0.0)
+    assert (await SpeiClient(context).send_back(BACK, live=False, about=uuid4())).status == "done"
+    await links(context).close()
+    assert (str(bank.traces[0])[:36], bank.states) == (caller[:36], ["rojo=1"])
 
 
 # What stands around it, as around every provider

@@ -38,7 +38,7 @@ async def in_a_request(tracer: Tracer, asked: object) -> None:
     """Waits for something in a task whose trace is the caller's."""
 
     async def run() -> None:
-        tracer.begin(HEADER.encode(), monotonic())
+        tracer.begin({b"traceparent": HEADER.encode()}, monotonic())
         await asked  # type: ignore[misc]
 
     await asyncio.create_task(run(), context=copy_context())
@@ -92,7 +92,7 @@ async def test_a_look_for_many_is_in_nobodys_trace(traced: Tracer) -> None:
 
 async def test_who_stands_apart_keeps_everything_but_the_trace(traced: Tracer) -> None:
     async def run() -> None:
-        traced.begin(None, monotonic())
+        traced.begin({}, monotonic())
         variables = apart()
         assert variables.get(CURRENT) is None and CURRENT.get() is not None
         assert set(variables) == set(copy_context())

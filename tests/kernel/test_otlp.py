@@ -27,6 +27,7 @@ OWN = Span(
     attributes={"http.route": "/v1/payins", "http.response.status_code": 500},
     links=[(1, 2)],
     error="internal_error",
+    state="rojo=00f067aa0ba902b7,tenant@congo=t61 rcWkgMzE",
 )
 
 
@@ -65,7 +66,7 @@ async def test_what_was_seen_comes_to_the_collector(collector: Collector) -> Non
     assert (span.trace, span.id, span.parent) == (f"{OWN.place[0]:032x}", f"{OWN.place[1]:016x}", "b7ad6b7169203331")
     assert (span.name, span.kind, span.process, span.took_ms, span.error) == (OWN.name, "server", "web", 2.5, True)
     assert span.attributes == OWN.attributes
-    assert span.links == [(f"{1:032x}", f"{2:016x}")]
+    assert span.links == [(f"{1:032x}", f"{2:016x}")] and span.state == OWN.state
     [point] = collector.metrics["caudal.commit.batch.size"]
     assert list(point.bucket_counts) == counted.counts and list(point.explicit_bounds) == list(counted.bounds)
     assert (point.count, point.sum, point.HasField("min")) == (4, 5_005, False)

@@ -166,7 +166,7 @@ def test_a_long_text_is_cut_where_no_half_of_a_number_is_left(filling: str) -> N
 
 def test_a_line_carries_the_trace_that_it_belongs_to(json_log: Log) -> None:
     trace = Tracer(Sampling(share=0.0), lambda span: None, slow_s=1.0).begin(
-        b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 0.0
+        {b"traceparent": b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}, 0.0
     )
     logging.getLogger("caudal.test").info("x")
     CURRENT.set(None)

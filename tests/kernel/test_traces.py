@@ -26,7 +26,7 @@ def told(*, share: float = 0.0, by_parent: bool = False, header: bytes | None = 
     def run() -> None:
         tracer = Tracer(Sampling(share=share, by_parent=by_parent), kept.append, slow_s=1.0)
         began = monotonic()
-        trace = tracer.begin(header, began)
+        trace = tracer.begin({} if header is None else {b"traceparent": header}, began)
         if asked.get("object") is not None:
             about(asked["object"], creates=asked.get("creates", False))
         ended = began + (2.0 if asked.get("slow") else 0.1)
@@ -56,7 +56,7 @@ def test_what_is_kept(asked: dict[str, Any], kept: int) -> None:
 def test_whoever_asks_again_hears_the_same() -> None:
     kept: list[Span] = []
     tracer = Tracer(Sampling(share=1.0), kept.append, slow_s=9.0)
-    trace = copy_context().run(tracer.begin, None, monotonic())
+    trace = copy_context().run(tracer.begin, {}, monotonic())
     assert trace.is_kept(None, monotonic()), "as the edge asks, before it says what the span tells"
     trace.end("GET /x", "server", {}, error=None, ended=monotonic())
     assert len(kept) == 1
@@ -68,7 +68,7 @@ def test_who_asks_for_its_place_while_it_runs_changes_nothing(share: float) -> N
     tracer = Tracer(Sampling(share=share), kept.append, slow_s=9.0)
 
     def run() -> str:
-        trace = tracer.begin(None, monotonic())
+        trace = tracer.begin({}, monotonic())
         call = Outgoing(tracer, None)  # as a line of the log would
         call.ended("submit", dict, None)
         trace.end("GET /x", "server", {}, error=None, ended=monotonic())
@@ -135,7 +135,7 @@ def test_a_call_of_a_request_is_its_child_and_kept_with_it() -> None:
     kept: list[Span] = []
 
     def run(error: str | None) -> str:
-        trace = Tracer(Sampling(share=0.0), kept.append, slow_s=1.0).begin(GIVEN, monotonic())
+        trace = Tracer(Sampling(share=0.0), kept.append, slow_s=1.0).begin({b"traceparent": GIVEN}, monotonic())
         call = Outgoing(trace.tracer, None)
         call.ended("submit", dict, None)
         trace.end("POST", "server", {}, error=error, ended=trace.began)
@@ -178,7 +178,8 @@ def test_a_batch_is_told_once_with_links_to_those_that_are_sampled() -> None:
     kept: list[Span] = []
     tracer = Tracer(Sampling(share=0.0, by_parent=True), kept.append, slow_s=1.0)
     sampled, failed, well = (
-        copy_context().run(tracer.begin, header, monotonic()) for header in (GIVEN, GIVEN[:-1] + b"0", None)
+        copy_context().run(tracer.begin, headers, monotonic())
+        for headers in ({b"traceparent": GIVEN}, {b"traceparent": GIVEN[:-1] + b"0"}, {})
     )
     batch, now = uuid4(), monotonic()
     asked = [Asked(trace, now - 0.2) for trace in (sampled, failed, well, None)]

@@ -202,7 +202,7 @@ class Web:
             return opened.refusal
         request.deadline = monotonic() + opened.timeout_s
         if self._context.tracer is not None:
-            opened.trace = self._context.tracer.begin(request.headers.get(b"traceparent"), opened.began)
+            opened.trace = self._context.tracer.begin(request.headers, opened.began)
         self._requests.active[request.method] += 1
         try:
             if body and opened.body_limit is not None:

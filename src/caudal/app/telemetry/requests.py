@@ -9,7 +9,7 @@ from typing import Final
 
 from caudal.contracts.problems import code_of
 from caudal.kernel.http import Request, Response
-from caudal.kernel.telemetry import Attributes, Histogram, Reading, Trace, Tracer, histogram, parent_of, redact
+from caudal.kernel.telemetry import Attributes, Histogram, Reading, Trace, Tracer, histogram, redact
 
 _METHODS: Final = frozenset({"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OTHER: Final = "_OTHER"
@@ -71,8 +71,7 @@ class Refusals:
         if crowd and not self.has_room:
             return
         self._left -= crowd
-        header = request.headers.get(b"traceparent")
-        trace = Trace(tracer, None if header is None else parent_of(header), began)
+        trace = Trace(tracer, request.headers, began)
         trace.sampled = trace.sampled or crowd
         traced(trace, request, route, response)
 

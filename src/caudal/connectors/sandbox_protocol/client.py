@@ -261,7 +261,7 @@ class ProviderClient:
 
         async def one_try(within_s: float) -> T | Unresolved:
             began, call = monotonic(), Outgoing(self._context.tracer, object_of(payment))
-            status, answer = await tried(within_s, call.header)
+            status, answer = await tried(within_s, call.lines)
             outcome = answer.kind if isinstance(answer, Unresolved) else "answered"
             link.took(self.capabilities.method, operation, outcome, monotonic() - began)
 
@@ -310,15 +310,13 @@ def object_of(payment: str | None) -> int | None:
 
 
 async def _exchange(
-    link: Link, verb: str, path: str, body: bytes, content_type: str, within_s: float, traceparent: str
+    link: Link, verb: str, path: str, body: bytes, content_type: str, within_s: float, trace: str
 ) -> tuple[int, bytes]:
     """One request and its answer. Raises Garbled when that is too long, or holds U+0000."""
     provider, lines = link.provider, link.lines
     assert content_type.isprintable(), "a type is known before it is sent on"
     signed = signature(provider.secret, int(time.time()), verb, path, body)
-    head = f"{verb} {lines.folder}{path} HTTP/1.1\r\nHost: {lines.host}\r\n{HEADER}: {signed}\r\n"
-    if traceparent:
-        head += f"traceparent: {traceparent}\r\n"
+    head = f"{verb} {lines.folder}{path} HTTP/1.1\r\nHost: {lines.host}\r\n{HEADER}: {signed}\r\n{trace}"
     if body:
         head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
     # Less than the whole, so that the time in which nothing was sent yet is known from the rest.

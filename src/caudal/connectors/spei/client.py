@@ -87,7 +87,7 @@ class SpeiClient:
 
         async def one_try(within_s: float) -> Outcome | Unresolved:
             began, call = monotonic(), Outgoing(self._context.tracer, None if about is None else about.int)
-            status, said = await _exchanged(link, path, order, body, form, call.header, within_s)
+            status, said = await _exchanged(link, path, order, body, form, call.lines, within_s)
             undecided = said.kind if isinstance(said, Unresolved) else None
             outcome = undecided or "answered"
             link.took(BANK, operation, outcome, monotonic() - began)
@@ -105,17 +105,15 @@ class SpeiClient:
 
 
 async def _exchanged(
-    link: Link, path: str, order: _Order, body: bytes, form: _Form, traceparent: str, within_s: float
+    link: Link, path: str, order: _Order, body: bytes, form: _Form, trace: str, within_s: float
 ) -> tuple[int | None, Outcome | Unresolved]:
     """One order, the status of the bank's answer if there is one, and what it says."""
     lines = link.lines
     head = (
         f"POST {lines.folder}{path} HTTP/1.1\r\nHost: {lines.host}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n"
-        f"Spei-Signature: {signature(link.provider.secret, int(time.time()), body)}\r\n"
+        f"Spei-Signature: {signature(link.provider.secret, int(time.time()), body)}\r\n{trace}"
     )
-    if traceparent:
-        head += f"traceparent: {traceparent}\r\n"
     # Less than the whole, so that the time in which nothing was sent yet is known from the rest.
     connect_s = min(link.provider.connect_timeout_ms / 1000, 0.9 * within_s)
     try:

@@ -170,14 +170,17 @@ def _compression(leaving: Leaving) -> Any:
 
 def _sdk_span(span: Span, resource: Any, scope: Any) -> Any:
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+    from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
-    def at(trace: int, number: int) -> SpanContext:
-        return SpanContext(trace, number, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    def at(trace: int, number: int, state: str = "") -> SpanContext:
+        states = TraceState.from_header([state]) if state else None
+        return SpanContext(
+            trace, number, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED), trace_state=states
+        )
 
     return ReadableSpan(
         name=span.name,
-        context=at(*span.place),
+        context=at(*span.place, span.state),
         parent=None if span.parent is None else at(span.place[0], span.parent),
         resource=resource,
         attributes=dict(span.attributes),

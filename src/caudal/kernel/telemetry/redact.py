@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import Enum
 from typing import Any, Final
@@ -39,12 +39,13 @@ _OF_SERVER: Final = ("08", "25", "40", "53", "55", "57", "58")
 _TEXT_MAX: Final = 2_000
 _SPACE: Final = " \u00a0\u1680\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff"
 _DASH: Final = "\u00ad\u2010-\u2015\u2212\\-"
-_KEPT: Final = (
-    r"(?P<kept>[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|(?<![0-9a-fA-F])[0-9a-f]{32}"
-    r"(?![0-9a-fA-F])|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)"
+_ID_OR_TIME: Final = (
+    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|(?<![0-9a-fA-F])[0-9a-f]{32}"
+    r"(?![0-9a-fA-F])|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 )
+_KEPT: Final = re.compile(_ID_OR_TIME)
 _FOUND: Final = re.compile(
-    rf"{_KEPT}"
+    rf"(?P<kept>{_ID_OR_TIME})"
     r"|(?P<email>(?<![^\s@<>\"'(),;:=])[^\s@<>\"'(),;:=]+(?:@|%40)[^\s@<>\"'(),;:=]+)"
     r"|(?P<key>(?<![A-Za-z0-9])(?:(?:sk_test|sk_live|whsec)_[A-Za-z0-9_+/=-]{8,}|op_[A-Za-z0-9_-]{43})|Bearer +\S+)"
     r"|(?P<iban>(?<!\w)[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?!\w))"
@@ -52,9 +53,9 @@ _FOUND: Final = re.compile(
     rf"|(?P<digits>(?<![\w])\+?\(?\d(?:[./(){_SPACE}{_DASH}]{{0,2}}\d){{8,21}}(?!\w))"
     r"|(?P<document>(?<!\w)[A-Z]{3,4}\d{6}[A-Z0-9]{3,8}(?!\w))"
 )
-# Twelve digits and more, as people and addresses write them, whatever they are glued to: a card's may be among them.
+# Groups of digits, apart as people and addresses write them, whatever they are glued to: a card's may be among them.
 _ESCAPED: Final = "%[0-9A-Fa-f]{2}"
-_MANY: Final = re.compile(rf"{_KEPT}|\d(?:(?:[._/()+{_SPACE}{_DASH}]|{_ESCAPED}){{0,3}}\d){{11,}}")
+_CHAIN: Final = re.compile(rf"\d+(?:(?:[._/()+{_SPACE}{_DASH}]|{_ESCAPED}){{1,3}}\d+)*")
 _PLAIN_BETWEEN: Final = b"._/()+- "
 _LIKE_DIGITS: Final = bytes(0x30 if chr(char).isdigit() else char for char in range(128)) + bytes(128)
 _GROUP: Final = re.compile(rf"{_ESCAPED}|(?P<digits>\d+)")
@@ -69,9 +70,9 @@ _HALF: Final = "0123456789._/()+-% \u00a0"  # with what half a number may end
 def text(told: str) -> str:
     """A text without what looks like a person's."""
     if len(told) <= _TEXT_MAX:
-        return _without_cards(_FOUND.sub(_without, told))
+        return without_cards(_FOUND.sub(_without, told))
     whole = max(0, told.rfind(" ", 0, _TEXT_MAX), told.rfind("/", 0, _TEXT_MAX))  # half a number has no shape
-    return _without_cards(_FOUND.sub(_without, told[:whole].rstrip(_HALF))) + GONE
+    return without_cards(_FOUND.sub(_without, told[:whole].rstrip(_HALF))) + GONE
 
 
 def _without(match: re.Match[str]) -> str:
@@ -86,29 +87,35 @@ def _is_iban(text: str) -> bool:
     return int("".join(str(int(char, 36)) for char in text[4:] + text[:4])) % 97 == 1
 
 
-def _without_cards(told: str) -> str:
-    """Hardly a text has many digits, which is seen in a quarter of a microsecond unless it is written unusually."""
+def without_cards(told: str) -> str:
+    """A text without what may be cards' numbers.
+
+    Hardly a text has many digits, which is seen in a quarter of a microsecond unless it is written unusually.
+    """
     if len(told) < _CARD_MIN:
         return told
     plain = told.isascii() and "%" not in told
     if plain and _ZEROS not in told.encode().translate(_LIKE_DIGITS, _PLAIN_BETWEEN):
         return told
-    return _MANY.sub(_without_card, told)
+    chains = [chain for chain in _CHAIN.finditer(told) if chain.end() - chain.start() >= _CARD_MIN]
+    cards = [card for chain in chains for card in _cards_in(chain)]
+    kept = [one.span() for one in _KEPT.finditer(told)] if cards else []
+    for start, end in reversed(cards):
+        if not any(begins < end and start < ends for begins, ends in kept):
+            told = told[:start] + GONE + told[end:]
+    return told
 
 
-def _without_card(match: re.Match[str]) -> str:
-    """What stays of many digits: everything but cards' numbers, which begin and end with a group of them."""
-    many = match[0]
-    if match["kept"] is not None:
-        return many
-    groups = [group for group in _GROUP.finditer(many) if group["digits"] is not None]
-    left, at, first = "", 0, 0
+def _cards_in(chain: re.Match[str]) -> Iterator[tuple[int, int]]:
+    """Where cards' numbers stand, which begin and end with a group."""
+    groups = [group for group in _GROUP.finditer(chain.string, *chain.span()) if group["digits"] is not None]
+    first = 0
     while first < len(groups):
         last = _last_of_card(groups, first)
         if last is not None:
-            left, at, first = left + many[at : groups[first].start()] + GONE, groups[last].end(), last
+            yield groups[first].start(), groups[last].end()
+            first = last
         first += 1
-    return left + many[at:]
 
 
 def _last_of_card(groups: Sequence[re.Match[str]], first: int) -> int | None:
@@ -129,9 +136,10 @@ def _is_card(number: str) -> bool:
     """Whether digits may be a card's number: no issuer's begins with 0, and moments since 1970 begin with 1."""
     if not _CARD_MIN <= len(number) <= _CARD_MAX:
         return False
-    digits = [int(char) for char in reversed(number)]
-    if digits[-1] == 0 or (digits[-1] == 1 and len(digits) != _AIRLINE_DIGITS):
+    first = int(number[0])
+    if first == 0 or (first == 1 and len(number) != _AIRLINE_DIGITS):
         return False
+    digits = [int(char) for char in reversed(number)]
     return (sum(digits[::2]) + sum(_DOUBLED[digit] for digit in digits[1::2])) % 10 == 0
 
 

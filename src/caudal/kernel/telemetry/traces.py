@@ -3,7 +3,7 @@
 - An object's trace is its id: the 32 digits of a payin's id are its trace id, the last 16 of them its first span. So a
   callback days later and a webhook know them without anything being kept (ADR 0016).
 - A request that comes with a `traceparent` stays in its caller's trace, and the payin's trace links to it; one that
-  comes without is the payin's trace itself.
+  comes without is the payin's trace itself. `tracestate` belongs to the caller's trace: spans and calls in it have it.
 - Nothing is recorded while something runs but times in a list. At its end what is sampled is kept, and so is every
   error and everything slow, whatever the sampling; spans are made of what is kept alone.
 - Where nobody collects, no `Trace` is made at all; `traceparent` still goes out with the object's id in it.
@@ -22,20 +22,25 @@ from uuid import UUID
 import msgspec
 
 from caudal.kernel import ids
+from caudal.kernel.telemetry.tracestate import carried
 
 Kind = Literal["internal", "server", "client", "consumer", "producer"]
 Value = str | int | float | bool
 Attributes = dict[str, Value]
 Place = tuple[int, int]  # a trace's id and a span's
+Headers = Mapping[bytes, bytes]
 
 _HEADER: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _FIRST_VERSION: Final = b"00", 55  # and how long one of it is; later ones may go on
 _SPAN_BITS: Final = (1 << 64) - 1
 _CHANCE_BITS: Final = (1 << 40) - 1  # of an id of ours these are random; of a random one all are
+_NOBODY: Final[Headers] = {}
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that took its time. Times are Unix nanoseconds; `error` is what went wrong, if anything did."""
+    """Something that took its time. Times are Unix nanoseconds; `error` is what went wrong, if anything did; `state` is
+    the `tracestate` of a caller's trace.
+    """
 
     name: str
     kind: Kind
@@ -46,6 +51,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, Value]
     links: Sequence[Place] = ()
     error: str | None = None
+    state: str = ""
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,17 +138,22 @@ class Trace:
     """What is under way for one request or piece of work."""
 
     __slots__ = (
-        "_batches", "_calls", "_span", "_trace", "about", "began", "creates", "failed", "parent", "sampled", "tracer",
+        "_batches", "_calls", "_span", "_state", "_trace", "about", "began", "creates", "failed", "parent", "sampled",
+        "tracer",
     )  # fmt: skip
 
-    def __init__(self, tracer: Tracer, parent: tuple[int, int, bool] | None, began: float) -> None:
+    def __init__(self, tracer: Tracer, headers: Headers, began: float) -> None:
+        """In its caller's trace where the headers name one."""
         self.tracer, self.began = tracer, began
         self._trace: int | None = None
         self.parent: int | None = None
         self.sampled = False  # whether it is kept even if nothing is wrong, as far as that is known yet
-        if parent is not None:
+        self._state: bytes | str = ""
+        given = headers.get(b"traceparent")
+        if given is not None and (parent := parent_of(given)) is not None:
             self._trace, self.parent, said = parent
             self.sampled = tracer.sampling.takes(self._trace, said)
+            self._state = headers.get(b"tracestate", "")
         self._span: int | None = None
         self.about: int | None = None
         self.creates = False
@@ -169,6 +180,13 @@ class Trace:
             self._trace = _new(16)
             self.sampled = self.sampled or self.tracer.sampling.takes(self._trace)
         return self._trace, self._span
+
+    @property
+    def state(self) -> str:
+        """The `tracestate` that goes on with the caller's trace, read where it is needed."""
+        if isinstance(self._state, bytes):
+            self._state = carried(self._state)
+        return self._state
 
     def note(self, batch: Committed, since: float) -> None:
         """A command of it, which waited since then, was in a batch."""
@@ -213,31 +231,36 @@ class Trace:
             attributes=attributes,
             links=links,
             error=error,
+            state=self.state,
         )
         tracer.keep(own)
         if self.creates and self.about is not None and trace != self.about:
             root = (self.about, first_span(self.about))
             tracer.keep(
-                msgspec.structs.replace(own, name="payin", kind="internal", place=root, parent=None, links=[place])
+                msgspec.structs.replace(
+                    own, name="payin", kind="internal", place=root, parent=None, links=[place], state=""
+                )
             )
         for call in self._calls or ():
             tracer.keep(call())
         for batch, since in self._batches or ():
-            tracer.keep(_commit(tracer, place, batch, since))
+            tracer.keep(_commit(own, tracer, batch, since))
             batch.tell(place)
 
 
-def _commit(tracer: Tracer, place: Place, batch: Committed, since: float) -> Span:
+def _commit(of: Span, tracer: Tracer, batch: Committed, since: float) -> Span:
     """From the queue to the answer of the COMMIT."""
+    trace, parent = of.place
     return Span(
         name="commit",
         kind="internal",
-        place=(place[0], _new(8)),
-        parent=place[1],
+        place=(trace, _new(8)),
+        parent=parent,
         began_ns=tracer.unix_ns(since),
         ended_ns=tracer.unix_ns(batch.ended),
         attributes={"caudal.batch.id": f"{batch.span[0]:032x}", "caudal.queue.wait_s": max(0.0, batch.began - since)},
         links=[batch.span],
+        state=of.state,
     )
 
 
@@ -259,6 +282,14 @@ class Outgoing:
             self._place = (about, self._parent if tracer is None else _new(8))
             self.header = header(*self._place, sampled=tracer is not None and tracer.sampling.takes(about))
 
+    @property
+    def lines(self) -> str:
+        """What goes with it as lines of a request's head; in the caller's trace its `tracestate`, too."""
+        if not self.header:
+            return ""
+        line = f"traceparent: {self.header}\r\n"
+        return line if self._trace is None or not self._trace.state else f"{line}tracestate: {self._trace.state}\r\n"
+
     def ended(self, name: str, told: Callable[[], Attributes], error: str | None) -> None:
         """It is over. What is told of it is asked for only if it is kept, which a request's end decides for its own."""
         tracer, ended = self._tracer, monotonic()
@@ -279,6 +310,7 @@ class Outgoing:
             ended_ns=tracer.unix_ns(ended),
             attributes=told() if error is None else {"error.type": error} | told(),
             error=error,
+            state="" if self._trace is None else self._trace.state,
         )
 
 
@@ -317,15 +349,15 @@ class Tracer:
         """A monotonic time as Unix nanoseconds."""
         return self._zero_ns + round(at * 1e9)
 
-    def begin(self, traceparent: bytes | None, began: float) -> Trace:
+    def begin(self, headers: Headers, began: float) -> Trace:
         """A request, in its caller's trace where it names one. It is what runs here from now on."""
-        trace = Trace(self, None if traceparent is None else parent_of(traceparent), began)
+        trace = Trace(self, headers, began)
         CURRENT.set(trace)
         return trace
 
     def work(self, object: UUID) -> Trace:
         """Work on an object that nobody waits for."""
-        trace = Trace(self, None, monotonic())
+        trace = Trace(self, _NOBODY, monotonic())
         trace.belongs(object.int, creates=False)
         CURRENT.set(trace)
         return trace

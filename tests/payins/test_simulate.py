@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from caudal.connectors import Unresolved, links
+from caudal.catalogue import METHODS
+from caudal.connectors import CAPABILITIES, Unresolved, links
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
 from caudal.merchants.commands.callers import KeyCache
 from caudal.payins import simulation
 from tests.api import Answered
-from tests.payins.cast import Merchant
+from tests.payins.cast import ASKED, Merchant
 from tests.payins.desk import Desk
 from tests.payins.several import merchant, routed, rule, three_providers
 
@@ -188,6 +189,7 @@ async def test_nothing_is_written(ana: Merchant, desk: Desk) -> None:
 
 
 RULES = draft(rule("cheap", "least_cost"))
+SPEI = {"currency": "MXN", "country": "MX", "method": "spei"}
 WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({}, {"/replay": "contradiction"}),
     ({"payin": PIX, "replay": {"days": 7}}, {"/replay": "contradiction"}),
@@ -195,6 +197,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, str]]] = [
     ({"payin": PIX, "profile_id": "x"}, {"/profile_id": "invalid_value"}),
     ({"payin": PIX | {"amount": 0}}, {"/payin/amount": "amount_out_of_range"}),
     ({"payin": PIX | {"method": "pixx"}}, {"/payin/method": "unknown_method"}),
+    ({"payin": PIX | SPEI}, {"/payin/method": "not_supported"}),
+    ({"payin": PIX | SPEI | {"country": "BR"}}, {"/payin/method": "unknown_method"}),
     ({"payin": {"amount": 5}}, {f"/payin/{name}": "missing" for name in ("currency", "country", "method")}),
     ({"payin": PIX, "profile": draft()}, {"/profile/rules": "missing"}),
     (
@@ -222,6 +226,17 @@ async def test_what_is_wrong_with_a_simulation_is_told(ana: Merchant, desk: Desk
     for asked, fields in WRONG:
         answered = await simulate(ana, **asked)
         assert (answered.status, answered.fields) == (422, fields), asked
+
+
+async def test_every_method_that_goes_to_a_provider_is_tried(ana: Merchant, desk: Desk) -> None:
+    for (country, method), of in METHODS.items():
+        asked = {"country": country, "currency": of.currency, "amount": of.max_minor}
+        asked |= ASKED.get(method, {}) | {"method": method}
+        if method == "card":
+            asked["instrument"] = {"id": await ana.instrument()}
+        answered = await simulate(ana, payin=asked, profile=RULES)
+        expected = ("acme", 200) if method in CAPABILITIES else (None, 422)
+        assert (answered.json.get("provider"), answered.status) == expected, answered.body
 
 
 async def test_whose_profile_it_is_and_who_may_ask(ana: Merchant, desk: Desk) -> None:

@@ -224,6 +224,16 @@ async def test_fields(ana: Merchant, lost: dict[str, Any], asked: dict[str, Any]
     assert (answered.status, answered.fields) == (422, fields)
 
 
+async def test_nobody_says_that_a_transfer_came(ana: Merchant, context: Context) -> None:
+    payin = await ana.payin()
+    await rows(context, "update due set attempt = 2 where kind = 'payin.expire' returning 1")  # a worker died over it
+    assert [one["kind"] for one in await listed(ana)] == ["expiry"]
+    refused = await settled(ana, payin["id"], "happened")
+    assert (refused.status, refused.code) == (409, "forbidden_transition"), refused.body
+    assert "its bank reports it" in refused.json["detail"]
+    assert (await ana.seen(payin))["status"] == "pending"
+
+
 async def test_only_operators_see_and_settle_it(ana: Merchant, lost: dict[str, Any]) -> None:
     assert (await ana.get(PATH)).status in (401, 403)
     for verb in ("inquiries", "settlements"):

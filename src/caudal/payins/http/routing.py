@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from caudal.connectors import CAPABILITIES
 from caudal.kernel import ids
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.context import Context
@@ -139,9 +140,12 @@ def _one_of(asked: SimulateAsked) -> Iterator[FieldError]:
 def _payin_errors(asked: SimulateAsked, caller: Caller) -> Iterator[FieldError]:
     if isinstance(asked.payin, CreatePayinBody):
         try:
-            method_of(asked.payin, caller)
+            method = method_of(asked.payin, caller)
         except Invalid as refused:
             yield from _within_payin(refused)
+            return
+        if method.method not in CAPABILITIES:
+            yield _error("/payin/method", "not_supported", f"{method.name} goes to no provider: nothing is routed")
 
 
 def _within_payin(refused: Invalid) -> Iterator[FieldError]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from caudal.connectors import CAPABILITIES
 from caudal.contracts.pages import LOOKED_AT
 from caudal.kernel import idempotency, ids
 from caudal.kernel.clock import rfc3339
@@ -184,6 +185,8 @@ async def settle(context: Context, request: Request) -> Response:
     )
     if isinstance(found, int):
         return await committed(context, found, _again(by, key, request), request)
+    if by.happened and isinstance(found.row, Payin) and found.row.method not in CAPABILITIES:
+        raise Refused("forbidden_transition", "nobody is asked for a transfer: its bank reports it, and it is booked")
     answering = _answering(context, found, by.happened)
     if answering is None:
         raise Refused("forbidden_transition", "a question about a discrepancy has no outcome: resolve the discrepancy")

@@ -168,6 +168,29 @@ async def test_what_is_wrong_is_named(seen: Context, monkeypatch: pytest.MonkeyP
     assert samples_of((await asked(seen, "/metrics"))[2])['caudal_ready{caudal_check="database"}'] == 0
 
 
+async def test_a_database_that_hangs_is_told_however_seldom_somebody_looks(
+    seen: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def database() -> float:
+        return samples_of((await asked(seen, "/metrics"))[2])['caudal_ready{caudal_check="database"}']
+
+    async def silent(*_: object) -> Any:
+        await asyncio.Event().wait()
+
+    assert await database() == 1
+    monkeypatch.setattr("caudal.app.telemetry.health._ANSWER_S", 0.3)  # a look has ended long before the next one
+    rows = seen.rows
+    monkeypatch.setattr(seen, "rows", silent)
+    await database()
+    for _ in range(3):
+        await asyncio.sleep(0.3)
+        assert await database() == 0
+    monkeypatch.setattr(seen, "rows", rows)
+    async with asyncio.timeout(30):
+        while await database() == 0:
+            pass
+
+
 async def test_a_shard_that_stands_still_is_told(seen: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     async with held_shard(seen):
         waiting = asyncio.ensure_future(seen.commit(0, Note(text="waits")))

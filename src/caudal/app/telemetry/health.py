@@ -69,23 +69,22 @@ class _Watched:
         if self._context.stopping:
             why = "this process is stopping"
             return Health(status="unavailable", reasons=[why], checks={"running": why})
-        self._found = await self._look()
-        return self._found
+        return await self._look()
 
     async def glance(self) -> None:
-        """Looks for the page of figures, which waits for no database: a look that takes long goes on behind it."""
+        """Looks for the page of figures, which waits for no database: a look that takes long goes on behind it, and the
+        next page has what it found."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), name="health", context=apart())
             self._looks_since = monotonic()
         patience_s = _FIRST_S if self._found is None else _GLANCE_S
-        done, _ = await asyncio.wait({self._looking}, timeout=patience_s)
-        if done:
-            self._found = self._looking.result()
-        elif monotonic() - self._looks_since > _SLOW_S and self._found is not None:
+        await asyncio.wait({self._looking}, timeout=patience_s)
+        if not self._looking.done() and monotonic() - self._looks_since > _SLOW_S and self._found is not None:
             checks = self._found.checks | {"database": f"the database has not answered for {_SLOW_S:.0f} s"}
             self._found = Health(status="unavailable", reasons=[checks["database"]], checks=checks)
 
     async def _look(self) -> Health:
+        """Looks, and keeps what it finds, whoever still waits for it."""
         checks, told = {"running": "ok"}, list[str]()
         if loops := self._context.once(Loops):
             checks["loops"] = "; ".join(loops.late()) or "ok"
@@ -98,7 +97,8 @@ class _Watched:
             checks["database"] = f"the database does not answer: {type(error).__name__}"
         told = [checks[check] for check in _TOLD if checks[check] != "ok"] + told
         wrong = [why for check, why in checks.items() if why != "ok" and check not in _TOLD]
-        return Health(status="unavailable" if wrong else "ok", reasons=[*wrong, *told], checks=checks)
+        self._found = Health(status="unavailable" if wrong else "ok", reasons=[*wrong, *told], checks=checks)
+        return self._found
 
     async def _asked(self) -> tuple[str | None, list[str]]:
         """What only the database knows: what has not run yet, and what an operator should see to."""

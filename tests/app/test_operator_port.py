@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from socket import create_server
@@ -15,9 +16,10 @@ from typing import Any
 import pytest
 
 from caudal.app.routes import ROUTES
-from caudal.app.telemetry import OperatorPort, health_of, inside
+from caudal.app.telemetry import OperatorPort, health, health_of, inside
 from caudal.kernel.context import Context
 from caudal.kernel.telemetry import INSTRUMENTS, Histogram, prometheus
+from caudal.payins import overdue
 from tests.api import Api
 from tests.conftest import settings_of
 from tests.kernel.test_redaction import configured
@@ -189,6 +191,33 @@ async def test_a_database_that_hangs_is_told_however_seldom_somebody_looks(
     async with asyncio.timeout(30):
         while await database() == 0:
             pass
+
+
+async def test_all_who_ask_share_a_look(seen: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, ana, reads, answering = seen.rows, Api(seen), Counter[str](), asyncio.Event()
+
+    async def late(query: Any, *parameters: Any) -> Any:
+        reads[query] += 1
+        await answering.wait()
+        return await rows(query, *parameters)
+
+    async def noted(context: Context) -> Any:
+        reads["overdue"] += 1
+        return await overdue(context)
+
+    monkeypatch.setattr(seen, "rows", late)
+    monkeypatch.setattr("caudal.app.telemetry.health.overdue", noted)
+    goes = asyncio.ensure_future(ana.get("/readyz"))
+    waiting = [asyncio.ensure_future(ana.get("/readyz")) for _ in range(60)]
+    beside = [asyncio.ensure_future(asked(seen, "/readyz")) for _ in range(10)]
+    await asyncio.sleep(0.1)
+    assert dict(reads) == {health.SQL["shards_ahead"]: 1}
+    goes.cancel()  # who began the look and goes ends it for nobody
+    await asyncio.sleep(0)
+    answering.set()
+    statuses = [one.status for one in await asyncio.gather(*waiting)]
+    assert {*statuses, *(status for status, *_ in await asyncio.gather(*beside))} == {200}
+    assert reads["overdue"] == 1
 
 
 async def test_a_shard_that_stands_still_is_told(seen: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ class _Watched:
         self._context = context
         self._needed = {migration.number: migration.name for migration in files() if migration.phase == "pre"}
         self._migrated = False
-        self._asked_at, self._told = 0.0, list[str]()
+        self._ask_at, self._told = 0.0, list[str]()
         self._found: Health | None = None
         self._looking: asyncio.Task[Health] | None = None
         self._looks_since = 0.0
@@ -69,19 +69,24 @@ class _Watched:
         if self._context.stopping:
             why = "this process is stopping"
             return Health(status="unavailable", reasons=[why], checks={"running": why})
-        return await self._look()
+        return await asyncio.shield(self._under_way())
 
     async def glance(self) -> None:
         """Looks for the page of figures, which waits for no database: a look that takes long goes on behind it, and the
         next page has what it found."""
+        looking = self._under_way()
+        patience_s = _FIRST_S if self._found is None else _GLANCE_S
+        await asyncio.wait({looking}, timeout=patience_s)
+        if not looking.done() and monotonic() - self._looks_since > _SLOW_S and self._found is not None:
+            checks = self._found.checks | {"database": f"the database has not answered for {_SLOW_S:.0f} s"}
+            self._found = Health(status="unavailable", reasons=[checks["database"]], checks=checks)
+
+    def _under_way(self) -> asyncio.Task[Health]:
+        """The look under way, or a new one. All who ask share it, for anybody may, as often as he likes."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look(), name="health", context=apart())
             self._looks_since = monotonic()
-        patience_s = _FIRST_S if self._found is None else _GLANCE_S
-        await asyncio.wait({self._looking}, timeout=patience_s)
-        if not self._looking.done() and monotonic() - self._looks_since > _SLOW_S and self._found is not None:
-            checks = self._found.checks | {"database": f"the database has not answered for {_SLOW_S:.0f} s"}
-            self._found = Health(status="unavailable", reasons=[checks["database"]], checks=checks)
+        return self._looking
 
     async def _look(self) -> Health:
         """Looks, and keeps what it finds, whoever still waits for it."""
@@ -129,9 +134,10 @@ class _Watched:
         return f"not migrated: {', '.join(left)} (`caudal migrate`)" if left else None
 
     async def _unknown(self) -> list[str]:
-        """What has no outcome, looked at once in a while however often it is asked for."""
-        if monotonic() >= self._asked_at:
-            self._asked_at, found = monotonic() + _UNKNOWN_EVERY_S, await overdue(self._context)
+        """What has no outcome, looked at once in a while however often it is asked for; what failed is asked again."""
+        if monotonic() >= self._ask_at:
+            found = await overdue(self._context)  # nobody asks beside it: there is one look at a time
+            self._ask_at = monotonic() + _UNKNOWN_EVERY_S
             text = f"{found.count} outcomes are unknown, the oldest for {found.oldest_s} s"
             self._told = [text] if found.count else []
         return self._told

@@ -150,6 +150,11 @@ def test_a_frame_fits_eighty_columns_and_says_what_is_wrong() -> None:
         assert told in text, (told, text)
 
 
+def test_an_address_in_brackets_is_no_markup() -> None:
+    away = {"[fe80::1]:8702": Page(10, {}, "away")}
+    assert "[fe80::1]:8702" in shown(away, away)
+
+
 async def test_a_page_that_is_read_knows_when_it_was_by_both_clocks() -> None:
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(text=WORKER % {"done": 1, "broke": 0})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 from collections.abc import Iterator, Sequence
 from contextvars import copy_context
 from time import monotonic
@@ -112,3 +114,29 @@ async def test_without_a_collector_what_is_broken_still_names_the_callers_trace(
         assert (await Api(context).call("GET", "/v1/payins", key=key, headers=headers)).status == 500
     named = [(line.get("trace_id"), line.get("parent_id")) for line in of(log, "caudal.app.web")]
     assert named == [(CALLER, "00f067aa0ba902b7"), (None, None), (None, None)]
+
+
+def test_what_ends_the_process_is_a_line_without_values(log: Log) -> None:
+    try:
+        raise ExceptionGroup("in all", [ValueError("Key (email)=(maria@example.com)"), KeyError("Maria Lopez")] * 3)
+    except ExceptionGroup as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    [line] = of(log, "caudal")
+    assert (line["level"], line["event"]) == ("critical", "this ends the process")
+    told = str(line["exception"])
+    assert "maria" not in told.lower()
+    assert "ExceptionGroup" in told and "  | ValueError" in told and "  | KeyError" in told and "and 2 more" in told
+
+
+async def test_what_a_task_died_of_is_told_without_values(log: Log) -> None:
+    async def dies() -> None:
+        raise ValueError("of Maria Lopez")
+
+    task = asyncio.create_task(dies())
+    await asyncio.wait({task})
+    del task
+    gc.collect()
+    [line] = of(log, "asyncio")
+    assert line["event"] == "Task exception was never retrieved"
+    assert "ValueError" in str(line["exception"]) and "test_log_traces" in str(line["exception"])
+    assert "Maria" not in str(line)

@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,14 @@ def json_log() -> Iterator[Log]:
 
 
 def configured(*, as_json: bool) -> Iterator[Log]:
-    root = logging.getLogger()
+    root, hook = logging.getLogger(), sys.excepthook
     handlers, level, stream = root.handlers[:], root.level, Log()
     configure(Settings(log_json=as_json, log_level="debug"), "web")
     root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)
+    sys.excepthook = hook
 
 
 def raised(error: BaseException) -> BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import copy_context
 from time import monotonic
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -46,6 +46,7 @@ def told(*, share: float = 0.0, by_parent: bool = False, header: bytes | None = 
         ({"share": 0.0, "header": GIVEN}, 0),
         ({"share": 0.0, "header": GIVEN, "by_parent": True}, 1),
         ({"share": 1.0, "header": GIVEN[:-1] + b"0", "by_parent": True}, 0),
+        ({"share": 1.0, "header": GIVEN[:-1] + b"0", "by_parent": True, "object": UUID(int=T)}, 0),
         ({"share": 1.0, "header": GIVEN[:-1] + b"0"}, 1),
     ],
 )

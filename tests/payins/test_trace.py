@@ -203,3 +203,9 @@ async def test_a_terminal_of_eighty_columns_shows_every_step(ana: Merchant, desk
     assert "This is not all" not in text
     assert payin["id"] in text and "100.00 BRL" in text and "payin.paid" in text and "asks sandbox" in text
     assert max(len(line) for line in text.splitlines()[3:]) <= 80
+
+
+@pytest.mark.parametrize("reference", ["Pedido [/rojo] 7", "[bold]A[link]B", "[42]"])
+async def test_what_a_merchant_wrote_is_no_markup(ana: Merchant, reference: str) -> None:
+    payin = await ana.payin(reference=reference)
+    assert f"reference {reference}" in on_a_terminal(await traced(ana, payin["id"]))

@@ -86,7 +86,7 @@ def _routes(routes: list[Row]) -> Table:
     table = _table("route", "/s", "not 2xx", "p50", "p99")
     for of in routes:
         odd = Text(_number(of["not_2xx"]) if of["not_2xx"] else "", style="yellow")
-        table.add_row(str(of["route"]), _number(of["rate"]), odd, _time(of["p50"]), _time(of["p99"]))
+        table.add_row(Text(str(of["route"])), _number(of["rate"]), odd, _time(of["p50"]), _time(of["p99"]))
     return table
 
 
@@ -98,7 +98,7 @@ def _providers(providers: list[Row]) -> Table:
             state.append(" drained", style="yellow")
         failed = "" if not of["failed"] else f"{float(str(of['failed'])):.1%}"
         used = f"{float(str(of['in_flight'])):.0f}/{float(str(of['limit'])):.0f}"
-        table.add_row(str(of["provider"]), state, _number(of["calls"]), failed, _time(of["p95"]), used)
+        table.add_row(Text(str(of["provider"])), state, _number(of["calls"]), failed, _time(of["p95"]), used)
     return table
 
 
@@ -154,9 +154,9 @@ def _processes(processes: list[Row]) -> Table:
     table = _table("process", "CPU", "memory", "files", "loop p99", "up")
     for of in processes:
         if "trouble" in of:
-            table.add_row(str(of["process"]), Text("away", style="bold red"), "", "", "", "")
+            table.add_row(Text(str(of["process"])), Text("away", style="bold red"), "", "", "", "")
             continue
         memory = f"{float(str(of['memory'])) / 1e6:,.0f} MB"
         cells = (f"{float(str(of['cpu'])):.0%}", memory, f"{float(str(of['files'])):.0f}")
-        table.add_row(str(of["process"]), *cells, _time(of["loop_p99"]), _time(of["uptime"]))
+        table.add_row(Text(str(of["process"])), *cells, _time(of["loop_p99"]), _time(of["uptime"]))
     return table

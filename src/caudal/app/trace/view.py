@@ -1,4 +1,4 @@
-"""A payment's story as a table."""
+"""A payment's story as a table. What merchants and providers wrote is text, and no markup of the terminal's."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _WIDE: Final = 160  # what a line has when nobody looks: a file takes any
 
 def printed(story: Trace) -> None:
     """On standard output, as wide as its terminal."""
-    console = Console(highlight=False)
-    show(story, console if console.is_terminal else Console(highlight=False, width=_WIDE))
+    console = Console(highlight=False, markup=False)
+    show(story, console if console.is_terminal else Console(highlight=False, markup=False, width=_WIDE))
 
 
 def show(story: Trace, console: Console) -> None:
     """The head and the table."""
     reason = "" if story.status_reason is None else f" ({story.status_reason})"
-    console.print(f"[bold]{story.payin}[/]  {story.status}{reason}", soft_wrap=True)
-    console.print(
+    console.print(Text.assemble((story.payin, "bold"), f"  {story.status}{reason}"), soft_wrap=True)
+    _say(
+        console,
         f"{format_amount(story.amount, story.currency)} by {story.method} in {story.country}, {story.mode},"
         f" of {story.merchant}" + ("" if story.reference is None else f", reference {story.reference}"),
-        soft_wrap=True,
     )
     parts = ("received", "authorized", "captured", "refunded", "disputed", "fee")
     sums = [f"{name} {format_amount(getattr(story, name), story.currency)}" for name in parts if getattr(story, name)]
     if sums:
-        console.print(", ".join(sums), soft_wrap=True)
+        _say(console, ", ".join(sums))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("time (UTC)", no_wrap=True)
     table.add_column("after", justify="right", no_wrap=True)
@@ -45,11 +45,15 @@ def show(story: Trace, console: Console) -> None:
         at = datetime.fromisoformat(step.at)
         clock = at.strftime("%H:%M:%S.%f" if at.date() == first.date() else "%Y-%m-%d %H:%M:%S")
         what = Text(f"{step.kind:<11} {step.what}", style=_STYLES.get(step.kind, ""))
-        table.add_row(clock, _took(at - before), what, _detail(step, story.currency))
+        table.add_row(clock, _took(at - before), what, Text(_detail(step, story.currency)))
         before = at
     console.print(table)
     if story.missing:
-        console.print("This is not all:", *(f"\n  {gone}" for gone in story.missing), sep="")
+        _say(console, "\n  ".join(["This is not all:", *story.missing]))
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(Text(line), soft_wrap=True)
 
 
 def _took(passed: timedelta) -> str:

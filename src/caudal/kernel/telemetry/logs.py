@@ -6,6 +6,7 @@ Nothing of a body, a key or a payer is ever logged: `redact.py` has the last wor
     info      what an operator may want to know afterwards: starts, ends, what was dropped
     warning   something failed and is tried again by itself
     error     a defect, or something that waits for a person
+    critical  what ended the process
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from __future__ import annotations
 import copy
 import logging
 import logging.config
+import sys
 from collections import Counter
 from collections.abc import Mapping
+from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from caudal.kernel.settings import Settings
@@ -42,9 +45,19 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
             record.args = redact.value(record.args)
         elif record.args:
             record.args = tuple(redact.value(one) for one in record.args)
+        if record.name == "asyncio" and isinstance(record.msg, str):
+            record.msg = record.msg.partition("\n")[0]  # behind it stand the values of whatever task it is about
         if isinstance(record.msg, BaseException):
             record.msg = redact.error(record.msg)
         super().emit(record)
+
+
+def _last_words(kind: type[BaseException], raised: BaseException, trace: TracebackType | None) -> None:
+    """What ends the process is a line as well, and no traceback with values in it."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, raised, trace)
+        return
+    logging.getLogger("caudal").critical("this ends the process", exc_info=(kind, raised, trace))
 
 
 def _redacted(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -99,6 +112,7 @@ def configure(settings: Settings, process: str) -> None:
     formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=processors)
     handler = _Handler()
     handler.setFormatter(formatter)
+    sys.excepthook = _last_words
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())

@@ -37,6 +37,7 @@ _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 # SQLSTATE classes whose texts are about the server and its sessions: connections, resources, operators, time-outs.
 _OF_SERVER: Final = ("08", "25", "40", "53", "55", "57", "58")
 _TEXT_MAX: Final = 2_000
+_MEMBERS_MAX: Final = 4
 _SPACE: Final = " \u00a0\u1680\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff"
 _DASH: Final = "\u00ad\u2010-\u2015\u2212\\-"
 _ID_OR_TIME: Final = (
@@ -182,7 +183,7 @@ def value(told: Any) -> Any:
 
 
 def trace_of(raised: BaseException) -> str:
-    """Where an exception came from, its causes first."""
+    """Where an exception came from, its causes first; behind a group's all of its own."""
     lines: list[str] = []
     seen: set[int] = set()
     one: BaseException | None = raised
@@ -190,10 +191,19 @@ def trace_of(raised: BaseException) -> str:
         seen.add(id(one))
         frames = traceback.extract_tb(one.__traceback__)
         places = [f"  {frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-        lines = [*places, _named(one), *(["which led to"] if lines else []), *lines]
+        lines = [*places, _named(one), *_members(one), *(["which led to"] if lines else []), *lines]
         following = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
         one = following
     return "\n".join(lines)
+
+
+def _members(raised: BaseException) -> list[str]:
+    """What a group is made of, some of it."""
+    if not isinstance(raised, BaseExceptionGroup):
+        return []
+    told = [f"  | {line}" for one in raised.exceptions[:_MEMBERS_MAX] for line in trace_of(one).split("\n")]
+    more = len(raised.exceptions) - _MEMBERS_MAX
+    return ["which has", *told, *([f"  | and {more} more"] if more > 0 else [])]
 
 
 def _named(raised: BaseException) -> str:

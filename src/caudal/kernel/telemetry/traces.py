@@ -164,7 +164,8 @@ class Trace:
     def belongs(self, object: int, *, creates: bool) -> None:
         """It is about an object, or makes it."""
         self.about, self.creates = object, creates
-        if not self.sampled:
+        said = self.parent is not None and self.tracer.sampling.by_parent  # and then it is the caller's to say
+        if not self.sampled and not said:
             self.sampled = self.tracer.sampling.takes(object)
 
     @property

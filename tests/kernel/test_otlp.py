@@ -6,7 +6,9 @@ import asyncio
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
@@ -162,6 +164,40 @@ async def test_an_exporter_that_breaks_is_told_and_what_waits_has_its_chance(
         await exporter._send_spans()
         assert (outcomes(meter)["failed"], len(exporter._spans)) == (2, 3)
         assert "OSError" in caplog.text
+
+
+async def test_of_what_is_sent_side_by_side_each_is_told_with_its_own_reason(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")  # both speak through one logger
+    meter, endpoint, both = Meter(), endpoint_of(), threading.Barrier(2, timeout=60)
+    assert endpoint is not None
+    said = logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter")
+
+    def failing(what: str, *, first: bool) -> Callable[[object], SimpleNamespace]:
+        def export(_: object) -> SimpleNamespace:
+            for turn in (True, False):  # one speaks, then the other, and only then they end
+                if turn == first:
+                    said.error("no room for %s", what)
+                both.wait()
+            return SimpleNamespace(name="FAILURE")
+
+        return export
+
+    async with Exporter(endpoint, meter, {}) as exporter:
+        with monkeypatch.context() as then:
+            then.setattr(exporter._traces_to, "export", failing("spans", first=True))
+            then.setattr(exporter._metrics_to, "export", failing("figures", first=False))
+            exporter.keep(OWN)
+            await asyncio.gather(exporter._send_spans(), exporter._send_metrics())
+        again, told = "and is tried again: no room for", sorted(one.partition(" take ")[2] for one in caplog.messages)
+        assert told == [f"metrics, {again} figures", f"traces, {again} spans"]
+        caplog.clear()
+        exporter._away.clear()
+        monkeypatch.setattr(exporter._metrics_to, "export", lambda _: SimpleNamespace(name="FAILURE"))
+        await exporter._send_metrics()
+        assert caplog.messages == ["the collector does not take metrics, and is tried again: FAILURE"], "at least that"
 
 
 def outcomes(meter: Meter) -> dict[str, object]:

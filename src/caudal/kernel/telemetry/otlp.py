@@ -12,6 +12,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from importlib import import_module
 from time import time_ns
 from typing import Any, Final, cast
@@ -28,13 +29,18 @@ _LAST_S: Final = 3.0  # for what is left when a process ends
 _EXPORTERS: Final = "opentelemetry.exporter"
 
 
+# What the exporters have said of the sending that runs here. Traces and metrics are sent side by side, each in a thread
+# with a context of its own, and by gRPC both speak through one logger.
+_SAID: Final[ContextVar[list[str] | None]] = ContextVar("said", default=None)
+
+
 class _Words(logging.Handler):
     """What the SDK's exporters say, kept instead of logged: they say it as an error, and at each sending."""
 
-    first = ""  # of a sending: why it failed; later ones say that it was tried often enough
-
     def emit(self, record: logging.LogRecord) -> None:
-        self.first = self.first or record.getMessage()
+        said = _SAID.get()
+        if said is not None:
+            said.append(record.getMessage())
 
 
 class Exporter:
@@ -124,10 +130,15 @@ class Exporter:
 
     async def _sent(self, what: str, export: Callable[[Any], Any], told: object) -> bool:
         """Whether the collector has taken it. One that is away is told once, and once that it is back."""
-        self._words.first = ""
+        said: list[str] = []  # the first word is why it failed; later ones say that it was tried often enough
+
+        def send() -> Any:
+            _SAID.set(said)
+            return export(told)
+
         try:
-            result = await asyncio.to_thread(export, told)
-            took, why = bool(result.name == "SUCCESS"), self._words.first
+            result = await asyncio.to_thread(send)
+            took, why = bool(result.name == "SUCCESS"), said[0] if said else result.name
         except Exception as error:
             took, why = False, type(error).__name__
         if took and what in self._away:
@@ -155,7 +166,11 @@ def _made(leaving: Leaving | None, module: str, name: str) -> Any:
     if leaving is None:
         return None
     exporter = getattr(import_module(f"opentelemetry.exporter.otlp.proto.{PACKAGES[leaving.protocol]}.{module}"), name)
-    return exporter(timeout=leaving.timeout_s, compression=_compression(leaving))
+    made = exporter(timeout=leaving.timeout_s, compression=_compression(leaving))
+    for kind in type(made).__mro__:
+        if kind.__module__.startswith(_EXPORTERS):  # which drop a word like the one before it, the other signal's, too
+            logging.getLogger(kind.__module__).filters.clear()
+    return made
 
 
 def _compression(leaving: Leaving) -> Any:

@@ -110,7 +110,7 @@ async def test_bulk_work_never_keeps_the_others_waiting_twice(store: RealStore) 
 
 async def test_what_cannot_be_done_in_time_is_refused_at_the_door(store: RealStore) -> None:
     written = store.shard()
-    waiting = [written.submit(Note(text="x"), soon(30)) for _ in range(600)]
+    waiting = [written.submit(Note(text="x", book=number), soon(30)) for number in range(600)]
     with pytest.raises(Overloaded) as refused:
         written.submit(Note(text="late"), soon(0.001))
     assert refused.value.after_s > 0

@@ -79,11 +79,81 @@ async def test_who_is_on_the_way_is_ahead() -> None:
 async def test_a_merchant_has_its_share_of_the_time_not_of_the_places() -> None:
     lanes = filled(Lanes(Limits(queue_limit=8192, merchant_share=0.5), Clock()), 400, book=lambda number: 2)
     lanes.drain_per_s = 1_000.0
-    refusal = lanes.refusal(2, 1.5)
+    assert lanes.refusal(2, 8.1) is None
+    refusal = lanes.refusal(2, 7.9)
     assert refusal is not None and refusal.code == "too_many_requests"
-    assert lanes.refusal(2, 1.7) is None, "it may wait longer"
     assert lanes.refusal(4, 1.5) is None, "the others have their share"
     assert lanes.refusal(None, 1.5) is None, "whose it is, is not known yet"
+    alone = filled(Lanes(Limits(merchant_share=1.0), Clock()), 2_000, book=lambda number: 2)
+    alone.drain_per_s = 1_000.0
+    assert alone.refusal(2, 4.1) is None, "nothing is kept for others"
+
+
+async def test_the_least_time_that_somebody_came_with_lately_is_everybodys_measure() -> None:
+    clock = Clock()
+    lanes = filled(Lanes(Limits(), clock), 400, book=lambda number: 2)
+    lanes.drain_per_s = 1_000.0
+    assert lanes.refusal(2, 60.0) is None, "500 drain in a twentieth of the usual time"
+    assert lanes.refusal(4, 2.0) is None
+    refusal = lanes.refusal(2, 60.0)
+    assert refusal is not None and refusal.code == "too_many_requests"
+    clock.now += 10.1
+    assert lanes.refusal(2, 60.0) is None, "and it is forgotten"
+
+
+async def test_who_has_hardly_any_time_makes_nobodys_share_small() -> None:
+    lanes = filled(Lanes(Limits(), Clock()), 240, book=lambda number: 2)
+    lanes.drain_per_s = 1_000.0
+    assert lanes.refusal(4, 0.001) is not None
+    assert lanes.refusal(2, 10.0) is None
+
+
+class Flood:
+    """Book 2 takes all the room that it is let into, however much time it names, and the queue drains meanwhile."""
+
+    def __init__(self, drain_per_s: float, names_s: float, at_most: int = 100_000) -> None:
+        self._clock, self._names_s, self._at_most = Clock(), names_s, at_most
+        self.lanes = Lanes(Limits(), self._clock)
+        self.lanes.drain_per_s = drain_per_s
+        self._one = Waiting(command=Note(text="x", book=2), future=_future(), deadline=soon())
+        self.refused = list[str]()
+
+    def pours(self, seconds: float) -> None:
+        for _ in range(round(seconds / 0.05)):
+            self._clock.now += 0.05
+            for _ in range(min(len(self.lanes), round(self.lanes.drain_per_s * 0.05))):
+                self.lanes._leave(self.lanes._lanes[Lane.NORMAL].popleft().command)
+            while len(self.lanes) < self._at_most:
+                if (refusal := self.lanes.refusal(2, self._names_s)) is not None:
+                    self.refused.append(refusal.code)
+                    break
+                self.lanes.push(self._one)
+
+
+@pytest.mark.parametrize("drain_per_s", [600, 6_000])
+@pytest.mark.parametrize("names_s", [1.0, 10.0, 60.0])
+async def test_in_a_queue_that_stands_a_merchant_leaves_room_for_others_whatever_time_it_names(
+    drain_per_s: int, names_s: float
+) -> None:
+    flood = Flood(drain_per_s, names_s)
+    for _ in range(10):
+        flood.pours(0.1)
+        assert flood.lanes.refusal(4, 10.0) is None, "whoever has the usual time always finds room"
+    flood.lanes.refusal(4, 1.0)
+    flood.pours(0.5)
+    for _ in range(10):
+        flood.pours(0.1)
+        assert flood.lanes.refusal(4, 1.0) is None, "and who has less, when it was seen that he has"
+    assert {*flood.refused} == {"too_many_requests"}
+    assert len(flood.lanes) >= min(256, 0.25 * drain_per_s), "there is a batch of its own for whenever one begins"
+
+
+@pytest.mark.parametrize("drain_per_s", [150, 1_000, 6_000])
+@pytest.mark.parametrize("connections", [64, 256])
+async def test_a_merchant_alone_with_so_many_connections_is_never_refused(drain_per_s: int, connections: int) -> None:
+    flood = Flood(drain_per_s, 10.0, at_most=connections)
+    flood.pours(1.5)
+    assert not flood.refused and len(flood.lanes) == connections
 
 
 async def test_a_few_commands_are_nobodys_crowd() -> None:
@@ -175,6 +245,7 @@ async def test_what_would_be_answered_too_late_is_not_run_and_is_told_so() -> No
     assert lanes.take() == [waiting[1], waiting[2]]
     error = waiting[0].future.exception()
     assert isinstance(error, Overloaded) and error.code == "overloaded"
+    assert error.detail == "its turn comes too late for the request's deadline", "which has not passed yet"
 
 
 async def test_a_batch_that_took_long_once_keeps_nobody_out_for_ever() -> None:

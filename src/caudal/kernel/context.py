@@ -264,6 +264,7 @@ def limits_of(settings: Settings) -> Limits:
         queue_limit=settings.queue_limit,
         merchant_share=settings.merchant_share,
         merchant_rate=settings.merchant_rate,
+        usual_s=settings.request_timeout_ms / 1000,
         batch_deadline_s=settings.batch_deadline_s,
     )
 

@@ -147,7 +147,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0
     merchant_share: Annotated[
         float,
-        Meta(gt=0, le=1, description="part of the queue that one merchant may hold; the rest is kept for the others"),
+        Meta(
+            gt=0,
+            le=1,
+            description="part that one merchant may hold of the places behind which others still find room; the rest "
+            "is kept for them (1: nothing is)",
+        ),
     ] = 0.5
 
     # Ending and starting

@@ -17,7 +17,7 @@ from caudal.kernel.errors import CaudalError, Overloaded
 from caudal.kernel.telemetry import Trace
 
 _SMOOTHING: Final = 0.2
-_FIRST_GUESS_PER_S: Final = 500.0
+_FIRST_GUESS_PER_S: Final = 1500.0  # about what two cores commit of cards; of SPEI they do four times that
 _FIRST_GUESS_EACH_S: Final = 20e-6
 _DECIDING_S: Final = 0.016  # what decides longer is too late for those that wait behind it
 _LEAST_BATCH: Final = 32
@@ -26,6 +26,8 @@ _MARGIN: Final = 0.5  # of the time that is left: the rate of the next seconds i
 _STANDING: Final = 0.1  # the same in a queue that stands; what is in two batches may wait there in any case
 _SHORT_S: Final = 0.025  # the queue of whoever keeps up
 _BURST_S: Final = 0.5  # for so long a queue is a crowd that has just come
+_LATELY_S: Final = 10.0  # for so long it is remembered that somebody came with little time
+_LEAST_S: Final = 1.0  # whoever has less has no merchant's share made smaller
 _FEW_OF_BULK: Final = 1024  # those of two bulk requests
 _FEW: Final = 64  # commands that wait are no crowd: they go with the next batch, whoever's they are
 
@@ -47,7 +49,7 @@ class Waiting(Ask, kw_only=True):
         """Whether it must not run (again): it was answered, or it is a first command whose deadline has passed."""
         if self.command.recorded or self.deadline > now:
             return self.answered
-        self.fail(Overloaded("overloaded", "the request's deadline passed before its turn", after_s=0.5))
+        self.fail(Overloaded("overloaded", "its turn comes too late for the request's deadline", after_s=0.5))
         return True
 
     def fail(self, error: CaudalError) -> None:
@@ -57,13 +59,14 @@ class Waiting(Ask, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What bounds the queue and its batches."""
+    """What bounds the queue and its batches. `usual_s` is the time of requests that name none."""
 
     max_batch: int = 256
     bulk_hold_s: float = 0.005
     queue_limit: int = 8192
     merchant_share: float = 0.5
     merchant_rate: int = 0
+    usual_s: float = 10.0
     batch_deadline_s: float = 8.0
 
 
@@ -82,7 +85,9 @@ class Lanes:
         self.admitted = self.bulk_admitted = 0  # first commands that wait, those of the bulk lane apart
         self._each_s = _FIRST_GUESS_EACH_S
         self._takes_s = 0.0  # from taking a batch until it has committed
-        self._short_at = now()  # when the queue was short the last time that somebody asked
+        self._short_at = self._least_at = now()  # when the queue was short the last time that somebody asked
+        self._least_s = limits.usual_s  # the least time that somebody came with, at `_least_at`
+        self._stands = False  # whether the queue has not been short for a while
         self._ended = 0.0  # when the last batch had committed
 
     def __len__(self) -> int:
@@ -102,7 +107,7 @@ class Lanes:
 
     def admit(self, command: Command, deadline: float) -> Overloaded | None:
         """Why a first command may not wait here, or None. Never asked for what has already happened."""
-        refusal = self.refusal(command.book, deadline - monotonic(), command.lane)
+        refusal = self.refusal(command.book, deadline - self._now(), command.lane)
         if refusal is None and self.limits.merchant_rate and not self._has_token(command.book):
             return Overloaded("too_many_requests", "this merchant asks more often than is agreed", after_s=1.0)
         return refusal
@@ -116,30 +121,47 @@ class Lanes:
         bulk = lane is Lane.BULK  # nobody else waits for it
         waiting = max(self.admitted + bulk * self.bulk_admitted, self._ahead_of(lane)) + ahead
         wait_s = waiting / self.drain_per_s
-        room = min(float(self.limits.queue_limit), self.drain_per_s * left_s * _MARGIN)
-        if waiting >= self.limits.queue_limit or wait_s > (left_s * _MARGIN if bulk else self._most_s(wait_s, left_s)):
+        if not bulk:
+            self._notice(wait_s, left_s)
+        if waiting >= self.limits.queue_limit or wait_s > self._most_s(left_s, stands=self._stands and not bulk):
             return Overloaded(
                 "overloaded", "the queue is longer than the request's deadline", after_s=max(wait_s, 0.05)
             )
-        few = min(_FEW_OF_BULK if bulk else _FEW, self.limits.merchant_share * self.limits.queue_limit)
         here = self._bulk_of_book if bulk else self._of_book
-        if book is not None and here[book] >= max(few, self.limits.merchant_share * room):
+        if book is not None and here[book] >= self._most_of_one(left_s, bulk=bulk):
             return Overloaded("too_many_requests", "too many of this merchant's requests wait already", after_s=wait_s)
         return None
 
-    def _most_s(self, wait_s: float, left_s: float) -> float:
-        """How long somebody with so much time may wait, in a queue that takes `wait_s` to drain as it is.
+    def _notice(self, wait_s: float, left_s: float) -> None:
+        """What is learned from being asked: whether the queue stands, and how little time callers have."""
+        now = self._now()
+        if wait_s < _SHORT_S:
+            self._short_at = now
+        self._stands = now - self._short_at > _BURST_S
+        if left_s <= self._least_s or now - self._least_at > _LATELY_S:
+            self._least_s, self._least_at = min(left_s, self.limits.usual_s), now
+
+    def _most_s(self, left_s: float, *, stands: bool) -> float:
+        """How long somebody with so much time may wait.
 
         A crowd that has just come may take half of its time. A queue that does not get short again only has everybody
         wait, thousands of requests cold in memory, and does nothing sooner (the controlled delay of RFC 8289).
         """
-        now = self._now()
-        if wait_s < _SHORT_S:
-            self._short_at = now
         most_s = left_s * _MARGIN
-        if now - self._short_at <= _BURST_S:
-            return most_s
-        return min(most_s, max(left_s * _STANDING, 2 * self.limits.max_batch / self.drain_per_s))
+        return min(most_s, max(left_s * _STANDING, 2 * self.limits.max_batch / self.drain_per_s)) if stands else most_s
+
+    def _most_of_one(self, left_s: float, *, bulk: bool) -> float:
+        """How many of one book may wait: its share of the room that others have where the queue stands.
+
+        That is the room of whoever came with the least time lately: behind a merchant that names a longer one they
+        would find none, for as long as it keeps coming.
+        """
+        share, limit = self.limits.merchant_share, self.limits.queue_limit
+        if share == 1:
+            return limit  # nothing is kept for others
+        others_s = self.limits.usual_s if bulk else max(_LEAST_S, self._least_s)
+        room = self.drain_per_s * self._most_s(min(left_s, others_s), stands=not bulk)
+        return max(share * min(limit, room), min(_FEW_OF_BULK if bulk else _FEW, share * limit))
 
     @property
     def is_full(self) -> bool:
@@ -166,7 +188,7 @@ class Lanes:
 
     def _has_token(self, book: int) -> bool:
         """A bucket of one second's tokens per book, filled all the time."""
-        now, rate = monotonic(), self.limits.merchant_rate
+        now, rate = self._now(), self.limits.merchant_rate
         left, since = self._tokens.get(book, (float(rate), now))
         left = min(float(rate), left + (now - since) * rate)
         self._tokens[book] = (left - 1, now) if left >= 1 else (left, now)
@@ -192,7 +214,7 @@ class Lanes:
 
     def take(self) -> list[Waiting]:
         """The next batch; drops what would be answered too late. A look for due work always goes alone."""
-        now, room = monotonic() + self._takes_s, self.room
+        now, room = self._now() + self._takes_s, self.room
         batch = [waiting for waiting in self._first if not waiting.dropped(now)]
         self._first.clear()
         for lane in self._lanes[: Lane.BULK]:
@@ -207,7 +229,7 @@ class Lanes:
 
     def more(self, batch: list[Waiting]) -> list[Waiting]:
         """Adds what has come since a batch was taken and has room in it, but for bulk work; what was added."""
-        before, now, room = len(batch), monotonic() + self._takes_s, self.room
+        before, now, room = len(batch), self._now() + self._takes_s, self.room
         if not self._looks(batch[0]):
             for lane in self._lanes[: Lane.BULK]:
                 self._move(lane, batch, room, now)

@@ -219,11 +219,15 @@ class Round:
         )
 
     def go_on(self, at: RoundPlace) -> None:
-        """Goes on there: what comes before has been looked at, by a round over the same laws."""
+        """Goes on there: what comes before has been looked at, by a round over the same laws.
+
+        Raises ValueError for what is no place of theirs.
+        """
         while self._kind is not None and self._kind != at.kind:
             del self._left[self._kind]
             self._begin_kind()
-        assert self._kind is not None, f"no law walks through {at.kind}"
+        if self._kind is None:
+            raise ValueError(f"no law walks through {at.kind}")
         read = [_READ[type(part)] for part in _FIRST.get(at.kind, ())]
         before = tuple(as_it_was(text) for as_it_was, text in zip(read, at.before, strict=True))
         self._place = _Place(before, at.sums, at.ended)

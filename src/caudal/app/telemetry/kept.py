@@ -1,7 +1,8 @@
-"""What is kept of a shard's round of laws, so that whoever watches next goes on there: one row, once a minute.
+"""What is kept of a shard's round of laws, so that whoever watches next goes on there: one row, once a minute and
+whenever there is news: rows that break a law, or a law that has been held against everything.
 
 A round over many millions of payins takes about a day at its share of the time, and workers are restarted more often
-than that. What the row has may be a minute old: those ranges are looked at twice. Nothing but the watch reads it.
+than that. Where the row may be a minute old, those ranges are looked at twice. Nothing but the watch reads it.
 """
 
 from __future__ import annotations
@@ -37,14 +38,15 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     authorized: Sums
 
 
-async def load(connection: psycopg.AsyncConnection[Any], query: Any, shard: int, laws: bytes) -> Kept | None:
-    """What was kept of a shard for these laws; None for what is not there or cannot be read."""
-    row = await (await connection.execute(query, (shard, laws))).fetchone()
-    try:
-        return None if row is None else msgspec.json.decode(row[0], type=Kept)
-    except msgspec.DecodeError as error:
-        log.warning("the laws of the books are looked at from the beginning: their place cannot be read: %s", error)
-        return None
+async def load(connection: psycopg.AsyncConnection[Any], query: Any, laws: bytes) -> dict[int, Kept]:
+    """What was kept for these laws, by shard, without what cannot be read."""
+    found = dict[int, Kept]()
+    for shard, place in await (await connection.execute(query, (laws,))).fetchall():
+        try:
+            found[shard] = msgspec.json.decode(place, type=Kept)
+        except msgspec.DecodeError as error:
+            log.warning("the laws of shard %d are looked at from the beginning: no place: %s", shard, error)
+    return found
 
 
 async def keep(connection: psycopg.AsyncConnection[Any], query: Any, shard: int, laws: bytes, kept: Kept) -> None:

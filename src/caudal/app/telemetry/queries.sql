@@ -14,8 +14,9 @@ select pg_try_advisory_lock(870088)
 -- name: heads
 select id, event_seq, greatest(0, extract(epoch from last_at - clock_timestamp()))::float8 from shard order by id
 
--- name: check_place
-select place from check_place where shard = %s and laws = %s
+-- name: check_places
+-- One row a shard, and no more.
+select shard, place from check_place where laws = %s order by shard
 
 -- name: keep_check_place
 insert into check_place (shard, laws, place, at) values (%s, %s, %s, clock_timestamp())

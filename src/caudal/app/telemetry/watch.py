@@ -3,8 +3,9 @@
 Who watches holds a lock of its session (`watch_alone`); when that process or its connection ends, another one finds
 the lock free within CAUDAL_WATCH_S. Nothing depends on it but who measures. Every figure is a few probes of indexes,
 bounded, but what is authorized: that is summed while the laws of db/checks are held against one range after the other,
-for a small share of the time, round after round. A round that failed goes on where it was, and so does that of a
-worker which has ended: its place is kept once a minute (`kept.py`).
+for a small share of the time, round after round, the shard first that was looked at longest ago. A round that failed
+goes on where it was, and so does that of a worker which has ended: its place is kept (`kept.py`), and whoever is next
+tells what it has found before it looks at anything.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ class Watch:
             if not (await _rows(connection, SQL["watch_alone"]))[0][0]:
                 return
         log.info("this worker gathers the figures of all")
+        with loop:
+            await self._take_up(connection)
         checking = asyncio.create_task(self._check(stopping), name="laws of the books")
         try:
             while not stopping.is_set():
@@ -157,7 +160,7 @@ class Watch:
                 async with db.closing(await self._context.primary.connect()) as connection:
                     connection.prepare_threshold = None
                     shards = [shard for shard, *_ in await _rows(connection, SQL["heads"])]
-                    for shard in sorted(shards, key=lambda shard: shard not in self._rounds):
+                    for shard in sorted(shards, key=self._turn):
                         await self._check_shard(connection, shard, stopping)
                 await _pause(stopping, _ROUND_EVERY * self._context.settings.watch_s)
             except (psycopg.Error, OSError) as error:
@@ -168,14 +171,15 @@ class Watch:
                 self._rounds.clear()
                 await _pause(stopping, _ROUND_EVERY * self._context.settings.watch_s)
 
+    def _turn(self, shard: int) -> tuple[bool, float]:
+        """Rounds that are under way go on, then comes whichever shard has the law that was looked at longest ago."""
+        return shard not in self._rounds, min(self._checked.get((shard, law), 0.0) for law in self._names)
+
     async def _check_shard(self, connection: Connection, shard: int, stopping: asyncio.Event) -> None:
         """One round of a shard, or what is left of it, at no more than its share of the time."""
         share, walk = self._context.settings.check_share, self._rounds.get(shard)
         if walk is None:
-            walk = self._begun(shard)
-            if shard not in self._kept_s:
-                await self._take_up(connection, walk)
-            self._rounds[shard] = walk
+            walk = self._rounds[shard] = self._begun(shard)
         while not stopping.is_set():
             began = monotonic()
             try:
@@ -183,8 +187,7 @@ class Watch:
             except psycopg.errors.QueryCanceled as error:
                 log.warning("a look at the laws took too long, the next one is smaller or has more time: %s", error)
             else:
-                self._note(walk, look)
-                if look is None or monotonic() - self._kept_s[shard] >= kept.KEEP_EVERY_S:
+                if self._note(walk, look) or monotonic() - self._kept_s.get(shard, 0.0) >= kept.KEEP_EVERY_S:
                     await self._keep(connection, walk)
                 if look is None:
                     del self._rounds[shard]
@@ -198,21 +201,25 @@ class Watch:
                 del found[key]
         return Round(shard, size=RANGE, patience_s=_PATIENCE_S, beside={"payins": SQL["authorized_in_range"]})
 
-    async def _take_up(self, connection: Connection, walk: Round) -> None:
-        """Goes on where the last worker was, as long as the laws are the same."""
-        shard, found = walk.shard, await kept.load(connection, SQL["check_place"], walk.shard, self._laws)
-        self._kept_s[shard] = monotonic()
-        if found is None:
-            return
-        self._checked.update({(shard, law): at for law, at in found.checked.items()})
-        self._wrong.update({(shard, law): count for law, count in found.wrong.items()})
-        self._authorized.update({(shard, live, currency): minor for live, currency, minor in found.authorized})
-        if found.place is None:  # it was between two rounds
-            return
-        self._finding.update({(shard, law): count for law, count in found.finding.items()})
-        self._summed.update({(shard, live, currency): minor for live, currency, minor in found.summed})
-        walk.go_on(found.place)
-        log.info("the laws of shard %d are looked at from %s %s on", shard, found.place.kind, found.place.before)
+    async def _take_up(self, connection: Connection) -> None:
+        """Knows of every shard what the last worker knew, and goes on where it was, where the laws are the same."""
+        for shard, found in (await kept.load(connection, SQL["check_places"], self._laws)).items():
+            self._kept_s[shard] = monotonic()
+            self._checked.update({(shard, law): at for law, at in found.checked.items()})
+            self._wrong.update({(shard, law): count for law, count in found.wrong.items()})
+            self._authorized.update({(shard, live, currency): minor for live, currency, minor in found.authorized})
+            if found.place is None:  # it was between two rounds
+                continue
+            walk = self._begun(shard)
+            try:
+                walk.go_on(found.place)
+            except ValueError as error:
+                log.warning("the laws of shard %d are looked at from the beginning: no place: %s", shard, error)
+                continue
+            self._finding.update({(shard, law): count for law, count in found.finding.items()})
+            self._summed.update({(shard, live, currency): minor for live, currency, minor in found.summed})
+            self._rounds[shard] = walk
+            log.info("the laws of shard %d are looked at from %s %s on", shard, found.place.kind, found.place.before)
 
     async def _keep(self, connection: Connection, walk: Round) -> None:
         of = walk.shard
@@ -227,16 +234,16 @@ class Watch:
         await kept.keep(connection, SQL["keep_check_place"], of, self._laws, now)
         self._kept_s[of] = monotonic()
 
-    def _note(self, walk: Round, look: Look | None) -> None:
-        """What a look found, and the laws that it has ended with."""
-        shard = walk.shard
+    def _note(self, walk: Round, look: Look | None) -> bool:
+        """What a look found, and the laws that it has ended with; whether either is news, which is kept at once."""
+        shard, news = walk.shard, bool(walk.ended or look is None or look.wrong)
         for names in walk.ended:
             self._looked(shard, names)
         walk.ended.clear()
         if look is None:
             self._authorized = Counter({key: minor for key, minor in self._authorized.items() if key[0] != shard})
             self._authorized.update({key: minor for key, minor in self._summed.items() if key[0] == shard})
-            return
+            return news
         self._ranges[shard] += 1
         for live, currency, minor in look.beside:
             self._summed[shard, live, currency] += minor
@@ -246,6 +253,7 @@ class Watch:
             if self._told[shard] <= _TOLD_MAX:
                 what = {"check": check, "shard": of, "subject": str(subject), "detail": str(detail)}
                 log.error("the books break the law %s", check, extra=what)
+        return news
 
     def _looked(self, shard: int, laws: tuple[str, ...]) -> None:
         """These have been held against everything."""

@@ -52,7 +52,8 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "A decision or a guard failed where it must not: a defect, or rows that break a law. None of it was written.",
     ),
     Alert(
-        "CaudalLedgerViolation", "page", "max by (caudal_check) (caudal_ledger_check_violations) > 0", 0,
+        "CaudalLedgerViolation", "page", # Between the end of a worker and the next one's figures nobody tells.
+        "max by (caudal_check) (max_over_time(caudal_ledger_check_violations[{120:window}])) > 0", 0,
         "Rows break the law {{ $labels.caudal_check }}",
         "The running check of the books found rows that must not be. Money may be wrong: stop payouts of it.",
     ),

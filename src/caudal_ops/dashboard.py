@@ -220,11 +220,12 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 "s",
                 (
                     (
-                        "time() - (max by (caudal_check) (caudal_ledger_check_last_run_timestamp_seconds) > 0)",
-                        "{{caudal_check}}",
+                        "time() - (max by (caudal_shard, caudal_check)"
+                        " (caudal_ledger_check_last_run_timestamp_seconds) > 0)",
+                        "{{caudal_check}}, shard {{caudal_shard}}",
                     ),
                 ),
-                "A law that has no line was not looked at in full since the worker gathers that does now.",
+                "In full, shard by shard. Of what has no line: never, or not since its laws are what they are.",
             ),
             Panel("Alarms", "ops", ((_rate("caudal_commit_alarms_total"), "commands and batches that broke"),)),
         ),

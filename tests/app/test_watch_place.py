@@ -156,15 +156,16 @@ async def stands_still(_: Round) -> Look | None:
 async def test_the_next_worker_tells_of_every_shard_before_it_looks_at_any(
     database_url: str, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await context.rows("insert into shard (id) values (1) returning 1")
+    await context.rows("insert into shard (id) values (1), (2) returning 1")
     await context.rows(INSERT, (0, digest_of_laws(), between(LONG_AGO, {})))
     await context.rows(INSERT, (1, digest_of_laws(), between(LONG_AGO + 1, {"account_balance": 2}, Round(1).place)))
+    await context.rows(INSERT, (2, b"others", between(LONG_AGO, {"account_balance": 3, "no_such_law": 1})))
     looks_at(monkeypatch, stands_still)
     async with watching(database_url) as worker:
         found = await until(worker, gathered)
-    assert violations(found) == {("1", "account_balance"): 2}
+    assert violations(found) == {("1", "account_balance"): 2, ("2", "account_balance"): 3}
     looked = {(of[0], at) for (name, *of), at in found.items() if name.endswith("check.last_run_timestamp")}
-    assert looked == {("0", LONG_AGO), ("1", LONG_AGO + 1)}
+    assert looked == {("0", LONG_AGO), ("1", LONG_AGO + 1), ("2", 0.0)}, "2: other laws were looked at"
 
 
 async def test_rounds_under_way_go_on_and_then_comes_what_was_looked_at_longest_ago(

@@ -23,6 +23,7 @@ _LAG = 'caudal_webhook_lag_seconds{caudal_shard="0",caudal_state="unmade"}'
 _DUE = 'caudal_due_oldest_age_seconds{caudal_shard="0",caudal_job="payin.submit"}'
 _CALLS = 'caudal_provider_%s_total{caudal_provider="norte",caudal_mode="test"}'
 _LOOKED = 'caudal_ledger_check_last_run_timestamp_seconds{caudal_shard="0",caudal_check="balances"}'
+_VIOLATIONS = 'caudal_ledger_check_violations{caudal_shard="0",caudal_check="balances"}'
 _OF_MANY = 'caudal_bulk_payins_total{http_response_status_code="%s",error_type="%s"}'
 _BROKEN = 'caudal_job_duration_seconds_count{caudal_job="release",caudal_outcome="broken"}'
 # Step, length, when it is looked at. A share over days is right after hours: nothing else is known of them.
@@ -72,7 +73,7 @@ CASES: dict[str, Case] = {
     "CaudalJobsBreak": _level(_BROKEN, "5 5 10x", "5x"),  # a counter is there from its first on
     "CaudalErrorsLogged": _level('caudal_log_records_total{caudal_level="error"}', "0x29 1 1 1", "1x"),
     "CaudalDefect": _level('caudal_commit_alarms_total{caudal_shard="0"}', "0x29 1 1 1", "7x"),
-    "CaudalLedgerViolation": _level('caudal_ledger_check_violations{caudal_check="balances"}', "1x", "0x"),
+    "CaudalLedgerViolation": _level(_VIOLATIONS, "1x", "0x"),
     "CaudalLedgerUnchecked": _level(_LOOKED, "1x", "0+3599x", _DAYS),
     "CaudalWatchStale": _level("caudal_watch_last_run_timestamp_seconds", "1x", "0+60x"),
     "CaudalWebhooksStuck": Case({_LAG: "90x", "caudal_consumer_lag": "5x"}, {_LAG: "0x", "caudal_consumer_lag": "5x"}),
@@ -125,6 +126,8 @@ FURTHER: list[tuple[str, Case]] = [
             _DAYS,
         ),
     ),
+    # The worker that told of it has ended, and the next one tells nothing yet.
+    ("CaudalLedgerViolation", Case({_VIOLATIONS: "1x30 stale"}, {_VIOLATIONS: "1x20 0x"})),
     # Payins in bulk, within requests that are all answered 200.
     (
         "CaudalAvailabilityBurn",
@@ -177,8 +180,6 @@ def test_every_alert_has_a_case_and_a_runbook_with_the_same_headings() -> None:
 
 
 def test_every_alert_fires_when_it_should_and_not_otherwise(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    assert promtool, "promtool is missing: apt-get install prometheus"
     cases = [*CASES.items(), *FURTHER]
     tests = []
     for name in CASES:
@@ -190,26 +191,32 @@ def test_every_alert_fires_when_it_should_and_not_otherwise(tmp_path: Path) -> N
             tests.append(tmp_path / f"{name}.{step}.yml")
             told = {"rule_files": [f"{name}.rules.yml"], "evaluation_interval": step, "tests": asked}
             tests[-1].write_text(written(told))
-    done = subprocess.run(
-        [promtool, "test", "rules", *map(str, tests)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    _promtool("test", "rules", *tests)
+
+
+def _promtool(*asked: str | Path) -> None:
+    """Debian's word that all is well."""
+    promtool = shutil.which("promtool")
+    assert promtool, "promtool is missing: apt-get install prometheus"
+    done = subprocess.run([promtool, *asked], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_shard_that_nobody_looks_at_is_seen_beside_one_that_is(tmp_path: Path) -> None:
+    [expr] = [expr for title, expr in queries() if title == "Last looked at"]
+    shards = {'{caudal_shard="0",caudal_check="balances"}': 0, '{caudal_shard="1",caudal_check="balances"}': 1_860}
+    looked = [{"series": _LOOKED, "values": "0+60x31"}, {"series": _LOOKED.replace('"0"', '"1"'), "values": "0.1x31"}]
+    seen = [{"labels": of, "value": age_s} for of, age_s in shards.items()]
+    asked = [{"expr": f"round({expr})", "eval_time": "31m", "exp_samples": seen}]
+    tests = [{"interval": "1m", "input_series": looked, "promql_expr_test": asked}]
+    (tmp_path / "panel.yml").write_text(written({"tests": tests}))
+    _promtool("test", "rules", tmp_path / "panel.yml")
 
 
 def test_what_is_committed_is_what_is_generated_and_prometheus_takes_it() -> None:
-    promtool = shutil.which("promtool")
-    assert promtool, "promtool is missing: apt-get install prometheus"
     for path, text in files(Scale()).items():
         assert (ROOT / path).read_text() == text, f"{path}: run python -m caudal_ops"
-    done = subprocess.run(
-        [promtool, "check", "config", str(ROOT / "ops/prometheus/prometheus.yml")],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    _promtool("check", "config", ROOT / "ops/prometheus/prometheus.yml")
 
 
 def test_nothing_is_asked_for_that_no_process_measures() -> None:

@@ -39,14 +39,22 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def load(connection: psycopg.AsyncConnection[Any], query: Any, laws: bytes) -> dict[int, Kept]:
-    """What was kept for these laws, by shard, without what cannot be read."""
+    """What was kept, by shard, without what cannot be read; for other laws than these no more than what broke them."""
     found = dict[int, Kept]()
-    for shard, place in await (await connection.execute(query, (laws,))).fetchall():
+    for shard, of_these, place in await (await connection.execute(query, (laws,))).fetchall():
         try:
-            found[shard] = msgspec.json.decode(place, type=Kept)
+            was = msgspec.json.decode(place, type=Kept)
         except msgspec.DecodeError as error:
             log.warning("the laws of shard %d are looked at from the beginning: no place: %s", shard, error)
+            continue
+        found[shard] = was if of_these else _broken(was)
     return found
+
+
+def _broken(was: Kept) -> Kept:
+    """What is still told by the names of laws until those of now have been held against everything."""
+    wrong = {law: max(was.wrong.get(law, 0), was.finding.get(law, 0)) for law in {**was.wrong, **was.finding}}
+    return Kept(place=None, finding={}, checked={}, wrong=wrong, summed=[], authorized=[])
 
 
 async def keep(connection: psycopg.AsyncConnection[Any], query: Any, shard: int, laws: bytes, kept: Kept) -> None:

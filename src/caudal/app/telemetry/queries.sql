@@ -16,7 +16,7 @@ select id, event_seq, greatest(0, extract(epoch from last_at - clock_timestamp()
 
 -- name: check_places
 -- One row a shard, and no more.
-select shard, place from check_place where laws = %s order by shard
+select shard, laws = %s, place from check_place order by shard
 
 -- name: keep_check_place
 insert into check_place (shard, laws, place, at) values (%s, %s, %s, clock_timestamp())

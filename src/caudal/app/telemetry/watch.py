@@ -202,11 +202,11 @@ class Watch:
         return Round(shard, size=RANGE, patience_s=_PATIENCE_S, beside={"payins": SQL["authorized_in_range"]})
 
     async def _take_up(self, connection: Connection) -> None:
-        """Knows of every shard what the last worker knew, and goes on where it was, where the laws are the same."""
+        """Knows of every shard what the last worker knew; goes on where it was, where the laws are the same."""
         for shard, found in (await kept.load(connection, SQL["check_places"], self._laws)).items():
             self._kept_s[shard] = monotonic()
             self._checked.update({(shard, law): at for law, at in found.checked.items()})
-            self._wrong.update({(shard, law): count for law, count in found.wrong.items()})
+            self._wrong.update({(shard, law): count for law, count in found.wrong.items() if law in self._names})
             self._authorized.update({(shard, live, currency): minor for live, currency, minor in found.authorized})
             if found.place is None:  # it was between two rounds
                 continue

@@ -292,7 +292,7 @@ MONEY: Final = (
     _gauge(
         "caudal.ledger.check.last_run_timestamp",
         "s",
-        "Unix time at which a law of the books was last looked at in full; 0: not since this worker gathers.",
+        "Unix time at which a law of the books was last looked at in full; 0: never, as it stands now.",
         _SHARD,
         "caudal.check",
         by="one worker",

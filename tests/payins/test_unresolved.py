@@ -195,6 +195,23 @@ async def test_operations_and_returns_are_settled_by_hand(
     await assert_in_order(context)
 
 
+async def test_about_a_void_the_provider_is_asked_for_the_payment(ana: Merchant, desk: Desk, context: Context) -> None:
+    payin, desk.says["void"] = await ana.pix(), [{"status": "pending"}]
+    await ana.cancel(payin)
+    desk.pay(key_of(payin))
+    await ana.told("pix", "payment", desk.told(key_of(payin)))
+    [void] = desk.operations
+    desk.settle(void, "succeeded")
+    await ana.told("pix", "operation", desk.told_of_operation(void))
+    [case] = await ana.odd()
+    asked = {"correction": "ask_again", "facts": case["proposals"][0]["facts"]}
+    assert (await ana.post(f"/v1/operator/discrepancies/{case['id']}/corrections", asked, key=ana.olga)).status == 201
+    desk.says["payment"] = ["nothing"]
+    assert await tried(context, "discrepancy.ask") == 0
+    [one] = await listed(ana, kind="discrepancy")
+    assert ("payment", one["provider_key"]) == desk.asked[-1]
+
+
 async def test_a_question_has_no_outcome(ana: Merchant, several: dict[str, dict[str, Any]]) -> None:
     [one] = await listed(ana, kind="discrepancy")
     assert "resolve the discrepancy" in (await settled(ana, one["id"], "happened")).json["detail"]

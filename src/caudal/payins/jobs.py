@@ -10,7 +10,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.due import Job
 from caudal.kernel.errors import Retry
 from caudal.payins import calls, commands, store
-from caudal.payins.decide import ASK, EXPIRE, EXPIRE_DISPUTE, OPERATE, RETURN, SEND_EVIDENCE, SUBMIT
+from caudal.payins.decide import ASK, EXPIRE, EXPIRE_DISPUTE, OPERATE, RETURN, SEND_EVIDENCE, SUBMIT, return_key
 from caudal.payins.model import ReturnEnd
 
 
@@ -25,7 +25,7 @@ async def send_back(context: Context, shard: int, due: Due) -> None:
     deposit = await store.deposit(context, shard, due.subject)
     assert deposit is not None, "due work names what there is"
     order = ReturnOrder(
-        return_key=f"{deposit.id.hex}-{deposit.asked_version}",  # one key for one request
+        return_key=return_key(deposit, deposit.asked_version),
         tracking_key=deposit.tracking_key,
         amount_minor=deposit.returning_minor,
         currency=deposit.currency,

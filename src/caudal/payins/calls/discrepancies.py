@@ -12,7 +12,7 @@ from caudal.payins import commands, decide, store
 from caudal.payins.calls.operations import state_of, state_of_return
 from caudal.payins.calls.payments import facts_of, nobody
 from caudal.payins.calls.payments import state_of as payment_state
-from caudal.payins.model import Deposit, Discrepancy, Payin, attempt_of
+from caudal.payins.model import Deposit, Discrepancy, Payin
 
 
 async def ask_about(context: Context, shard: int, due: Due) -> None:
@@ -44,21 +44,20 @@ async def _answer(
     """About an operation or a return it is asked of that; where a void was told to have come to something, of the
     payment."""
     said = decide.said_of(found.detail)
-    if said.about == "operation" and said.kind != "void" and said.key is not None:
-        operation = await store.operation(context, shard, UUID(hex=said.key))
+    if said.operation is not None:
+        operation = await store.operation(context, shard, UUID(hex=said.operation))
         if operation is not None:
             return await state_of(context, operation, payin)
         deposit = await _returning(context, shard, payin.method, said)
         if deposit is not None:
-            return await state_of_return(context, deposit, payin.method, said.key)
-    of = attempt_of(said.payment)
-    return await payment_state(context, payin, None if of is None or payin.provider(of[1]) is None else of[1])
+            return await state_of_return(context, deposit, payin.method, said.operation)
+    return await payment_state(context, payin, said.attempt(payin))
 
 
 async def _returning(context: Context, shard: int, method: str, said: decide.Said) -> Deposit | None:
     """The money that no payin takes and whose return it is that a provider has spoken of."""
     for made in (decide.late_deposit, decide.surplus_deposit):
-        deposit = await store.deposit(context, shard, made(method, said.payment_key or ""))
+        deposit = await store.deposit(context, shard, made(method, said.payment))
         if deposit is not None and decide.asked_by(deposit, said.key) is not None:
             return deposit
     return None

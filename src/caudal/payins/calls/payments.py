@@ -26,7 +26,7 @@ from caudal.kernel.commit import Due, Key, Result
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
 from caudal.merchants import Caller
-from caudal.payins import commands, store
+from caudal.payins import commands, decide, store
 from caudal.payins.calls import routes
 from caudal.payins.calls.otherwise import note_otherwise
 from caudal.payins.calls.routes import Route
@@ -248,7 +248,7 @@ async def sweep(context: Context, shard: int, due: Due) -> None:
     else:
         await record(context, shard, payin, facts, state, due=finished)
     if unheard:
-        raise Retry("try_again", f"{unheard} does not say what became of an attempt before")
+        raise Retry("try_again", decide.unheard(unheard))
 
 
 async def _ask_earlier(context: Context, shard: int, payin: Payin) -> str | None:

@@ -1,6 +1,6 @@
 """The judgement of payins: (what is, what is asked) → decision or refusal. Pure: no clock, connection or chance."""
 
-from caudal.payins.decide.attempts import goes_on, next_attempt, submit_again
+from caudal.payins.decide.attempts import attempt_asked, goes_on, next_attempt, submit_again, unheard
 from caudal.payins.decide.changing import EXPIRE, OPERATE, SUBMIT, Created
 from caudal.payins.decide.corrections import Answer, Chosen, answered, correct
 from caudal.payins.decide.create import Started, cancel, create, expire, refuse_card, start
@@ -32,7 +32,7 @@ from caudal.payins.decide.outcomes import leave as leave_operation
 from caudal.payins.decide.outcomes import send as send_operation
 from caudal.payins.decide.outcomes import settle
 from caudal.payins.decide.overrides import Draining, Forcing, override
-from caudal.payins.decide.proposals import proposals
+from caudal.payins.decide.proposals import proposals, return_told_of
 from caudal.payins.decide.provider import contradicts_end, leave, note, refuse
 from caudal.payins.decide.returns import (
     RETURN,
@@ -79,6 +79,7 @@ __all__ = [
     "advance_clock",
     "answered",
     "asked_by",
+    "attempt_asked",
     "begin_capture",
     "begin_refund",
     "begin_void",
@@ -118,6 +119,7 @@ __all__ = [
     "resolve",
     "return_by_hand",
     "return_key",
+    "return_told_of",
     "said_of",
     "send_operation",
     "send_return",
@@ -130,4 +132,5 @@ __all__ = [
     "start",
     "submit_again",
     "surplus_deposit",
+    "unheard",
 ]

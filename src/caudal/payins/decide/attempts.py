@@ -23,6 +23,18 @@ def goes_on(payin: Payin, state: PaymentState) -> bool:
     return more and state.status == "declined" and is_soft(state.reason)
 
 
+def unheard(provider: str) -> str:
+    """Why a payin's work goes on that has its outcome: the words are kept with it."""
+    return f"{provider} does not say what became of an attempt before"
+
+
+def attempt_asked(payin: Payin, said: str | None) -> int:
+    """Of which attempt the work whose last words these are has no outcome: of the last, unless they name another's
+    provider."""
+    earlier = range(1, payin.attempt)
+    return next((number for number in earlier if said == unheard(payin.asked(number)[0])), payin.attempt)
+
+
 def next_attempt(view: View, *, id: UUID, ended: Ended, next: Attempt, within: timedelta) -> Decision:
     """An attempt came to nothing and another one begins, in one commit. None where somebody else went on from there."""
     payin = view.get(PAYINS, id)

@@ -191,11 +191,11 @@ def expire(view: View, *, due: Due) -> Decision:
     if after(payin.status, Happening.TIME_PASSED) is None and not rest:
         return Decision(outcome=payin, done=(due,))
     if payin.expires_at > view.at + offset:
-        later = msgspec.structs.replace(due, at=payin.expires_at - offset, attempt=0)
+        later = msgspec.structs.replace(due, at=payin.expires_at - offset, attempt=0, said=None)
         # Somebody else may have moved it there: the same work at the same time is one piece.
         return Decision(outcome=payin, done=(due, later), due=(later,))
     if (rest or payin.status is Status.AUTHORIZED) and _is_asked_for(payin):
-        later = msgspec.structs.replace(due, at=view.clock + _PATIENCE, attempt=0)
+        later = msgspec.structs.replace(due, at=view.clock + _PATIENCE, attempt=0, said=None)
         return Decision(outcome=payin, done=(due, later), due=(later,))
     if rest:
         return _rest_expired(view, payin, due, offset)

@@ -56,6 +56,17 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
         """By which the provider knows the payment that they are about, or whose operation."""
         return (self.payment_key if self.about == "operation" else self.key) or ""
 
+    @property
+    def operation(self) -> str | None:
+        """By which the provider knows the capture, refund or return that it is asked for. About a void it is asked for
+        the payment: None."""
+        return self.key if self.about == "operation" and self.kind != "void" else None
+
+    def attempt(self, payin: Payin) -> int | None:
+        """Which attempt's payment they are about; None where this payin has none of that key: it is the last one's."""
+        of = attempt_of(self.payment)
+        return None if of is None or payin.provider(of[1]) is None else of[1]
+
 
 class Known(NamedTuple):
     """What our books say of it now; `view` has the days on which its money is available, `now` by its book's clock."""

@@ -166,7 +166,9 @@ def carried_out(view: View, deposit: Deposit) -> Decision | Refused:
 
 
 def return_key(deposit: Deposit, version: int) -> str:
-    """By which a provider knows the return that this version asked for."""
+    """By which a bank or a provider knows the return that this version asked for: one key for one request."""
+    if deposit.provider == BANK:
+        return f"{deposit.id.hex}-{version}"
     return ledger.transfer_id(deposit.id, "return", version).hex
 
 

@@ -110,9 +110,11 @@ async def one(context: Context, request: Request) -> Response:
     body, payin = body_of(found, now), found.payin
     changes, discrepancies = ([], []) if payin is None else await store.evidence_on(context, found.shard, payin.id)
     sent, counts = decide.sent_until(found.row), decide.counts_from(found.row, payin)
+    # A payin keeps the reference of whoever carries it; of an attempt before the last there is none.
+    carried = payin if payin is not None and found.provider == payin.carrier else None
     detail = UnresolvedDetail(
         **msgspec.structs.asdict(body),
-        provider_reference=None if payin is None else payin.details().reference,
+        provider_reference=None if carried is None else carried.details().reference,
         submitted_until=None if sent is None else rfc3339(sent),
         not_found_counts_from=None if counts is None else rfc3339(counts),
         history=[

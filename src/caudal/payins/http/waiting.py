@@ -18,7 +18,6 @@ from caudal.payins.http.seen import Seen
 from caudal.payins.model import (
     Deposit,
     Discrepancy,
-    Dispute,
     Evidence,
     Operation,
     Payin,
@@ -50,13 +49,15 @@ _OVERDUE_S: Final = 300
 
 
 class Found(NamedTuple):
-    """A piece of work with the row that it is about, that row's payin, and their shard."""
+    """A piece of work with the row that it is about, that row's payin, and their shard; whom it asks, and the key by
+    which that knows what it is asked for."""
 
     shard: int
     due: Due
     row: Any
     payin: Payin | None
-    dispute: Dispute | None
+    provider: str
+    provider_key: str
 
 
 async def all_of(context: Context, place: tuple[int, UUID], now: datetime) -> AsyncIterator[tuple[Due, Unresolved]]:
@@ -90,24 +91,60 @@ async def found_of(context: Context, shard: int, works: Sequence[Due]) -> list[F
     rows = [(due, seen.get(_TABLES[due.kind], due.subject)) for due in works]
     disputes = [(DISPUTES, row.dispute) for _, row in rows if isinstance(row, Evidence)]
     await seen.read(context, shard, disputes)
-    found = []
-    for due, row in rows:
-        dispute = seen.get(DISPUTES, row.dispute) if isinstance(row, Evidence) else None
-        found.append((due, row, dispute))
-    payins = [_payin_of(row, dispute) for _, row, dispute in found]
-    await seen.read(context, shard, [(PAYINS, id) for id in payins if id is not None])
+    payins = [(PAYINS, id) for _, row in rows if (id := _payin_of(row, seen)) is not None]
+    await seen.read(context, shard, payins)
+    cases = [
+        (row, payin) for _, row in rows if isinstance(row, Discrepancy) and (payin := _payin(row, seen)) is not None
+    ]
+    await seen.read(context, shard, (need for row, payin in cases for need in decide.needs_of(row, payin.method)))
     return [
-        Found(shard, due, row, None if id is None else seen.get(PAYINS, id), dispute)
-        for (due, row, dispute), id in zip(found, payins, strict=True)
+        Found(shard, due, row, _payin(row, seen), *_asked(due, row, _payin(row, seen), seen))
+        for due, row in rows
         if row is not None
     ]
 
 
-def _payin_of(row: Any, dispute: Dispute | None) -> UUID | None:
+def _payin_of(row: Any, seen: Seen) -> UUID | None:
     if isinstance(row, Payin):
         return row.id
-    about = dispute if isinstance(row, Evidence) else row
+    about = seen.get(DISPUTES, row.dispute) if isinstance(row, Evidence) else row
     return None if about is None else about.payin
+
+
+def _payin(row: Any, seen: Seen) -> Payin | None:
+    id = _payin_of(row, seen)
+    return None if id is None else seen.get(PAYINS, id)
+
+
+# Whom it asks: what is told there when it is asked, and nothing else
+
+
+def _asked(due: Due, row: Any, payin: Payin | None, seen: Seen) -> tuple[str, str]:
+    """A provider, or the bank, and the key by which that knows what it is asked for."""
+    if isinstance(row, Deposit):
+        return row.provider, decide.return_key(row, row.asked_version)
+    assert payin is not None, "every other work that asks is about a payin"
+    match row:
+        case Operation():
+            return payin.asked(row.details().attempt)[0], row.id.hex
+        case Evidence():
+            dispute = seen.get(DISPUTES, row.dispute)
+            assert dispute is not None, "its payin was found by it"
+            return dispute.provider, row.id.hex
+        case Discrepancy():
+            return _asked_about(row, payin, seen)
+    return payin.asked(decide.attempt_asked(payin, due.said))
+
+
+def _asked_about(row: Discrepancy, payin: Payin, seen: Seen) -> tuple[str, str]:
+    """As `calls.ask_about` asks: for the operation or the return that it is about, if we know it, else the payment."""
+    said, known = decide.said_of(row.detail), decide.known_of(seen, row)
+    if said.operation is not None and known.operation is not None:
+        return payin.asked(known.operation.details().attempt)[0], said.operation
+    of = decide.return_told_of(known, said)
+    if said.operation is not None and of is not None:
+        return of[0].provider, said.operation
+    return payin.asked(said.attempt(payin))
 
 
 def body_of(found: Found, now: datetime) -> Unresolved:
@@ -119,8 +156,8 @@ def body_of(found: Found, now: datetime) -> Unresolved:
         id=ids.public(prefix_of(row), row.id),
         kind=_kind_of(due, row),
         mode="live" if due.book & 1 else "test",
-        provider=_provider_of(found),
-        provider_key=_key_of(row),
+        provider=found.provider,
+        provider_key=found.provider_key,
         payin=None if payin is None else ids.public("payin", payin.id),
         status="returning" if isinstance(row, Deposit) else str(getattr(row, "status", "open")),
         amount=row.returning_minor if isinstance(row, Deposit) else amount,
@@ -164,26 +201,6 @@ def _kind_of(due: Due, row: Any) -> UnresolvedKind:
         decide.ASK: "discrepancy",
     }
     return kinds[due.kind]
-
-
-def _provider_of(found: Found) -> str:
-    if isinstance(found.row, Deposit | Discrepancy):
-        return found.row.provider
-    if found.dispute is not None:
-        return found.dispute.provider
-    return "" if found.payin is None else found.payin.carrier
-
-
-def _key_of(row: Any) -> str:
-    match row:
-        case Payin():
-            return row.key
-        case Deposit():
-            return decide.return_key(row, row.asked_version)
-        case Discrepancy():
-            return decide.said_of(row.detail).key or ""
-    id: UUID = row.id
-    return id.hex
 
 
 # How many, for whoever watches

@@ -126,6 +126,10 @@ async def test_a_provider_with_a_crowd_is_seen_in_the_body(database_url: str) ->
         door.inside = 1_000_000
         assert b"too much waits for provider sandbox" in (own.refusal(asked) or b"")
         assert own.refusal(creating(ana) + BODY) is None, "others wait for nobody"
+        door.inside, door.rate_per_s, own._web.coming = 96, 100.0, 500
+        assert own.refusal(asked) is None, "and nobody waits for others that are on their way"
+        door.coming = 500
+        assert b"too much waits for provider sandbox" in (own.refusal(asked) or b"")
         door.inside = 0
 
 

@@ -22,6 +22,7 @@ from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.commit import Lane
 from caudal.kernel.context import Context, in_time, reading_until
+from caudal.kernel.door import Door
 from caudal.kernel.errors import CaudalError, Fault, Overloaded, Refused, Retry, Unknown
 from caudal.kernel.http import JSON, FindsDoor, Handler, Request, Response, Route, header_error, refuse_query
 from caudal.kernel.postgres import NotDurable
@@ -49,8 +50,9 @@ class Opened(msgspec.Struct, kw_only=True):
 
     `operation` is None where there is no such path; `body_limit` is in bytes, None where a body means nothing; `takes`
     are the types of a body that is not JSON; `keyed` says that an Idempotency-Key goes with it, `first` that it begins
-    something and may be refused for a crowd in its `lane`, also one behind a `door`. `route` is the pattern of its
-    path, `began` when it was whole, monotonic seconds.
+    something and may be refused for a crowd in its `lane`, also one behind a door, which `finds` finds out and which is
+    its `door` where that may have a crowd. `route` is the pattern of its path, `began` when it was whole, monotonic
+    seconds.
     """
 
     request: Request
@@ -62,7 +64,8 @@ class Opened(msgspec.Struct, kw_only=True):
     keyed: bool = False
     first: bool = False
     lane: Lane = Lane.NORMAL
-    door: FindsDoor | None = None
+    finds: FindsDoor | None = None
+    door: Door | None = None
     refusal: Response | None = None
     route: str = ""
     began: float = 0.0
@@ -70,7 +73,7 @@ class Opened(msgspec.Struct, kw_only=True):
 
     def refuse(self, error: CaudalError) -> None:
         """Answers with this instead of what the handler says."""
-        self.handler, self.refusal = None, response_of(error, self.request.id)
+        self.handler, self.finds, self.refusal = None, None, response_of(error, self.request.id)
 
 
 class Web:
@@ -114,7 +117,7 @@ class Web:
                 opened.timeout_s = _timeout_s(headers, self._timeout_s)
             except CaudalError as error:
                 opened.handler = _refusing(route, error)
-            opened.first, opened.door = opened.keyed and route.who == "merchant", route.door
+            opened.first, opened.finds = opened.keyed and route.who == "merchant", route.door
             if opened.first:
                 opened.lane = Lane.BULK if route.keyed == "each" else Lane.NORMAL
                 self._refuse_crowd(opened, self.coming)
@@ -124,20 +127,33 @@ class Web:
 
     def arrived(self, opened: Opened, body: bytes) -> None:
         """The body is whole: refuses what is going to wait behind a door that is closed to it."""
-        opened.began = monotonic()
-        if opened.door is None:
-            return
-        authorization = opened.request.headers.get(b"authorization", b"")
-        door = opened.door(self._context, authorization, body)
-        refusal = None if door is None else door.refusal(opened.began + opened.timeout_s, self.coming)
-        if refusal is not None:
-            opened.refuse(refusal)
+        opened.began = now = monotonic()
+        if opened.finds is not None:
+            self._refuse_behind(opened, body, now)
 
-    def waited(self, opened: Opened, seconds: float, ahead: int) -> None:
-        """A request whose turn to begin has come late: it has less time, and may be refused for it."""
+    def waited(self, opened: Opened, body: bytes, seconds: float, ahead: int) -> None:
+        """A request whose turn to begin has come late: it has less time, and may be refused for it, or for a crowd that
+        has come behind its door meanwhile.
+        """
         opened.timeout_s -= seconds
         if opened.first:
             self._refuse_crowd(opened, ahead)
+        if opened.finds is not None and opened.door is None:
+            self._refuse_behind(opened, body, monotonic())
+
+    def _refuse_behind(self, opened: Opened, body: bytes, now: float) -> None:
+        """Finds the door that a request goes to, and refuses it where those before it take longer than it can wait.
+
+        Those on their way to this door are before it: `Turns` counts them, from here until they are inside. Whoever
+        goes elsewhere is not, however many they are.
+        """
+        assert opened.finds is not None, "it goes to a door"
+        door = opened.finds(self._context, opened.request.headers.get(b"authorization", b""), body)
+        refusal = None if door is None else door.refusal(now + opened.timeout_s, door.coming)
+        if refusal is None:
+            opened.door = door
+        else:
+            opened.refuse(refusal)
 
     def sheds(self, route: Route, headers: dict[bytes, bytes], body: bytes) -> Overloaded | None:
         """Why a whole request that begins something is refused for a crowd, whoever sent it and whatever else is wrong
@@ -155,7 +171,7 @@ class Web:
         if error is not None or route.door is None:
             return error
         door = route.door(self._context, headers.get(b"authorization", b""), body)
-        return None if door is None else door.refusal(monotonic() + timeout_s, self.coming)
+        return None if door is None else door.refusal(monotonic() + timeout_s, door.coming)
 
     def shed(self, route: Route, code: str, seconds: float) -> None:
         """A request was refused by its bytes: what is measured of it."""

@@ -22,12 +22,14 @@ _MARGIN: Final = 0.5  # of the time that is left: the rate of the next seconds i
 
 
 class Door:
-    """One door of one process. Times are monotonic seconds."""
+    """One door of one process. Times are monotonic seconds. `coming` counts who was let in and is not inside yet, where
+    somebody counts that: in a crowd hundreds come before the first of them is.
+    """
 
     def __init__(self, name: str, *, reserve_s: float = 0.0, now: Callable[[], float] = monotonic) -> None:
         """`reserve_s` of every deadline is not for waiting."""
         self._name, self._reserve_s, self._now = name, reserve_s, now
-        self.inside = self.turned_away = 0
+        self.inside = self.coming = self.turned_away = 0
         self.rate_per_s = _FIRST_GUESS_PER_S
         self._since, self._left, self._crowded = 0.0, 0, False
 

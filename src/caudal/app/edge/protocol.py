@@ -292,7 +292,7 @@ class EdgeProtocol(asyncio.Protocol):
         if self._deaf:
             raise _Deaf
         exchange = self._exchanges[-1]
-        self._web.arrived(exchange.opened, b"" if exchange.opened.door is None else b"".join(exchange.parts))
+        self._web.arrived(exchange.opened, b"" if exchange.opened.finds is None else b"".join(exchange.parts))
         self._receiving, exchange.whole, self._deaf = False, True, exchange.last
         self._go_on()
 

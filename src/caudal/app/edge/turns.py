@@ -22,7 +22,7 @@ class Begins(Protocol):
 
     coming: int
 
-    def waited(self, opened: Opened, seconds: float, ahead: int) -> None: ...
+    def waited(self, opened: Opened, body: bytes, seconds: float, ahead: int) -> None: ...
 
 
 class Turns:
@@ -31,7 +31,9 @@ class Turns:
     def __init__(self, web: Begins) -> None:
         self._web = web
         self._left, self._asked = AT_ONCE, False
-        self._begun = 0  # since the last look at the sockets: those behind them have not run yet
+        self._begun = list[
+            Opened
+        ]()  # of those that begin something, since the last `_next`, behind which their tasks run
         self._waiting = deque[tuple[Exchange, Callable[[], None], float]]()
 
     def take(self, exchange: Exchange, go_on: Callable[[], None]) -> bool:
@@ -43,34 +45,51 @@ class Turns:
         if not self._asked:
             self._asked = True
             asyncio.get_running_loop().call_soon(self._next)
-        first = exchange.opened.first
-        self._web.coming += first
+        self._count(exchange.opened, 1)
         if self._left and not self._waiting:
-            self._left -= 1
-            self._begun += first
+            self._begins(exchange.opened)
             return True
         exchange.turn = "waits"
         self._waiting.append((exchange, go_on, monotonic()))
         return False
 
+    def _begins(self, opened: Opened) -> None:
+        self._left -= 1
+        if opened.first:
+            self._begun.append(opened)
+
+    def _count(self, opened: Opened, by: int) -> None:
+        """Counts a request that is on its way to a queue, and to its door if it has one, or that has come there."""
+        if opened.first:
+            self._web.coming += by
+            if opened.door is not None:
+                opened.door.coming += by
+
     def _next(self) -> None:
-        """A look at the sockets later: what has begun is in its queue, or was refused."""
-        self._web.coming -= self._begun
-        self._left, self._begun, self._asked = AT_ONCE, 0, bool(self._waiting)
-        if not self._waiting:
-            return
-        asyncio.get_running_loop().call_soon(self._next)
-        now = monotonic()
-        while self._left and self._waiting:
-            exchange, go_on, since = self._waiting.popleft()
-            exchange.turn, first = "given", exchange.opened.first
-            self._web.waited(exchange.opened, now - since, self._begun)
-            if exchange.opened.refusal is None:
-                self._left -= 1
-                self._begun += first
-            else:
-                self._web.coming -= first
-            go_on()
+        """A look at the sockets later: the next ones begin. Who began before them has its task behind this call, and is
+        in its queue, or inside, or refused, when the sockets are looked at again.
+        """
+        before, self._begun = self._begun, []
+        self._left, self._asked = AT_ONCE, bool(self._waiting)
+        if self._asked:
+            asyncio.get_running_loop().call_soon(self._next)
+        try:
+            while self._left and self._waiting:
+                self._begin_late(*self._waiting.popleft(), len(before))
+        finally:
+            for opened in before:
+                self._count(opened, -1)
+
+    def _begin_late(self, exchange: Exchange, go_on: Callable[[], None], since: float, before: int) -> None:
+        """The turn of one that waited. It may be refused now, and takes nobody's place then."""
+        opened, exchange.turn = exchange.opened, "given"
+        self._count(opened, -1)
+        body = b"" if opened.finds is None else b"".join(exchange.parts)
+        self._web.waited(opened, body, monotonic() - since, before + len(self._begun))
+        if opened.refusal is None:
+            self._count(opened, 1)
+            self._begins(opened)
+        go_on()
 
 
 @functools.cache

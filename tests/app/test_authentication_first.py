@@ -5,6 +5,7 @@ What is no HTTP, too large, or for a path that there is not, the edge says befor
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from itertools import product
@@ -15,6 +16,7 @@ from caudal.app.openapi import document
 from caudal.app.routes import ROUTES
 from caudal.connectors import spei
 from caudal.kernel.context import Context
+from caudal.kernel.errors import CaudalError
 from caudal.kernel.http import Route
 from caudal.kernel.ids import public
 from tests.api import Api
@@ -152,3 +154,17 @@ async def test_a_callback_with_its_signature_hears_what_is_wrong_with_its_head(c
 
 def test_everything_else_is_public() -> None:
     assert {named(route) for route in ROUTES} - {named(route) for route in WITH_KEY + SIGNED} == PUBLIC
+
+
+async def test_what_is_refused_leaves_no_circle_of_frames_behind(ana: Api) -> None:
+    wrong = {"caudal-version": "1"}, {"request-timeout-ms": "0"}, {"content-type": "text/plain"}, {"x": "y"}
+    for told, key in product(wrong, ({}, {"authorization": "-"})):
+        path = "/v1/payins?nonsense=1" if "x" in told else "/v1/payins"
+        gc.collect()
+        gc.disable()
+        try:
+            assert (await ana.call("POST", path, b"{}", headers=told | key)).status in (401, 415, 422)
+            left = [found for found in gc.get_objects() if isinstance(found, CaudalError)]
+        finally:
+            gc.enable()
+        assert not left, (path, told, key)

@@ -267,7 +267,12 @@ class Web:
 
 
 def _refusing(route: Route, error: CaudalError) -> Handler:
-    """Refuses what is wrong with a request: whoever may not ask hears that, and nothing else."""
+    """Refuses what is wrong with a request: whoever may not ask hears that, and nothing else.
+
+    The error leaves behind the frames that it came through, and those that it goes through do not hold it: each would
+    close a circle, and thousands of such circles a second are memory.
+    """
+    held = [error.with_traceback(None)]
 
     async def refuse(context: Context, request: Request) -> Response:
         if route.who == "merchant":
@@ -276,7 +281,7 @@ def _refusing(route: Route, error: CaudalError) -> Handler:
             await authenticate_operator(context, request)
         elif route.verify is not None:
             route.verify(context, request)
-        raise error
+        raise held.pop()
 
     return refuse
 

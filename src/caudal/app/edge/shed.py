@@ -19,7 +19,7 @@ from caudal.kernel.errors import Overloaded
 
 CROWDED: Final = 503
 _HEAD_MAX: Final = 8192  # bytes; a longer head is for the parser
-_PATIENCE: Final = 64  # so many in a row that find room, and the crowd is over
+_PATIENCE: Final = 64  # so many reads in a row that are not shed, whatever they are, and the crowd is over
 _ROUTES: Final = {
     f"POST {route.path} HTTP/1.1".encode(): route
     for route in ROUTES
@@ -30,7 +30,7 @@ _MARK: Final = "~"  # in no text of a problem
 
 
 class Shedder:
-    """What one process sheds. `on` is looked at before every read; it is 0 where there is no crowd."""
+    """What one process sheds. `on` is looked at before every read; it is 0 where there was no crowd lately."""
 
     def __init__(self, web: Web) -> None:
         self._web = web
@@ -43,6 +43,7 @@ class Shedder:
     def refusal(self, data: bytes) -> bytes | None:
         """The whole response to the one request that these bytes are, or None for the parser's way."""
         began = monotonic()
+        self.on -= 1
         head, end, body = data.partition(b"\r\n\r\n")
         line, _, lines = head.partition(b"\r\n")
         route = _ROUTES.get(line)
@@ -53,7 +54,6 @@ class Shedder:
             return None
         error = self._web.sheds(route, headers, body)
         if error is None:
-            self.on -= 1
             return None
         self.on = _PATIENCE
         self._web.shed(route, error.code, monotonic() - began)

@@ -7,7 +7,24 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
+_BROKEN: Final = 'caudal_job_duration_seconds_count{caudal_outcome="broken"}'
+_ERRORS: Final = 'caudal_log_records_total{caudal_level=~"error|critical"}'
 _CROWD: Final = '{error_type=~"overloaded|too_many_requests"}[{300:window}]'
+
+
+def _counted(series: str, seconds: int, by: str, above: float) -> str:
+    """Where a counter of processes has counted more than that in so long.
+
+    `increase` begins with the first value that was looked at. It knows nothing of what a process had counted by then,
+    nor of what a series began with that is not there before something happens: all of it is of that time where the
+    process is younger, or was looked at when there was no such series yet.
+    """
+    window, age, of = f"{{{seconds}:window}}", f"{{{seconds}:age}}", "on (instance) process_uptime_seconds"
+    grown = f"increase({series}[{window}])"
+    return (
+        f"sum{by} ({grown}) > {above:g}\nor sum{by} (\n  {series} and {of} < {age}\n"
+        f"  or {series} unless {series} offset {window} and {of} offset {window}\n  or {grown}\n) > {above:g}"
+    )
 
 
 # What tests make so in the rows of a database that is thrown away; all others are fired by what really happens.
@@ -47,7 +64,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "Nothing can be written; requests are answered 503 and nothing is lost of what was acknowledged.",
     ),
     Alert(
-        "CaudalDefect", "page", "sum(increase(caudal_commit_alarms_total[{300:window}])) > 0", 0,
+        "CaudalDefect", "page", _counted("caudal_commit_alarms_total", 300, "", 0), 0,
         "A command broke inside",
         "A decision or a guard failed where it must not: a defect, or rows that break a law. None of it was written.",
     ),
@@ -87,16 +104,15 @@ ALERTS: Final[tuple[Alert, ...]] = (
     ),
     Alert(
         "CaudalJobsBreak", "page", # Twice at least: one that breaks once and is done at its next try is no outage.
-        "sum by (caudal_job) (increase("
-        'caudal_job_duration_seconds_count{caudal_outcome="broken"}[{1800:window}])) > 1.5', 0,
+        _counted(_BROKEN, 1_800, " by (caudal_job)", 1.5), 0,
         "{{ $labels.caudal_job }} breaks again and again",
         "A piece of due work raises whenever it is tried: what it is for stands still, and no repetition mends it.",
     ),
     Alert(
         "CaudalErrorsLogged", "ticket",
-        'sum by (instance) (increase(caudal_log_records_total{caudal_level="error"}[{600:window}])) > 0', 0,
+        _counted(_ERRORS, 600, " by (instance)", 0), 0,
         "{{ $labels.instance }} has logged errors",
-        "A line of level error is a defect, or waits for a person: somebody has to read it.",
+        "A line of level error or critical is a defect, or waits for a person: somebody has to read it.",
     ),
     Alert(
         "CaudalBreakerOpen", "ticket",

@@ -25,7 +25,10 @@ _CALLS = 'caudal_provider_%s_total{caudal_provider="norte",caudal_mode="test"}'
 _LOOKED = 'caudal_ledger_check_last_run_timestamp_seconds{caudal_shard="0",caudal_check="balances"}'
 _VIOLATIONS = 'caudal_ledger_check_violations{caudal_shard="0",caudal_check="balances"}'
 _OF_MANY = 'caudal_bulk_payins_total{http_response_status_code="%s",error_type="%s"}'
-_BROKEN = 'caudal_job_duration_seconds_count{caudal_job="release",caudal_outcome="broken"}'
+_BROKEN = 'caudal_job_duration_seconds_count{caudal_job="release",caudal_outcome="broken",instance="worker"}'
+_LINES = 'caudal_log_records_total{caudal_level="error",instance="worker"}'
+_UPTIME = 'process_uptime_seconds{instance="worker"}'
+_ONCE = {_BROKEN: "_x20 1x10", _UPTIME: "9000+60x"}
 # Step, length, when it is looked at. A share over days is right after hours: nothing else is known of them.
 _MINUTES, _HOURS, _DAYS = ("1m", "x32", "31m"), ("5m", "x102", "500m"), ("1h", "x32", "30h")
 _LATER_DAYS = ("1h", "x100", "90h")
@@ -52,6 +55,10 @@ def _requests(code: str, good: int, bad: int, over: tuple[str, str, str]) -> Cas
 def _latency(good: int, bad: int, over: tuple[str, str, str]) -> Case:
     asked = {_ASKED % "201": f"0+{good + bad}x"}
     return Case(asked | {_FAST: f"0+{good}x"}, asked | {_FAST: f"0+{good + bad}x"}, over)
+
+
+def _at(instance: str, series: dict[str, str]) -> dict[str, str]:
+    return {name.replace("worker", instance): values for name, values in series.items()}
 
 
 CASES: dict[str, Case] = {
@@ -128,6 +135,19 @@ FURTHER: list[tuple[str, Case]] = [
     ),
     # The worker that told of it has ended, and the next one tells nothing yet.
     ("CaudalLedgerViolation", Case({_VIOLATIONS: "1x30 stale"}, {_VIOLATIONS: "1x20 0x"})),
+    # By processes that begin again and again, of another level, by one that has ended since.
+    ("CaudalErrorsLogged", Case({_LINES: "1x", _UPTIME: "30x"}, {_LINES: "1x", _UPTIME: "0+60x"})),
+    (
+        "CaudalErrorsLogged",
+        Case({_LINES.replace("error", "critical"): "0x29 1 1 1"}, {_LINES.replace("error", "warning"): "0x29 1 1 1"}),
+    ),
+    ("CaudalErrorsLogged", Case({_LINES: "0x25 1x2 0x2", _UPTIME: "30x"}, {_LINES: "0x", _UPTIME: "30x"})),
+    # Twice: once by each worker, by one for the first time, by one that has just begun; once is no outage, nor is what
+    # somebody counts who was away.
+    ("CaudalJobsBreak", Case(_ONCE | _at("other", _ONCE), _ONCE)),
+    ("CaudalJobsBreak", Case(_ONCE | {_BROKEN: "_x20 1x5 2x5"}, _ONCE)),
+    ("CaudalJobsBreak", Case({_BROKEN: "2x", _UPTIME: "30x"}, {_BROKEN: "1x", _UPTIME: "30x"})),
+    ("CaudalJobsBreak", Case(_ONCE | {_BROKEN: "_x25 7x6"}, {_BROKEN: "_x25 7x6", _UPTIME: "_x25 9000x6"})),
     # Payins in bulk, within requests that are all answered 200.
     (
         "CaudalAvailabilityBurn",

@@ -141,9 +141,18 @@ async def test_a_parameter_and_a_value_that_are_nearly_right_hear_what_is(ana: A
         "/v1/payins?currency=mxn": "'mxn' is not known; did you mean MXN?",
         "/v1/events?types=payins.paid": "'payins.paid' is not known; did you mean payin.paid?",
         "/v1/payins/x?x=1": "this operation has no parameters",
+        "/v1/payins?limit=1000": "at most 100",
+        "/v1/payins?limit=abc": "a whole number is needed, and this is a text",
+        "/v1/payins?created_from=yesterday": "a time with its zone is needed, as in 2026-11-28T09:30:00Z",
+        "/v1/payins?country=ZZ": "'ZZ' is not known",
     }
     for path, detail in near.items():
         assert [error["detail"] for error in (await ana.get(path)).json["errors"]] == [detail], path
+
+
+async def test_a_state_that_is_none_hears_which_there_are(ana: Api) -> None:
+    [error] = (await ana.get("/v1/payins?status=payed")).json["errors"]
+    assert error["detail"].startswith("one of submitting, ") and error["detail"].endswith("; did you mean paid?")
 
 
 async def test_a_body_where_none_belongs_is_named(ana: Api) -> None:

@@ -48,7 +48,7 @@ WRONG = """
 {"amount":1,"currency":"MXN","ship_to":{"number":0}}   /ship_to/street:missing /ship_to/number:invalid_value
 {"amount":1,"currency":"MXN","stops":[{"street":"a"},{"x":"b"}]}  /stops/1/x:unknown_field /stops/1/street:missing
 {"amount":1,"currency":"MXN","stops":{}}               /stops:invalid_type
-{"amount":1,"currency":"MXN","tags":{"a":1}}           /tags:invalid_type
+{"amount":1,"currency":"MXN","tags":{"a":1}}           /tags/a:invalid_type
 []                                                     :invalid_type
 "text"                                                 :invalid_type
 """
@@ -59,7 +59,7 @@ PARTLY = """
 {"amount":"0","currency":"USD"}                         /amount:invalid_type /currency:not_ours
 {"amount":0}                                            /currency:missing /amount:zero
 {"amount":0,"currency":5,"x":1}                         /x:unknown_field /currency:invalid_type /amount:zero
-{"amount":0,"currency":"USD","tags":{"a":1}}            /tags:invalid_type /amount:zero /currency:not_ours
+{"amount":0,"currency":"USD","tags":{"a":1}}            /tags/a:invalid_type /amount:zero /currency:not_ours
 {"amount":1,"currency":5,"tags":{"bad":"x"}}            /currency:invalid_type /tags/bad:bad
 {"amount":1,"currency":"MXN","ship_to":{"street":"","number":0}}   /ship_to/number:invalid_value /ship_to/street:empty
 {"amount":1,"currency":"MXN","ship_to":{"street":5,"number":9}}    /ship_to/street:invalid_type /ship_to/number:far

@@ -7,6 +7,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from caudal.connectors import spei
 from caudal.kernel.context import Context
 from tests.conftest import settings_of
@@ -61,10 +63,10 @@ expires_at="2099-01-01T00:00:00"            /expires_at:invalid_value
 expires_at="tomorrow"                       /expires_at:invalid_value
 expires_at=1795000000                       /expires_at:invalid_type
 metadata=[]                                 /metadata:invalid_type
-metadata={"a":1}                            /metadata:invalid_type
-metadata={"":"x"}                           /metadata:invalid_length
-metadata={"{41}":"x"}                       /metadata:invalid_length
-metadata={"a":"{501}"}                      /metadata:invalid_length
+metadata={"a":1}                            /metadata/a:invalid_type
+metadata={"":"x"}                           /metadata/:invalid_length
+metadata={"{41}":"x"}                       /metadata/{41}:invalid_length
+metadata={"a":"{501}"}                      /metadata/a:invalid_length
 metadata={"a":"\\u0000"}                   /metadata/a:invalid_text
 metadata={"a":"x","b":"y","a":"x"}          /metadata/a:repeated
 metadata={51}                               /metadata:too_many
@@ -241,7 +243,7 @@ async def test_every_refusal_names_the_field_and_why(ana: Merchant, context: Con
     before = await written(context)
     wrong = []
     for line in REFUSED.strip().splitlines():
-        change, *expected = line.rsplit(maxsplit=1)
+        change, *expected = map(sized, line.rsplit(maxsplit=1))
         name, _, value = change.strip().partition("=")
         raw = body({name: sized(value.replace("\\\\", "\\"))})
         answered = await ana.post("/v1/payins", raw)
@@ -278,7 +280,7 @@ async def test_a_field_of_a_wrong_type_hides_no_wrong_value_of_another(ana: Merc
         "/amount": "invalid_type",
         "/payer/name": "invalid_type",
         "/currency": "wrong_currency",
-        "/metadata": "invalid_length",
+        "/metadata/": "invalid_length",
         "/payer/email": "invalid_email",
     }
     raw = body(
@@ -310,6 +312,27 @@ async def test_an_unknown_field_gets_the_nearest_name(ana: Merchant) -> None:
     details = {error["field"]: error["detail"] for error in answered.json["errors"]}
     assert details["/refrence"].endswith("did you mean reference?")
     assert details["/payer/emial"].endswith("did you mean email?")
+
+
+DETAILS = """
+{"country":"mx"}                         /country       did you mean MX?
+{"country":"BR","currency":"BRL"}        /method        spei is offered in MX; methods in BR: boleto, card, pix
+{"card":"4111"}                          /card          there is no such field
+{"expires_at":"2999-01-01T00:00:00Z"}    /expires_at    SPEI waits at most 30 days
+{"expires_at":"tomorrow"}                /expires_at    a time with its zone is needed
+{"metadata":{"ok":"1","bad":{},"b/d":5}} /metadata/bad  a text is needed, and this is an object
+{"metadata":{"ok":"1","bad":{},"b/d":5}} /metadata/b~1d a text is needed, and this is a whole number
+{"metadata":{"":"x"}}                    /metadata/     a key has 1 to 40 characters
+"""
+
+
+@pytest.mark.parametrize("line", DETAILS.strip().splitlines())
+async def test_what_is_wrong_with_a_field_is_said_for_people(ana: Merchant, line: str) -> None:
+    asked, field, said = line.split(maxsplit=2)
+    answered = await ana.create(**json.loads(asked))
+    details = {error["field"]: error["detail"] for error in answered.json["errors"]}
+    assert said in details[field] and "Expected" not in str(details), details
+    assert field != "/card" or details[field] == said
 
 
 async def test_a_problem_has_everything_that_rfc_9457_and_a_program_need(ana: Merchant) -> None:

@@ -127,6 +127,12 @@ async def test_near_names_are_told(ana: Merchant, desk: Desk) -> None:
     assert "did you mean pix?" in (await ana.create(**{**ASKED["pix"], "method": "pixx"})).json["errors"][0]["detail"]
 
 
+async def test_how_long_a_method_waits_is_said_in_its_unit(ana: Merchant, desk: Desk) -> None:
+    for method, said in {"mpesa": "1 hour", "pse": "7 days", "pix": "30 days"}.items():
+        answered = await ana.ask(method, expires_at="2999-01-01T00:00:00Z")
+        assert answered.json["errors"][0]["detail"].endswith(f"waits at most {said}"), answered.body
+
+
 async def test_a_phone_of_another_country_is_told_so(ana: Merchant, desk: Desk) -> None:
     answered = await ana.ask("mpesa", payer={"phone": "+525512345678"})
     assert answered.json["errors"][0]["detail"] == "not a number of Kenya (+254)"

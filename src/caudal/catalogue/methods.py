@@ -59,6 +59,9 @@ def near_method(country: str | None, method: str) -> str:
     there = sorted({name for of, name in METHODS if country in (None, of)})
     if not there:
         return f"no method is offered in {country} yet"
-    near = difflib.get_close_matches(method, there, n=1, cutoff=0.5)
     where = "methods" if country is None else f"methods in {country}"
+    elsewhere = sorted(of for of, name in METHODS if name == method.lower())
+    if elsewhere and method.lower() not in there:
+        return f"{method.lower()} is offered in {', '.join(elsewhere)}; {where}: {', '.join(there)}"
+    near = difflib.get_close_matches(method.lower(), there, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"{where}: {', '.join(there)}"

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from caudal.kernel.errors import FieldError, Invalid
-from caudal.kernel.parse import near
+from caudal.kernel.parse import error_of, near
 
 if TYPE_CHECKING:
     from caudal.kernel.context import Context
@@ -143,10 +143,11 @@ def query_of(request: Request, kind: type[T], known: Mapping[str, Known] | None 
         elif known is not None and name in known and (found := tuple(known[name].errors(f"?{name}", text))):
             errors += found
         else:
+            given = _given(names[name].type)
             try:
-                values[name] = _value(text, _given(names[name].type))
+                values[name] = _value(text, given)
             except msgspec.ValidationError as error:
-                errors.append(FieldError(field=f"?{name}", code="invalid_value", detail=str(error)))
+                errors.append(msgspec.structs.replace(error_of(error, text, given, f"?{name}"), code="invalid_value"))
     if errors:
         raise Invalid("invalid_request", "the query has errors", errors=tuple(errors))
     return kind(**values)

@@ -11,6 +11,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 from itertools import chain
 from types import SimpleNamespace, UnionType
 from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -31,6 +32,22 @@ _WORDS: Final = {
     "array": "a list",
     "object": "an object",
 }
+# What msgspec says, as its documentation has it, and what is said instead.
+_PLAINLY: Final = tuple((re.compile(told).fullmatch, said) for told, said in (
+    (r"Expected `(?:int|float)` >= (\S+)", r"at least {}"),
+    (r"Expected `(?:int|float)` <= (\S+)", r"at most {}"),
+    (r"Expected `(?:int|float)` > (\S+)", r"more than {}"),
+    (r"Expected `(?:int|float)` < (\S+)", r"less than {}"),
+    (r"Expected `array` of length >= (\d+)", r"at least {} in the list"),
+    (r"Expected `array` of length <= (\d+)", r"at most {} in the list"),
+    (r"Expected `str` of length >= (\d+)", r"at least {} characters"),
+    (r"Expected `str` of length <= (\d+)", r"at most {} characters"),
+    (r"Expected `str` matching regex '(.+)'", r"a text like {} is needed"),
+    (r"Invalid RFC3339 encoded datetime", r"a time with its zone is needed, as in 2026-11-28T09:30:00Z"),
+    (r"Invalid RFC3339 encoded date", r"a date is needed, as in 2026-11-28"),
+))  # fmt: skip
+_TOO_DEEP: Final = "the body is nested too deeply"
+_NEAR: Final = 0.58  # how alike a name must be: `phone_number` and `phone` are, `card` and `capture` are not
 _decode_any: Final = msgspec.json.Decoder().decode
 
 
@@ -132,12 +149,12 @@ def _hidden(body: bytes) -> Iterator[FieldError]:
     try:
         whole = json.loads(body, object_pairs_hook=_Members, parse_int=str, parse_float=str)
     except RecursionError:
-        raise Invalid("malformed_json", "the body is nested too deeply") from None
+        raise Invalid("malformed_json", _TOO_DEEP) from None
     left = [("", whole)]
     while left:
         pointer, value = left.pop()
         if isinstance(value, _Members):
-            members = [(f"{pointer}/{_escape(name)}", name, item) for name, item in value]
+            members = [(f"{pointer}/{escape(name)}", name, item) for name, item in value]
             seen: set[str] = set()
             for here, name, _ in members:
                 if name in seen:
@@ -157,7 +174,11 @@ def _decoded(body: bytes) -> Any:
         raise Invalid("malformed_json", "a JSON body is needed")
     try:
         return _decode_any(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as malformed:
+    except UnicodeDecodeError:
+        raise Invalid("malformed_json", "the body is not JSON: it is not UTF-8") from None
+    except RecursionError:
+        raise Invalid("malformed_json", _TOO_DEEP) from None
+    except msgspec.DecodeError as malformed:
         raise Invalid("malformed_json", f"the body is not JSON: {malformed}") from None
 
 
@@ -201,7 +222,11 @@ def _item_read(raw: Any, kind: Any, wrong: set[str], pointer: str) -> Any:
 
 
 def _errors_in(raw: Any, kind: Any, pointer: str) -> list[FieldError]:
-    record, item = _record_of(kind), _item_of(kind)
+    record, item, member = _record_of(kind), _item_of(kind), _member_of(kind)
+    if member is not None and isinstance(raw, dict):
+        found = [error for name, value in raw.items()
+                 for error in _errors_in(value, member, f"{pointer}/{escape(name)}")]  # fmt: skip
+        return found or _error_of_value(raw, kind, pointer)
     if item is not None and isinstance(raw, list):
         found = [error for place, value in enumerate(raw) for error in _errors_in(value, item, f"{pointer}/{place}")]
         return found or _error_of_value(raw, kind, pointer)
@@ -209,7 +234,7 @@ def _errors_in(raw: Any, kind: Any, pointer: str) -> list[FieldError]:
         return _error_of_value(raw, kind, pointer)
     hints = get_type_hints(record, include_extras=True)
     fields = {field.encode_name: field for field in msgspec.structs.fields(record)}
-    errors = [_unknown(f"{pointer}/{_escape(name)}", name, fields) for name in raw if name not in fields]
+    errors = [_unknown(f"{pointer}/{escape(name)}", name, fields) for name in raw if name not in fields]
     for name, field in fields.items():
         here = f"{pointer}/{name}"
         if name in raw:
@@ -227,26 +252,38 @@ def _error_of_value(raw: Any, kind: Any, pointer: str) -> list[FieldError]:
     try:
         msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        text = str(error)
-        mistaken, choices = _MISTAKEN(text), _choices_of(kind)
-        if mistaken is not None:
-            wanted = " or ".join(_WORDS.get(word, word) for word in mistaken[1].split(" | "))
-            detail = f"{wanted} is needed, and this is {_WORDS.get(mistaken[2], mistaken[2])}"
-            return [FieldError(field=pointer, code="invalid_type", detail=detail)]
-        if choices and isinstance(raw, str):
-            text = f"one of {', '.join(choices)}"
-        return [FieldError(field=pointer, code="invalid_value", detail=text)]
+        return [error_of(error, raw, kind, pointer)]
     return []
 
 
-def _choices_of(kind: Any) -> list[str]:
+def error_of(error: msgspec.ValidationError, raw: object, kind: Any, field: str) -> FieldError:
+    """What is wrong with a value, for people."""
+    text = str(error).partition(" - at ")[0]
+    mistaken, choices = _MISTAKEN(text), choices_of(kind)
+    if mistaken is not None:
+        wanted = " or ".join(_WORDS.get(word, word) for word in mistaken[1].split(" | "))
+        detail = f"{wanted} is needed, and this is {_WORDS.get(mistaken[2], mistaken[2])}"
+        return FieldError(field=field, code="invalid_type", detail=detail)
+    if choices and isinstance(raw, str):
+        return FieldError(
+            field=field, code="invalid_value", detail=f"one of {', '.join(choices)}{near(raw[:50], choices)}"
+        )
+    for matches, said in _PLAINLY:
+        if found := matches(text):
+            return FieldError(field=field, code="invalid_value", detail=said.format(*found.groups()))
+    return FieldError(field=field, code="invalid_value", detail=text)
+
+
+def choices_of(kind: Any) -> list[str]:
     """The texts that a field may have, where they are listed."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [str(one.value) for one in kind]
     if get_origin(kind) is Literal:
         return [choice for choice in get_args(kind) if isinstance(choice, str)]
     if hasattr(kind, "__metadata__"):
-        return _choices_of(get_args(kind)[0])
+        return choices_of(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
-        return [choice for part in get_args(kind) for choice in _choices_of(part)]
+        return [choice for part in get_args(kind) for choice in choices_of(part)]
     return []
 
 
@@ -272,12 +309,23 @@ def _item_of(kind: Any) -> Any:
     return None
 
 
+def _member_of(kind: Any) -> Any:
+    """What an object of any names has under each, or None."""
+    if get_origin(kind) in (Union, UnionType):
+        members = [member for member in map(_member_of, get_args(kind)) if member is not None]
+        return members[0] if len(members) == 1 else None
+    if hasattr(kind, "__metadata__"):
+        return _member_of(get_args(kind)[0])
+    return get_args(kind)[1] if get_origin(kind) is dict else None
+
+
 def near(name: str, names: Iterable[str]) -> str:
     """`; did you mean …?` with the nearest of these names, whatever their case; nothing where none is near."""
     folded = {known.casefold(): known for known in names}
-    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=_NEAR)
     return f"; did you mean {folded[found[0]]}?" if found else ""
 
 
-def _escape(name: str) -> str:
+def escape(name: str) -> str:
+    """A name as a part of a JSON pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")

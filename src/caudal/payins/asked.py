@@ -26,7 +26,7 @@ from caudal.kernel import ids
 from caudal.kernel.clock import wall_clock
 from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.money import CURRENCIES, format_amount
-from caudal.kernel.parse import Unread, all_errors, partial_parser
+from caudal.kernel.parse import Unread, all_errors, escape, near, partial_parser
 from caudal.merchants import Caller
 from caudal.payins.model import Payer
 from caudal.routing import RISK_MAX
@@ -171,7 +171,11 @@ def _known_country(asked: CreatePayinBody) -> str | None:
 
 def _country(asked: CreatePayinBody) -> Iterator[FieldError]:
     if asked.country not in COUNTRIES:
-        yield _error("/country", "unknown_country", "no payer's country of caudal has this code")
+        yield _error(
+            "/country",
+            "unknown_country",
+            f"no payer's country of caudal has this code{near(asked.country[:50], COUNTRIES)}",
+        )
 
 
 def _method(asked: CreatePayinBody, method: Method | None) -> Iterator[FieldError]:
@@ -240,9 +244,15 @@ def metadata_errors(metadata: dict[str, str]) -> Iterator[FieldError]:
     """What is wrong with a merchant's own keys and values."""
     if len(metadata) > METADATA_KEYS_MAX:
         yield _error("/metadata", "too_many", f"at most {METADATA_KEYS_MAX} keys")
-    if any(not 1 <= len(key) <= _METADATA_KEY_MAX or len(metadata[key]) > _METADATA_VALUE_MAX for key in metadata):
-        detail = f"keys of at most {_METADATA_KEY_MAX} characters, values of at most {_METADATA_VALUE_MAX}"
-        yield _error("/metadata", "invalid_length", detail)
+    for key, value in metadata.items():
+        if not 1 <= len(key) <= _METADATA_KEY_MAX:
+            yield _error(_of_metadata(key), "invalid_length", f"a key has 1 to {_METADATA_KEY_MAX} characters")
+        elif len(value) > _METADATA_VALUE_MAX:
+            yield _error(_of_metadata(key), "invalid_length", f"a value has at most {_METADATA_VALUE_MAX} characters")
+
+
+def _of_metadata(key: str) -> str:
+    return f"/metadata/{escape(key[: 2 * _METADATA_KEY_MAX])}"
 
 
 def _payer(asked: CreatePayinBody) -> Iterator[FieldError]:
@@ -335,8 +345,13 @@ def _too_far(asked: CreatePayinBody, caller: Caller, method: Method | None) -> I
     if asked.expires_at is None or method is None:
         return
     if asked.expires_at > _now(caller) + timedelta(minutes=method.expiry_minutes_max):
-        days = method.expiry_minutes_max // 1440
-        yield _error("/expires_at", "too_far", f"{method.name} waits at most {days} days")
+        yield _error("/expires_at", "too_far", f"{method.name} waits at most {_long(method.expiry_minutes_max)}")
+
+
+def _long(minutes: int) -> str:
+    """In the largest unit of which it is a whole number."""
+    unit, size = next((unit, size) for unit, size in (("day", 1440), ("hour", 60), ("minute", 1)) if not minutes % size)
+    return f"{minutes // size} {unit}{'' if minutes == size else 's'}"
 
 
 def _past(asked: CreatePayinBody, caller: Caller) -> Iterator[FieldError]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -15,12 +16,14 @@ REFUSALS = {"404": "transfer_unknown", "409": "return_exceeds_transfer", "422": 
 
 
 class Bank:
-    """Each order is answered by the next word of the script: `ok`, a status, `hang` (the money has gone); then `ok`."""
+    """Each order is answered by the next word of the script: `ok`, a status, `hang` (the money has gone); then `ok`.
+    What comes `meanwhile` is awaited before it answers, once."""
 
     def __init__(self) -> None:
         self.script: list[str] = []
         self.orders: list[dict[str, Any]] = []
         self.returned: dict[str, int] = {}
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -48,6 +51,9 @@ class Bank:
         word = self.script.pop(0) if self.script else "ok"
         if word in ("ok", "hang"):
             self.returned[order["return_key"]] = order["amount"]
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
         if word == "hang":
             await asyncio.sleep(30)
         if word.isdigit():

@@ -25,7 +25,7 @@ from caudal.payins.commands import (
     SettleReturn,
 )
 from caudal.payins.decide import ByHand
-from caudal.payins.model import Detail, Payin, ReturnEnd
+from caudal.payins.model import Detail, Payin, RefusedOperation, ReturnEnd
 from caudal.payins.states import Status
 from caudal.settlement.commands import ReleaseFunds
 from caudal.settlement.model import release_id, start_of
@@ -216,10 +216,12 @@ class Story(ProviderSide):
             one = self.random.choice(asked)
             due = Due(at=AT, kind="deposit.return", subject=one.id, book=one.book)
             end: ReturnEnd = "returned" if self.random.random() < 0.6 else "refused"
-            self.commands.append(SettleReturn(due=due, version=2, end=end, currency=one.currency))
+            no = RefusedOperation(key="r", payment_key="t", kind="refund", reason="not_permitted", detail="")
+            said = no if end == "refused" else None
+            self.commands.append(SettleReturn(due=due, version=2, end=end, currency=one.currency, said=said))
 
     def confirm(self) -> None:
-        """A return that has failed was carried out after all; or it has not failed."""
+        """A return that has failed was carried out after all; or it has not failed.."""
         sent = [command for command in self.commands if isinstance(command, RequestReturn | SendReturn)]
         if sent:
             one = self.random.choice(sent)

@@ -154,7 +154,7 @@ async def test_the_story_tells_of_everything(database_url: str, say: Callable[[s
     others = {name for name in await tables_of(database_url) - set(TABLES) if not name.startswith(elsewhere)}
     assert others == {"batch", "check_place", "migration", "placement", "directory", "sealing_key"}
     reasons = (
-        "surplus partial late closed wrong_currency unknown_account return_refused underpaid requested_by_merchant"
+        "surplus partial late closed wrong_currency unknown_account return_confirmed underpaid requested_by_merchant"
     )
     reasons += " other_amount submitting authorized declined failed late_success other_account contradicts_final_state"
     tables = ("deposit", "payin", "payin_operation", "payin_change", "discrepancy")

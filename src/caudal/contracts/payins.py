@@ -158,7 +158,8 @@ class DepositData(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="why something is unapplied: `partial`, `surplus`, `late`, `closed`, `wrong_currency`, "
-            "`unknown_account`, `return_refused`, or `return_lost` where the order never reached the provider"
+            "`unknown_account`, `return_refused`, or `return_lost` where the order never reached the provider; "
+            "`return_confirmed` once a return that had failed turned out to have been carried out"
         ),
     ]
     created_at: Annotated[Instant, Meta(description="when it was booked, which is what decides")]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from caudal.connectors import BANK, ReturnOrder, spei
+from caudal.connectors import OperationState
 from caudal.kernel.commit import Due
 from caudal.kernel.context import Context
 from caudal.kernel.due import Job
 from caudal.kernel.errors import Retry
-from caudal.payins import calls, commands, store
-from caudal.payins.decide import ASK, EXPIRE, EXPIRE_DISPUTE, OPERATE, RETURN, SEND_EVIDENCE, SUBMIT, return_key
-from caudal.payins.model import ReturnEnd
+from caudal.payins import calls, commands, decide, store
+from caudal.payins.decide import ASK, EXPIRE, EXPIRE_DISPUTE, OPERATE, RETURN, SEND_EVIDENCE, SUBMIT
+from caudal.payins.model import RefusedOperation, ReturnEnd
 
 
 async def expire(context: Context, shard: int, due: Due) -> None:
@@ -21,25 +21,21 @@ async def expire(context: Context, shard: int, due: Due) -> None:
 
 
 async def send_back(context: Context, shard: int, due: Due) -> None:
-    """Asks the bank to return money, between two commits; raises Retry where it has to be asked again."""
+    """Asks the bank to return money, between two commits; raises Retry where it has to be asked again, and while it is
+    open whether an earlier return was carried out after all."""
     deposit = await store.deposit(context, shard, due.subject)
     assert deposit is not None, "due work names what there is"
-    order = ReturnOrder(
-        return_key=return_key(deposit, deposit.asked_version),
-        tracking_key=deposit.tracking_key,
-        amount_minor=deposit.returning_minor,
-        currency=deposit.currency,
-    )
     end: ReturnEnd = "returned"
-    if deposit.returning_minor and deposit.provider != BANK:
-        end = await calls.give_back(context, shard, deposit)
-    elif deposit.returning_minor:
-        bank = context.once(spei.SpeiClient)
-        outcome = await bank.send_back(order, live=bool(deposit.book & 1), about=deposit.id)
-        if outcome.status in ("retry", "unknown"):
-            raise Retry("try_again", f"the bank has not returned the money yet: {outcome.detail}")
-        end = "returned" if outcome.status == "done" else "refused"
-    settle = commands.SettleReturn(due=due, version=deposit.asked_version, end=end, currency=deposit.currency)
+    said: OperationState | RefusedOperation | None = None
+    if deposit.returning_minor:  # else it was settled by hand, and nobody is asked
+        for id in decide.cases_of(deposit):
+            case = await store.discrepancy(context, shard, id)
+            if case is not None and case.resolved_at is None:
+                raise Retry("try_again", "an earlier return may have been carried out: its discrepancy comes first")
+        end, said = await calls.give_back(context, shard, deposit)
+    settle = commands.SettleReturn(
+        due=due, version=deposit.asked_version, end=end, currency=deposit.currency, said=said
+    )
     await context.commit(shard, settle)
 
 

@@ -316,7 +316,7 @@ UNAVAILABLE: Final = {"status": "unavailable", "reasons": ["the database does no
 # Where an operation's answer is not the one that its record usually has.
 OPERATIONS: Final[dict[str, Any]] = {
     "create_instrument_deletion": msgspec.to_builtins(ERASED),
-    "create_deposit_confirmation": {**msgspec.to_builtins(RETURNED), "reason": "return_lost"},
+    "create_deposit_confirmation": {**msgspec.to_builtins(RETURNED), "reason": "return_confirmed"},
     "create_payin_cancellation": msgspec.to_builtins(CANCELLED),
     "create_merchant_key": {**_KEY, "secret": "sk_test_…"},
     "create_key_rotation": {

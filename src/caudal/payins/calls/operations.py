@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from time import monotonic
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from caudal import connectors
 from caudal.connectors import (
+    BANK,
     CAPABILITIES,
     Capabilities,
     CaptureOrder,
@@ -21,6 +23,7 @@ from caudal.connectors import (
     OperationState,
     PaymentOut,
     RefundOrder,
+    ReturnOrder,
     Unresolved,
     VoidOrder,
     spei,
@@ -32,7 +35,7 @@ from caudal.payins import commands, decide, store
 from caudal.payins.calls.otherwise import note_otherwise
 from caudal.payins.calls.payments import MARGIN_S, RESERVE_S, account_of, facts_of, mode_of
 from caudal.payins.commands import Facts
-from caudal.payins.model import Deposit, Operation, Payin, ReturnEnd
+from caudal.payins.model import Deposit, Operation, Payin, RefusedOperation, ReturnEnd
 
 Found = OperationState | NotFound | Unresolved
 
@@ -221,14 +224,25 @@ async def state_of_return(context: Context, deposit: Deposit, method: str, key: 
     return await connectors.of(context, deposit.provider, method).operation(query)
 
 
-async def give_back(context: Context, shard: int, deposit: Deposit) -> ReturnEnd:
-    """Has a provider send back what it took for a payin that had ended. Raises Retry while that has no outcome.
+class GivenBack(NamedTuple):
+    """What became of a return, and the answer that says so."""
 
-    The key follows from the deposit and the version that asked, so that one request is one refund however often it is
-    made, where the provider knows the same key again; elsewhere it is ordered once and then only asked for.
+    end: ReturnEnd
+    said: OperationState | RefusedOperation
+
+
+async def give_back(context: Context, shard: int, deposit: Deposit) -> GivenBack:
+    """Has the bank send back what came, or a provider what it took for a payin that had ended. Raises Retry while that
+    has no outcome.
+
+    The key follows from the deposit and the version that asked, so that one request is one return however often it is
+    made, where the same key is known again; elsewhere it is ordered once and then only asked for.
     """
+    key = decide.return_key(deposit, deposit.asked_version)
+    if deposit.provider == BANK:
+        return await _sent_back(context, deposit, key)
     order = RefundOrder(
-        key=decide.return_key(deposit, deposit.asked_version),
+        key=key,
         payment_key=deposit.tracking_key,
         mode="live" if deposit.book & 1 else "test",
         amount_minor=deposit.returning_minor,
@@ -240,14 +254,52 @@ async def give_back(context: Context, shard: int, deposit: Deposit) -> ReturnEnd
     said = await _returned(context, shard, deposit, payin.method, order)
     await note_otherwise(context, shard, payin, deposit.provider, said, deposit=deposit.id)
     if isinstance(said, NotFound):
-        return "lost"
+        lost = Declined(reason="processing_error", detail="the provider has never heard of it")
+        return GivenBack("lost", _no(deposit, key, lost))
     if isinstance(said, Declined):
-        return "refused"
+        return GivenBack("refused", _no(deposit, key, said))
     if isinstance(said, Unresolved):
         raise Retry("try_again", f"the provider has not returned the money yet: {said.detail}")
     if said.status == "pending":
         raise Retry("try_again", "the provider has not returned the money yet: pending there")
-    return "returned" if said.status == "succeeded" else "refused"
+    return GivenBack("returned" if said.status == "succeeded" else "refused", said)
+
+
+async def _sent_back(context: Context, deposit: Deposit, key: str) -> GivenBack:
+    """By the bank, which is asked by ordering it again."""
+    order = ReturnOrder(
+        return_key=key,
+        tracking_key=deposit.tracking_key,
+        amount_minor=deposit.returning_minor,
+        currency=deposit.currency,
+    )
+    bank = context.once(spei.SpeiClient)
+    outcome = await bank.send_back(order, live=bool(deposit.book & 1), about=deposit.id)
+    match outcome.status:
+        case "done":
+            said = OperationState(
+                key=key,
+                payment_key=deposit.tracking_key,
+                account=deposit.account,
+                kind="refund",
+                status="succeeded",
+                reference=key,
+                amount_minor=deposit.returning_minor,
+                currency=deposit.currency,
+                reason=None,
+            )
+            return GivenBack("returned", said)
+        case "permanent":
+            return GivenBack("refused", _no(deposit, key, Declined(reason="not_permitted", detail=outcome.detail)))
+        case "retry" | "unknown":
+            raise Retry("try_again", f"the bank has not returned the money yet: {outcome.detail}")
+
+
+def _no(deposit: Deposit, key: str, said: Declined) -> RefusedOperation:
+    """A refusal that says of what it is one."""
+    return RefusedOperation(
+        key=key, payment_key=deposit.tracking_key, kind="refund", reason=said.reason, detail=said.detail
+    )
 
 
 async def _returned(

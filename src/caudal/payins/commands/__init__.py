@@ -1,6 +1,13 @@
 """The story of payins: one command a verb. A command carries what was asked and what the decision needs to see."""
 
-from caudal.payins.commands.bank import ConfirmReturn, RecordDeposit, RequestReturn, SendReturn, SettleReturn
+from caudal.payins.commands.bank import (
+    ConfirmReturn,
+    NoteReturn,
+    RecordDeposit,
+    RequestReturn,
+    SendReturn,
+    SettleReturn,
+)
 from caudal.payins.commands.discrepancies import CorrectDiscrepancy, NoteAnswer, NoteOdd, ResolveDiscrepancy
 from caudal.payins.commands.disputes import AddEvidence, ExpireDispute, NoteDispute, SettleEvidence
 from caudal.payins.commands.merchants import CancelPayin, CreatePayin, StartPayin
@@ -44,6 +51,7 @@ __all__ = [
     "NoteDispute",
     "NoteOdd",
     "NotePayment",
+    "NoteReturn",
     "Noted",
     "OverrideProvider",
     "RecordDeposit",

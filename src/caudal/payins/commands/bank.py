@@ -10,14 +10,14 @@ from uuid import UUID
 import msgspec
 
 from caudal import ledger
-from caudal.connectors import DepositReport
+from caudal.connectors import DepositReport, OperationState
 from caudal.contracts.problems import answer_of
 from caudal.kernel.commit import Answer, Decision, Due, Key, Lane, Table, View
 from caudal.kernel.errors import Refused
 from caudal.kernel.http import encode
 from caudal.merchants import BOOKS, FEE_PLANS, OPERATORS, Operator
 from caudal.payins import decide, postings
-from caudal.payins.model import ReturnEnd, deposit_body
+from caudal.payins.model import RefusedOperation, ReturnEnd, deposit_body
 from caudal.payins.rows import DEPOSITS, PAYINS
 from caudal.settlement import needs as release_needs
 
@@ -155,12 +155,13 @@ class SendReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class SettleReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What became of the return that the deposit's `version` asked for."""
+    """What became of the return that the deposit's `version` asked for; `said` is the answer that tells it."""
 
     due: Due
     version: int
     end: ReturnEnd
     currency: str
+    said: OperationState | RefusedOperation | None = None
     key: None = None
     lane: Lane = Lane.URGENT
     recorded: bool = True
@@ -175,7 +176,29 @@ class SettleReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             yield ledger.ACCOUNTS, account
 
     def decide(self, view: View) -> Decision | Refused:
-        return decide.settle_return(view, due=self.due, version=self.version, end=self.end)
+        return decide.settle_return(view, due=self.due, version=self.version, end=self.end, said=self.said)
+
+    def render(self, outcome: Any) -> Answer:
+        raise AssertionError("not stored")
+
+
+class NoteReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A provider's callback speaks of a return."""
+
+    id: UUID
+    book: int
+    live: bool
+    provider: str
+    said: OperationState
+    key: None = None
+    lane: Lane = Lane.URGENT
+    recorded: bool = True
+
+    def needs(self) -> Iterable[Need]:
+        return ((DEPOSITS, self.id),)
+
+    def decide(self, view: View) -> Decision:
+        return decide.note_return(view, id=self.id, live=self.live, provider=self.provider, said=self.said)
 
     def render(self, outcome: Any) -> Answer:
         raise AssertionError("not stored")

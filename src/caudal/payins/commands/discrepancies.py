@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from caudal import ledger
-from caudal.connectors import OperationState, PaymentState
+from caudal.connectors import BANK, OperationState, PaymentState
 from caudal.contracts.problems import answer_of
 from caudal.kernel.commit import Answer, Decision, Due, Key, Lane, Table, View
 from caudal.kernel.errors import Refused
@@ -123,6 +123,10 @@ class CorrectDiscrepancy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.facts is not None:
             yield from self.facts.needs()
             yield from _accounts(self.facts)
+        currency = decide.said_of(self.found.detail).currency
+        if self.found.provider == BANK and currency is not None:  # a deposit may be of no payin, or not in its currency
+            for account in postings.accounts_of_return(self.found.book, currency):
+                yield ledger.ACCOUNTS, account
 
     def decide(self, view: View) -> Decision | Refused:
         return decide.correct(view, id=self.found.id, chosen=self.chosen)

@@ -63,9 +63,14 @@ class _Work(NamedTuple):
     view: View
     found: Discrepancy
     known: Known
-    payin: Payin
     proposal: Proposal
     chosen: Chosen
+
+    @property
+    def payin(self) -> Payin:
+        """Its payin; only the return of a deposit may have none."""
+        assert self.known.payin is not None, "what is proposed is about a payin"
+        return self.known.payin
 
 
 # The provider is asked
@@ -166,9 +171,9 @@ def correct(view: View, *, id: UUID, chosen: Chosen) -> Decision | Refused:
     if proposal.facts != chosen.facts:
         return Refused("forbidden_transition", f"it has changed since ({proposal.facts} now): look at it again")
     carry = _CARRY.get(chosen.correction)
-    if carry is None or known.payin is None:
+    if carry is None or (known.payin is None and known.bank is None):
         return Refused("forbidden_transition", "there is nothing to carry out: say in a resolution how it was settled")
-    decision = carry(_Work(view, found, known, known.payin, proposal, chosen))
+    decision = carry(_Work(view, found, known, proposal, chosen))
     return decision if isinstance(decision, Refused) else _noted(view, found, proposal, chosen, decision)
 
 

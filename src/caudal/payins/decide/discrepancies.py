@@ -42,13 +42,14 @@ def odd(
     payin: UUID | None,
     outcome: object,
     answer: msgspec.Struct | None = None,
+    id: UUID | None = None,
 ) -> Decision:
     """What does not fit, with what our books say: written down once; nothing else changes.
 
-    `answer` is what the provider says otherwise when it is asked, where it was.
+    `answer` is what the provider says otherwise when it is asked, where it was; `id` is the case's own, else it is made
+    of what was said.
     """
-    detail = encode(_without_payer(said))
-    id = derived(f"odd\n{provider}\n{kind}\n{detail.decode()}")
+    detail, id = encode(_without_payer(said)), id or odd_id(provider, kind, said)
     if view.get(DISCREPANCIES, id) is not None:
         return Decision(outcome=outcome, done=done)
     found = Discrepancy(
@@ -66,6 +67,11 @@ def odd(
         answer=None if answer is None else encode(_without_payer(answer)),
     )
     return Decision(outcome=outcome, puts=(Put(DISCREPANCIES, found),), events=(event_of(found),), done=done)
+
+
+def odd_id(provider: str, kind: DiscrepancyKind, said: msgspec.Struct) -> UUID:
+    """The id of the case that these words open."""
+    return derived(f"odd\n{provider}\n{kind}\n{encode(_without_payer(said)).decode()}")
 
 
 def held_of(

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from caudal import settlement
-from caudal.connectors import PaymentState
+from caudal.connectors import BANK, PaymentState
 from caudal.kernel.commit import Table, View
 from caudal.ledger import transfer_id
 from caudal.merchants import BOOKS, FEE_PLANS
@@ -78,6 +78,7 @@ class Known(NamedTuple):
     late: Deposit | None
     surplus: Deposit | None
     void: Operation | None
+    bank: Deposit | None  # whose return a bank has spoken of
 
 
 def late_deposit(method: str, key: str) -> UUID:
@@ -104,6 +105,8 @@ def said_of(json: bytes) -> Said:
 def needs_of(found: Discrepancy, method: str | None) -> Iterable[tuple[Table[Any, Any], Any]]:
     """The rows that its proposals are made of, as far as they are known; `method` is its payin's, once that is read."""
     said = said_of(found.detail)
+    if (returned := _returned_by_bank(found, said)) is not None:
+        yield DEPOSITS, returned
     if found.payin is None:
         return
     yield PAYINS, found.payin
@@ -121,17 +124,30 @@ def needs_of(found: Discrepancy, method: str | None) -> Iterable[tuple[Table[Any
 
 def known_of(view: View, found: Discrepancy) -> Known:
     """Those rows."""
+    returned = _returned_by_bank(found, said_of(found.detail))
+    bank = None if returned is None else view.get(DEPOSITS, returned)
     if found.payin is None:
-        return Known(view, view.at, None, None, None, None, None)
+        return Known(view, view.at, None, None, None, None, None, bank)
     payin = view.get(PAYINS, found.payin)
     assert payin is not None, "a payin is never removed"
     needs = list(needs_of(found, payin.method))
-    keys = {table: [key for of, key in needs if of is table] for table in (OPERATIONS, DEPOSITS)}
+    keys = {table: [key for of, key in needs if of is table and key != returned] for table in (OPERATIONS, DEPOSITS)}
     late, surplus = view.get_all(DEPOSITS, keys[DEPOSITS])
     *operation, last, earlier, again = view.get_all(OPERATIONS, keys[OPERATIONS])
     void = again or (earlier if payin.is_earlier(said_of(found.detail).payment) else last)
     now = view.at + offset_of(view, payin.book)
-    return Known(view, now, payin, operation[0] if operation else None, late, surplus, void)
+    return Known(view, now, payin, operation[0] if operation else None, late, surplus, void, bank)
+
+
+def _returned_by_bank(found: Discrepancy, said: Said) -> UUID | None:
+    """The deposit whose return a bank has spoken of: the order's key begins with its id."""
+    id, _, version = (said.key or "").partition("-")
+    if found.provider != BANK or not version:
+        return None
+    try:
+        return UUID(hex=id)
+    except ValueError:
+        return None
 
 
 def _operation_of(said: Said) -> UUID | None:

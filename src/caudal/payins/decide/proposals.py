@@ -12,14 +12,14 @@ from uuid import UUID
 import msgspec
 
 from caudal import settlement
-from caudal.connectors import CAPABILITIES
+from caudal.connectors import BANK, CAPABILITIES
 from caudal.kernel.errors import Refused
 from caudal.ledger import Transfer, account_name, transfer_id
 from caudal.merchants import fee_minor
 from caudal.payins import postings
 from caudal.payins.decide.known import Known, Said, agrees, days_of, said_of, surplus_deposit
 from caudal.payins.decide.money import family_of, line_of, plan_of
-from caudal.payins.decide.returns import FAILED, asked_by, order_end
+from caudal.payins.decide.returns import FAILED, asked_by, order_end, ordered_minor
 from caudal.payins.model import CorrectionKind, Deposit, Discrepancy, Operation, Payin, Posting, Proposal
 from caudal.payins.states import Status
 
@@ -37,6 +37,8 @@ def proposals(found: Discrepancy, known: Known) -> tuple[Proposal, ...]:
             return _one(found, known, "by_hand", "booked nowhere: ask the bank whether it is other money")
         case "dispute":
             return _one(found, known, "by_hand", _of_dispute(found, said))
+    if known.bank is not None:
+        return _about_return(found, known, said)
     if known.payin is None:
         why = "nothing here has this key: ask the provider whose payment it is, and to give back what it took"
         return _one(found, known, "by_hand", why)
@@ -205,9 +207,9 @@ def taken_back(known: Known, payin: Payin, id: UUID, amount_minor: int) -> settl
 
 def _about_operation(found: Discrepancy, known: Known, said: Said, payin: Payin) -> tuple[Proposal, ...]:
     operation = known.operation
-    if operation is None and found.kind == "contradicts_final_state":
+    if operation is None:
         return _about_return(found, known, said)
-    if operation is None or operation.payin != payin.id:
+    if operation.payin != payin.id:
         return _one(found, known, "by_hand", "nothing here has this key: ask the provider what it did, and for whom")
     if operation.status == "pending" and found.kind == "other_amount" and found.answer is not None:
         why = "the provider has another amount of it: clear with it what was done, then settle ours by hand"
@@ -259,7 +261,7 @@ def _about_void(found: Discrepancy, known: Known, operation: Operation, payin: P
 
 def return_told_of(known: Known, said: Said) -> tuple[Deposit, int] | None:
     """The deposit whose return it is that a provider has spoken of, and the version that asked for it."""
-    for deposit in (known.late, known.surplus):
+    for deposit in (known.late, known.surplus, known.bank):
         version = None if deposit is None else asked_by(deposit, said.key)
         if deposit is not None and version is not None:
             return deposit, version
@@ -271,29 +273,42 @@ def _about_return(found: Discrepancy, known: Known, said: Said) -> tuple[Proposa
     if of is None:
         return _one(found, known, "by_hand", "nothing here has this key: ask the provider what it did, and for whom")
     deposit, end = of[0], order_end(*of)
-    if said.status == end:
+    if found.kind == "contradicts_final_state" and (said.status or "failed") == end:
         return _one(found, known, "none_needed", "it is booked since: our books say what was told")
+    if found.kind == "other_amount" and end == "pending":
+        return _one(found, known, "none_needed", "it is not settled yet: the provider is asked until it is")
     if found.answer is None:
         return _one(found, known, "ask_again", "it was only told: the provider is asked how the return stands")
     answer = said_of(found.answer)
-    status = answer.status or "failed"  # never heard of
-    if status == end:
+    status = answer.status or "failed"  # never heard of, or refused
+    fits = (answer.amount_minor, answer.currency) == (ordered_minor(deposit), deposit.currency)
+    if status == end and (fits or status != "succeeded"):
         return _one(found, known, "none_needed", "the provider was asked, and says what our books say")
     if status == "pending":
         return _one(found, known, "ask_again", "it has no outcome at the provider yet")
-    whole = (answer.amount_minor, answer.currency) == (deposit.unapplied_minor, deposit.currency)
-    if status == "succeeded" and whole and deposit.reason in FAILED:
+    if status == "succeeded" and fits and deposit.unapplied_minor and deposit.reason in FAILED:
         group = postings.return_carried_out(
-            deposit.book, deposit.currency, deposit.id, deposit.version, deposit.unapplied_minor, from_bank=False
+            deposit.book,
+            deposit.currency,
+            deposit.id,
+            deposit.version,
+            deposit.unapplied_minor,
+            from_bank=deposit.provider == BANK,
         )
-        why = "the provider has given it back after all: it is booked, and not sent again"
+        why = "it was given back after all: it is booked, and not sent again"
         return (_proposal(found, known, "book_return", why, deposit.unapplied_minor, group),)
-    if status == "succeeded":
-        why = (
-            "here its money has gone another way since, or is another amount: clear what the payer has, and what twice"
-        )
-        return _one(found, known, "by_hand", why)
-    return _one(found, known, "by_hand", "it was not given back there: clear with the provider whether it will be")
+    return _one(found, known, "by_hand", _why_by_hand(deposit, end, status))
+
+
+def _why_by_hand(deposit: Deposit, end: str | None, status: str) -> str:
+    """Of a return that no command puts right."""
+    if end is None:
+        return "one of its orders was carried out, and nobody knows which: clear what the payer has, and what twice"
+    if status != "succeeded":
+        return "it was not given back there: clear with the provider whether it will be"
+    if deposit.returning_minor:
+        return "the money is on its way once more, and waits: settle that return as unresolved, and this can be booked"
+    return "here its money has gone another way since, or is another amount: clear what the payer has, and what twice"
 
 
 # Their form
@@ -311,7 +326,8 @@ def _proposal(
     amount: int | None = None,
     group: tuple[Transfer, ...] = (),
 ) -> Proposal:
-    currency = None if known.payin is None or amount is None else known.payin.currency
+    of = known.bank or known.payin
+    currency = None if of is None or amount is None else of.currency
     return Proposal(
         correction=correction,
         because=because,
@@ -329,5 +345,5 @@ def _posting(transfer: Transfer) -> Posting:
 
 def _facts(found: Discrepancy, known: Known) -> str:
     """The versions that it is made of, so that another decision on any of them shows."""
-    versions = [f"{name}{row.version}" for name, row in zip("podsv", known[2:], strict=True) if row is not None]
+    versions = [f"{name}{row.version}" for name, row in zip("podsvb", known[2:], strict=True) if row is not None]
     return ".".join((f"c{found.version}", *versions))

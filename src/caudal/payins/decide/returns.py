@@ -18,16 +18,22 @@ from caudal.merchants import AUDIT, BOOKS, AuditRecord, Operator, refuse_ended, 
 from caudal.payins import postings
 from caudal.payins.decide.changing import changed
 from caudal.payins.decide.deposits import deposit_event
+from caudal.payins.decide.discrepancies import derived, held_of, odd, odd_id
+from caudal.payins.decide.known import said_of
 from caudal.payins.decide.money import posted
-from caudal.payins.model import ClockBody, Deposit, ReturnEnd
-from caudal.payins.rows import DEPOSITS, PAYINS
+from caudal.payins.model import ClockBody, Deposit, DiscrepancyKind, RefusedOperation, ReturnEnd
+from caudal.payins.rows import DEPOSITS, DISCREPANCIES, PAYINS
 from caudal.payins.states import Happening, Status
 
 RETURN: Final = "deposit.return"
 # Why money is unapplied that was to go back: its bank or provider refused, or has never heard of the order.
 FAILED: Final = ("return_refused", "return_lost")
 
+# And why it was, once a return that had failed turned out to have been carried out.
+CONFIRMED: Final = "return_confirmed"
+
 OrderEnd = Literal["pending", "succeeded", "failed"]
+Answer = OperationState | RefusedOperation  # to an order, as a case keeps it
 
 
 def request_return(
@@ -44,9 +50,10 @@ def request_return(
     held = payin is not None and payin.status is not Status.PAID and id in payin.details().deposits
     if held and payin is not None and payin.status is Status.PENDING:
         return Refused("forbidden_transition", "the deposit still counts towards a pending payin; cancel that first")
+    twice = _refuse_twice(view, deposit)
+    if twice is not None:
+        return twice
     amount = deposit.unapplied_minor
-    if amount == 0:
-        return Refused("forbidden_transition", "nothing of this deposit is unapplied")
     outcome = ledger.post(view, postings.return_requested(deposit.book, deposit.currency, id, deposit.version, amount))
     if isinstance(outcome, ledger.Refused):
         return Refused("insufficient_funds", "the unapplied balance does not cover the return")
@@ -80,6 +87,17 @@ def request_return(
     )
 
 
+def _refuse_twice(view: View, deposit: Deposit) -> Refused | None:
+    """Why its money is not sent back: all of it has gone, or may have, by an earlier return that has failed here."""
+    if deposit.unapplied_minor == 0:
+        return Refused("forbidden_transition", "nothing of this deposit is unapplied")
+    if any(one is not None and one.resolved_at is None for one in view.get_all(DISCREPANCIES, cases_of(deposit))):
+        return Refused(
+            "forbidden_transition", "an earlier return may have been carried out: its discrepancy comes first"
+        )
+    return None
+
+
 def _entry(view: View, id: UUID, operator: Operator, event: Event) -> AuditRecord:
     """What the audit trail keeps of it."""
     return AuditRecord(
@@ -102,14 +120,14 @@ def send_return(view: View, *, id: UUID, version: int, within: timedelta) -> Dec
     return Decision(outcome=True, puts=(Put(DEPOSITS, new),))
 
 
-def settle_return(view: View, *, due: Due, version: int, end: ReturnEnd) -> Decision:
-    """What became of the return that `version` asked for. A second word finds nothing left to settle, or the next
-    return, not its own."""
+def settle_return(view: View, *, due: Due, version: int, end: ReturnEnd, said: Answer | None) -> Decision:
+    """What became of the return that `version` asked for; `said` is the answer that tells it, if one does. A second
+    word finds nothing left to settle, or the next return, not its own: where that ended otherwise, it is a case."""
     deposit = view.get(DEPOSITS, due.subject)
     assert deposit is not None, "due work names what there is"
     amount, done = deposit.returning_minor, end == "returned"
     if amount == 0 or deposit.asked_version != version:
-        return Decision(outcome=deposit, done=(due,))
+        return Decision(outcome=deposit, done=(due,)) if said is None else _after_all(view, deposit, version, said, due)
     if done:
         group = postings.return_confirmed(
             deposit.book, deposit.currency, deposit.id, deposit.version, amount, from_bank=deposit.provider == BANK
@@ -154,6 +172,7 @@ def carried_out(view: View, deposit: Deposit) -> Decision | Refused:
         version=deposit.version + 1,
         unapplied_minor=0,
         returned_minor=deposit.returned_minor + amount,
+        reason=CONFIRMED,
     )
     return Decision(
         outcome=new,
@@ -162,7 +181,7 @@ def carried_out(view: View, deposit: Deposit) -> Decision | Refused:
     )
 
 
-# The orders by which providers know returns: each by the version of the deposit that asked for it
+# What is said of returns: each is known by the version of the deposit that asked for it
 
 
 def return_key(deposit: Deposit, version: int) -> str:
@@ -173,32 +192,114 @@ def return_key(deposit: Deposit, version: int) -> str:
 
 
 def asked_by(deposit: Deposit, key: str | None) -> int | None:
-    """The version that asked for the return which a provider knows by this key."""
-    versions = range(1, deposit.asked_version + 1)
+    """The version that asked for the return which a bank or a provider knows by this key."""
+    versions = range(1, deposit.version + 1)
     return next((version for version in versions if return_key(deposit, version) == key), None)
 
 
 def order_end(deposit: Deposit, version: int) -> OrderEnd | None:
-    """What became of the return that this version asked for.
-
-    One that was booked after it had failed is two versions back. Where it was not the first, nobody knows whether it is
-    the one that was carried out: None.
+    """What became of the return that this version asked for; None where one that had failed was carried out after all,
+    and nobody knows whether it was this one, because there was another.
     """
-    past = deposit.asked_version - version
+    past = deposit.version - (deposit.sent_until is not None) - version  # one that is the last and has ended is 1 back
     if deposit.returning_minor and not past:
         return "pending"
-    if not deposit.returned_minor or past > 2:
+    if not deposit.returned_minor:
         return "failed"
-    return "succeeded" if past == 1 or version <= 2 else None
+    if deposit.reason == CONFIRMED:  # the last one failed, 2 back
+        return "succeeded" if past == 2 and version <= 2 else None
+    return "succeeded" if past == 1 else "failed"
 
 
-def contradicts_return(deposit: Deposit, said: OperationState) -> bool:
-    """Whether a provider's word on a return is otherwise than it ended here. Who has ordered the one that is under way
-    asks for its end."""
-    version = asked_by(deposit, said.key)
-    assert version is not None, "it is a return of this deposit"
-    end = order_end(deposit, version)
-    return end != "pending" and said.status not in ("pending", end)
+def ordered_minor(deposit: Deposit) -> int:
+    """What a return of it is of: all that pays no payin, wherever that has gone since."""
+    return deposit.returning_minor or deposit.unapplied_minor or deposit.returned_minor or deposit.amount_minor
+
+
+def note_return(view: View, *, id: UUID, live: bool, provider: str, said: OperationState) -> Decision:
+    """What a callback says of a return. Who has ordered the one that is under way asks for its end; a word that does
+    not fit, or is otherwise than it ended, is a case."""
+    deposit = view.get(DEPOSITS, id)
+    version = None if deposit is None else asked_by(deposit, said.key)
+    assert deposit is not None and version is not None, "it is a return of this deposit"
+    end, kind = order_end(deposit, version), _misfit(deposit, provider, live, said)
+    if kind is None and end != "pending" and said.status not in ("pending", end):
+        return _contradiction(view, deposit, version, said, (), answer=None)
+    if kind is None and (said.amount_minor, said.currency) != (ordered_minor(deposit), deposit.currency):
+        kind = "other_amount"
+    return Decision() if kind is None else _odd(view, deposit, provider, kind, said)
+
+
+def _misfit(deposit: Deposit, provider: str, live: bool, said: OperationState) -> DiscrepancyKind | None:
+    """Why it cannot be about this deposit's return."""
+    if (provider, said.account, live) != (deposit.provider, deposit.account, bool(deposit.book & 1)):
+        return "other_account"
+    return None if said.kind == "refund" else "unknown_payment"
+
+
+def _after_all(view: View, deposit: Deposit, version: int, said: Answer, due: Due) -> Decision:
+    """An answer to a return that has ended here meanwhile, by an operator's word or by another answer."""
+    if order_end(deposit, version) == _status(said):
+        return Decision(outcome=deposit, done=(due,))
+    return _contradiction(view, deposit, version, said, (due,), answer=said)
+
+
+def _contradiction(
+    view: View, deposit: Deposit, version: int, said: Answer, done: tuple[Due, ...], *, answer: Answer | None
+) -> Decision:
+    """It is written down once, by the order that it is about; what else is said of that, as anything odd is."""
+    kind: DiscrepancyKind = "contradicts_final_state"
+    id = _case_of(deposit, version)
+    known, _ = view.get_all(DISCREPANCIES, (id, odd_id(deposit.provider, kind, said)))
+    if known is not None:
+        before = said_of(known.detail)
+        if (before.status or "failed", before.amount_minor) == (_status(said), getattr(said, "amount_minor", 0)):
+            return Decision(outcome=deposit, done=done)
+    told = _odd(view, deposit, deposit.provider, kind, said, id=id if known is None else None, answer=answer)
+    return msgspec.structs.replace(told, outcome=deposit, done=done)
+
+
+def _odd(
+    view: View,
+    deposit: Deposit,
+    provider: str,
+    kind: DiscrepancyKind,
+    said: Answer,
+    *,
+    id: UUID | None = None,
+    answer: Answer | None = None,
+) -> Decision:
+    payin = None if deposit.payin is None else view.get(PAYINS, deposit.payin)
+    held = held_of(payin, deposit=deposit)
+    return odd(
+        view,
+        deposit.book,
+        provider,
+        kind,
+        said,
+        (),
+        held=held,
+        payin=deposit.payin,
+        outcome=deposit,
+        answer=answer,
+        id=id,
+    )
+
+
+def _status(said: Answer) -> str:
+    return said.status if isinstance(said, OperationState) else "failed"
+
+
+def _case_of(deposit: Deposit, version: int) -> UUID:
+    return derived(f"return\n{return_key(deposit, version)}")
+
+
+def cases_of(deposit: Deposit) -> list[UUID]:
+    """The ids of every case that may say of a return which has failed that it was carried out. While one is open
+    nothing goes back: the payer would have it twice."""
+    if deposit.reason not in FAILED:
+        return []
+    return [_case_of(deposit, version) for version in range(1, deposit.version + 1)]
 
 
 def advance_clock(view: View, *, book: int, seconds: int, key_digest: bytes) -> Decision | Refused:

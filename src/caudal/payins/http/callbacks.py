@@ -125,7 +125,7 @@ async def _operation(context: Context, request: Request, sender: Sender, notice:
     operation = None if id is None else await store.operation(context, shard, id)
     payin = None if operation is None else await store.payin_row(context, shard, operation.payin)
     if operation is None or payin is None:
-        if not await _is_return(context, request, shard, sender, state):
+        if not await _is_return(context, request, shard, sender, notice):
             await _unknown(context, request, provider, notice)
         return
     about(payin.id)
@@ -156,24 +156,17 @@ def _misfit(
     return None if same and state.currency == operation.currency else "other_amount"
 
 
-async def _is_return(context: Context, request: Request, shard: int, sender: Sender, state: OperationState) -> bool:
-    """Whether it is a return of money that no payin takes. Where it has ended otherwise here, that is written down for
-    a person."""
-    provider, method = sender
+async def _is_return(context: Context, request: Request, shard: int, sender: Sender, notice: Notice) -> bool:
+    """Whether it is a return of money that no payin takes; then it is noted."""
+    (provider, method), state = sender, notice.about
+    assert isinstance(state, OperationState), "a return is an operation"
     for made in (decide.late_deposit, decide.surplus_deposit):
         deposit = await store.deposit(context, shard, made(method, state.payment_key))
         if deposit is None or decide.asked_by(deposit, state.key) is None:
             continue
-        if decide.contradicts_return(deposit, state):
-            odd = commands.NoteOdd(
-                book=deposit.book,
-                provider=provider,
-                kind="contradicts_final_state",
-                payin=deposit.payin,
-                deposit=deposit.id,
-                said=state,
-            )
-            await context.commit(shard, odd, request.deadline)
+        live = notice.mode == "live"
+        noted = commands.NoteReturn(id=deposit.id, book=deposit.book, live=live, provider=provider, said=state)
+        await context.commit(shard, noted, request.deadline)
         return True
     return False
 

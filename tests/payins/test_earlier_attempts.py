@@ -101,22 +101,15 @@ async def test_what_it_refuses_twice_is_cleared_by_hand(ana: Merchant, desk: Des
     assert (await ana.seen(held_twice))["status"] == "authorized"
 
 
-async def test_a_trace_says_at_which_provider_something_was_done(
-    ana: Merchant, desk: Desk, held_twice: dict[str, Any]
-) -> None:
-    await ana.capture(held_twice, 2_000)
+async def test_traces_and_laws_tell_them_apart(ana: Merchant, desk: Desk, held_twice: dict[str, Any]) -> None:
+    assert (await ana.capture(held_twice, 2_000)).status == 201
     steps = [step for step in (await traced(ana, held_twice["id"]))["steps"] if step["what"].endswith("asked for")]
     told = {step["what"]: (step["detail"]["attempt"], step["detail"]["provider"]) for step in steps}
     assert told == {"void asked for": (1, "acme"), "capture asked for": (2, "bravo")}
-
-
-async def test_a_law_sees_that_nobody_gives_back_the_payins_own_rest(
-    ana: Merchant, desk: Desk, held_twice: dict[str, Any]
-) -> None:
-    assert (await ana.capture(held_twice, 2_000)).status == 201
     await rows(ana.context, "delete from due where kind = 'payin.expire' returning 1")
     async with ana.context.pool.connection() as connection:
-        assert [line.split()[0] for line in await broken_laws(connection)] == ["open_payin_expires"]
+        wrong = await broken_laws(connection)
+    assert [line.split()[0] for line in wrong] == ["open_payin_expires"], "nobody gives back the payin's own rest"
 
 
 async def test_what_an_earlier_attempts_provider_gave_back_takes_nothing_from_the_merchant(

@@ -61,8 +61,9 @@ async def sweep_operation(context: Context, shard: int, due: Due) -> None:
     assert payin is not None, "an operation is of a payin"
     waiting = operation.details().waiting
     facts = msgspec.structs.replace(facts_of(payin), waiting=None if waiting is None else waiting.key)
+    asked_at = await _asked_at(context, payin.method, operation.details().sent_until)
     found = await state_of(context, operation, payin)
-    said = await _order(context, shard, operation, payin) if isinstance(found, NotFound) else found
+    said = await _order(context, shard, operation, payin, asked_at) if isinstance(found, NotFound) else found
     await _note(context, shard, operation, payin, said)
     pending = isinstance(said, OperationState) and said.status == "pending"
     if isinstance(said, Unresolved) or pending:
@@ -80,19 +81,33 @@ async def _note(
     await note_otherwise(context, shard, payin, provider, said, operation=operation.id)
 
 
+def _ordered_once(method: str) -> Capabilities | None:
+    """What a provider can that would not know the same order again; None for the others, and a bank."""
+    abilities = CAPABILITIES.get(method)
+    return None if abilities is None or abilities.deduplicates else abilities
+
+
+async def _asked_at(context: Context, method: str, sent: datetime | None) -> datetime | None:
+    """The time before a question whose "not found" may be an outcome: whoever stands still behind it has an old answer,
+    not a late one. None where it is none, and no clock is asked."""
+    return None if sent is None or _ordered_once(method) is None else await store.now(context)
+
+
 async def _order(
-    context: Context, shard: int, operation: Operation, payin: Payin
+    context: Context, shard: int, operation: Operation, payin: Payin, asked_at: datetime | None
 ) -> OperationState | Declined | Unresolved:
     """Orders what the provider does not know: again, where it knows the same key again; else once and never more."""
-    abilities = CAPABILITIES.get(payin.method)
-    if abilities is None or abilities.deduplicates:
+    abilities = _ordered_once(payin.method)
+    if abilities is None:
         return await _ask(context, operation, payin, None)
 
     def send(within: timedelta) -> commands.SendOperation:
         return commands.SendOperation(id=operation.id, book=operation.book, within=within)
 
-    sent = operation.details().sent_until
-    said = await _once(context, shard, abilities, sent, send, lambda until: _ask(context, operation, payin, until))
+    def ask(until: float) -> Awaitable[OperationState | Declined | Unresolved]:
+        return _ask(context, operation, payin, until)
+
+    said = await _once(context, shard, abilities, operation.details().sent_until, asked_at, send, ask)
     lost = Declined(reason="processing_error", detail="the provider has never heard of it")
     return lost if isinstance(said, NotFound) else said
 
@@ -102,19 +117,21 @@ async def _once(
     shard: int,
     abilities: Capabilities,
     sent: datetime | None,
+    asked_at: datetime | None,
     send: Callable[[timedelta], commands.SendOperation | commands.SendReturn],
     ask: Callable[[float], Awaitable[OperationState | Declined | Unresolved]],
 ) -> OperationState | Declined | NotFound | Unresolved:
     """Orders what the provider does not know, and would not know again: until when it may be on its way is durable
-    before. NotFound where it was ordered before and can reach the provider no more.
+    before. NotFound where it was ordered before, until `sent` at most, and could reach the provider no more at
+    `asked_at`, when that was asked.
     """
-    if sent is None:
+    if sent is None or asked_at is None:
         within_s = context.settings.request_timeout_ms / 1000
         until = monotonic() + within_s
         if (await context.commit(shard, send(timedelta(seconds=within_s)))).outcome:
             return await ask(until)
         return Unresolved(kind="unknown", detail="somebody else orders it")
-    if await store.now(context) <= sent + timedelta(seconds=abilities.late_until_s + MARGIN_S):
+    if asked_at <= sent + timedelta(seconds=abilities.late_until_s + MARGIN_S):
         return Unresolved(kind="unknown", detail="the provider may still come to know it")
     return NotFound()
 
@@ -306,9 +323,11 @@ async def _returned(
     context: Context, shard: int, deposit: Deposit, method: str, order: RefundOrder
 ) -> OperationState | Declined | NotFound | Unresolved:
     """What the provider says of the order; NotFound where none reached it and none can any more."""
-    connector, abilities = connectors.of(context, deposit.provider, method), CAPABILITIES[method]
-    if abilities.deduplicates:
+    connector, abilities = connectors.of(context, deposit.provider, method), _ordered_once(method)
+    if abilities is None:
         return await connector.refund(order)
+    sent = deposit.sent_until
+    asked_at = await _asked_at(context, method, sent)
     found = await state_of_return(context, deposit, method, order.key)
     if not isinstance(found, NotFound):
         return found
@@ -316,5 +335,4 @@ async def _returned(
     def send(within: timedelta) -> commands.SendReturn:
         return commands.SendReturn(id=deposit.id, book=deposit.book, version=deposit.version, within=within)
 
-    sent = deposit.sent_until
-    return await _once(context, shard, abilities, sent, send, lambda until: connector.refund(order, until))
+    return await _once(context, shard, abilities, sent, asked_at, send, lambda until: connector.refund(order, until))

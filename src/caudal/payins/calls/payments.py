@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from time import monotonic
 from typing import Final, Literal
 from uuid import UUID
@@ -230,9 +230,11 @@ async def sweep(context: Context, shard: int, due: Due) -> None:
     assert payin is not None, "due work names what there is"
     unheard = await _ask_earlier(context, shard, payin)
     finished = None if unheard else due
+    # Before the question: whoever stands still behind it has an old answer, not a late one.
+    asked_at = await store.now(context) if payin.status is Status.SUBMITTING else None
     state: Said | NotFound = await state_of(context, payin)
     if isinstance(state, NotFound):
-        state = await _submit_again(context, shard, payin)
+        state = await _submit_again(context, shard, payin, asked_at)
     elif isinstance(state, PaymentState) and payin.status is Status.SUBMITTING:
         payin, state = await _go_on(context, shard, payin, state)
     facts = facts_of(payin)
@@ -242,8 +244,11 @@ async def sweep(context: Context, shard: int, due: Due) -> None:
         raise Retry("try_again", f"no outcome of this payment yet: {state.detail}")
     if isinstance(state, NotFound):
         lost = Declined(reason="processing_error", detail="the provider has never heard of it")
-        number = payin.attempt
-        refused = commands.RefusePayment(facts=facts, attempt=number, declined=lost, failed=True, due=finished)
+        sent, number = payin.details().submission, payin.attempt
+        until = None if sent is None else sent.until
+        refused = commands.RefusePayment(
+            facts=facts, attempt=number, declined=lost, failed=True, until=until, due=finished
+        )
         await note(context, shard, refused)
     else:
         await record(context, shard, payin, facts, state, due=finished)
@@ -315,14 +320,17 @@ def query_of(payin: Payin, attempt: int | None = None) -> PaymentQuery:
     )
 
 
-async def _submit_again(context: Context, shard: int, payin: Payin) -> Said | NotFound:
-    """The same key again while "not found" is no outcome yet, where the provider knows it by the key; then NotFound."""
-    abilities, sent, now = CAPABILITIES[payin.method], payin.details().submission, await store.now(context)
+async def _submit_again(context: Context, shard: int, payin: Payin, asked_at: datetime | None) -> Said | NotFound:
+    """The same key again while "not found" is no outcome yet, where the provider knows it by the key; then NotFound.
+
+    `asked_at` is real time, None of a payin that has its outcome.
+    """
+    abilities, sent = CAPABILITIES[payin.method], payin.details().submission
     appears = timedelta(seconds=abilities.late_until_s + MARGIN_S)
-    if payin.status != "submitting" or sent is None or now > sent.until + appears:
+    if asked_at is None or sent is None or asked_at > sent.until + appears:
         return NotFound()
     # Each submission may still become a payment for a while, so that they have to end before "not found" can count.
-    if not abilities.deduplicates or now > sent.first_until + appears:
+    if not abilities.deduplicates or asked_at > sent.first_until + appears:
         return Unresolved(kind="unknown", detail="the provider may still come to know it")
     used = await _instruments(context, shard, payin)
     if used is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -117,12 +117,16 @@ class NotePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RefusePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The provider of an attempt refuses a payment for good, or it never came to be (`failed`)."""
+    """The provider of an attempt refuses a payment for good, or it never came to be (`failed`).
+
+    `until` is when the last submission ended that was waited for: one that was sent again since may yet come to be.
+    """
 
     facts: Facts
     attempt: int
     declined: Declined
     failed: bool
+    until: datetime | None = None
     asked: Key | None = None
     due: Due | None = None
     key: None = None
@@ -143,6 +147,7 @@ class RefusePayment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             attempt=self.attempt,
             declined=self.declined,
             failed=self.failed,
+            until=self.until,
             due=self.due,
         )
         return with_stored(view, decision, self.asked)

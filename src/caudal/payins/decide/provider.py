@@ -20,7 +20,7 @@ Its amounts are what has happened so far, so repetitions and reorderings change 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -134,13 +134,26 @@ def _judged(
     return _moved(view, payin, happening, state, done)
 
 
-def refuse(view: View, *, id: UUID, attempt: int, declined: Declined, failed: bool, due: Due | None = None) -> Decision:
-    """The provider refuses the payment for good (`failed`: it never came to be). Anything but `submitting` stands."""
+def refuse(
+    view: View,
+    *,
+    id: UUID,
+    attempt: int,
+    declined: Declined,
+    failed: bool,
+    until: datetime | None = None,
+    due: Due | None = None,
+) -> Decision:
+    """The provider refuses the payment for good (`failed`: it never came to be). Anything but `submitting` stands, and
+    so does what somebody has sent again behind `until`: the answer may be older."""
     payin = view.get(PAYINS, id)
     assert payin is not None, "only what was submitted is refused"
     done = () if due is None else (due,)
     if payin.status is not Status.SUBMITTING or payin.attempt != attempt:
         return Decision(outcome=Created(payin, encode(body_of(payin))), done=() if payin.attempt != attempt else done)
+    sent = payin.details().submission
+    if until is not None and sent is not None and sent.until > until:
+        return Decision(outcome=Created(payin, encode(body_of(payin))))
     return _moved(view, payin, Happening.FAILED if failed else Happening.DECLINED, declined, done)
 
 

@@ -101,6 +101,7 @@ WAYS: dict[str, Callable[[logging.Logger, str, str], None]] = {
     "named arguments": lambda log, field, value: log.info("%(name)s", {"name": value}),
     "a field of its own name": lambda log, field, value: log.info("x", extra={"payer": value, "email": value}),
     "a record as a field": lambda log, field, value: log.info("x", extra={"asked": Payer(name=value)}),
+    "a secret of a text": lambda log, field, value: log.info(f'"db_password": "{value}"'),
 }
 TEXT_WAYS: dict[str, Callable[[logging.Logger, str], None]] = {
     "an argument": lambda log, value: log.info("told %s", value),
@@ -142,6 +143,86 @@ def test_what_operators_need_stays(json_log: Log) -> None:
     assert line["event"].startswith(f"payin_{id.hex} of {id} waits since {at}: QueryCanceled canceling statement")
     assert (line["level"], line["process"], line["request_id"], line["count"]) == ("warning", "web", "req_0192", 12_345)
     assert "test_redaction.py:" in broke["exception"] and "OSError: No space left on device" in broke["exception"]
+
+
+def written(name: str) -> set[str]:
+    """A name in every way that names are written."""
+    camel = "".join(part.capitalize() for part in name.split("_"))
+    header = "-".join(part.capitalize() for part in name.split("_"))
+    return {name, name.upper(), camel, camel[0].lower() + camel[1:], header, f"X-{header}", header.lower()}
+
+
+THEIRS = (
+    "card_number cvc cvc2 cvv2 card_cvc csc pin token access_token refresh_token api_key access_key private_key "
+    "cookie set_cookie session_cookie customer_name cardholder_name beneficiary_name db_password passphrase "
+    "expiry_month billing_address date_of_birth phone_2 client_secret authorization pix_key"
+)
+OPERATORS = (
+    "idempotency_key provider_key tracking_key key key_id token_bucket tokens card_id customer_id token_id card_brand "
+    "card_bin attempt_number status status_code error_code method provider mode country currency amount_minor pinned "
+    "endpoint_id url_path server_address host_name event_name payment_method cookie_count description spin"
+)
+
+
+@pytest.mark.parametrize("name", THEIRS.split())
+def test_who_pays_and_what_is_secret_is_known_by_every_way_to_write_its_name(name: str) -> None:
+    assert [one for one in written(name) if not redact.is_personal(one)] == []
+
+
+@pytest.mark.parametrize("name", OPERATORS.split())
+def test_what_operators_need_is_known_as_well(name: str) -> None:
+    assert [one for one in written(name) if redact.is_personal(one)] == []
+
+
+def test_a_name_of_several_capitals_is_taken_apart() -> None:
+    assert all(redact.is_personal(name) for name in ("CVV2", "APIKey", "cardCVV2", "userIBANCode", "dbpassword"))
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ("password=hunter2", "password=…"),
+        ("cannot connect: host=db password='hunter 2' port=5", "cannot connect: host=db password=… port=5"),
+        ("Password: hunter2!", "Password: …"),
+        ("run --password=hunter2 _token=Zq1 -v", "run --password=… _token=… -v"),
+        ('{"apiKey": "a \\"b\\" c", "mode": "test"}', '{"apiKey": …, "mode": "test"}'),
+        ("{'card_cvc': '123', 'brand': 'visa'}", "{'card_cvc': …, 'brand': 'visa'}"),
+        ("https://host/x?access_token=Zq1&page=2", "https://host/x?access_token=…&page=2"),
+        ("X-Api-Key: Zq1 and more", "X-Api-Key: … and more"),
+        ("authorization: Digest username=a, nonce=b\nhost: x", "authorization: …\nhost: x"),
+        ("Cookie: sid=Zq1; theme=dark", "Cookie: …"),
+        ("said Basic dXNlcjpwYXNz again", "said … again"),
+        ("basic dXNlcjpwYXM=", "…"),
+        ("Bearer\tZq1", "…"),
+        ("cvv2:123;cvc=456", "cvv2:…;cvc=…"),
+        ('secret="never closed', "secret=…"),
+    ],
+)
+def test_a_secret_within_a_text_is_gone_and_what_stands_around_it_stays(told: str, left: str) -> None:
+    assert redact.text(told) == left
+
+
+@pytest.mark.parametrize("name", sorted(redact.SECRETS))
+def test_every_secret_is_known_within_a_text_however_its_name_is_written(name: str) -> None:
+    for one in written(name):
+        for told in (f"{one}=Zq1", f'"{one}": "Zq1"', f"with {one} : Zq1", f"{one}=>Zq1"):
+            assert "Zq1" not in redact.text(told), told
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "secret: either secret or secret_env is needed",
+        "CAUDAL_PROVIDERS=x: provider acme: secret: the same for test and live",
+        "status=503 method=card key=01a2200533c072d3 idempotency_key=order-7 token_bucket=3 tokens=5",
+        "Basic authentication is not supported",
+        "the token is unknown, password too short",
+        "batches 1200, 350, 47 at 10:00:00,419",
+        "unexpected token: eof",
+    ],
+)
+def test_what_is_said_of_secrets_and_of_anything_else_stays(told: str) -> None:
+    assert redact.text(told) == told
 
 
 @pytest.mark.parametrize("name", ["Email", "payer_email", "payerEmail", "X-Authorization", "billing_tax_id", "PHONE"])
@@ -195,13 +276,14 @@ async def test_a_handler_that_breaks_says_nothing_of_who_pays(
 
 def test_no_line_of_the_code_is_given_a_personal_field() -> None:
     """What has no shape, a name, cannot be told from other words: so nobody hands one to the log."""
+    personal = (redact.PERSONAL | redact.SECRETS) - {"name"}
     wrong = [
-        f"{path.relative_to(ROOT)}:{call.lineno} {sorted(named & redact.PERSONAL)}"
+        f"{path.relative_to(ROOT)}:{call.lineno} {sorted(named & personal)}"
         for path in sorted((ROOT / "src" / "caudal").rglob("*.py"))
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call) and _is_log(call.func)
         for named in [{part.attr for arg in call.args for part in ast.walk(arg) if isinstance(part, ast.Attribute)}]
-        if named & (redact.PERSONAL - {"name"})
+        if named & personal
     ]
     assert not wrong
 

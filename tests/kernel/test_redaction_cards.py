@@ -16,7 +16,7 @@ from caudal.kernel.telemetry import redact
 
 SHOWN_MAX = 8  # digits of a card that may stand anywhere (PCI DSS 3.4.1: the first six or eight, or the last four)
 SPACES = ("\u00a0", "\u202f", "\u2009", "\u3000")
-BETWEEN = ("", "", " ", ".", "-", "_", "/", "+", " - ", "\u2011", "\u2013", *SPACES)
+BETWEEN = ("", "", " ", ".", ",", ", ", "\n", "\r\n", "\t", "-", "_", "/", "+", " - ", "\u2011", "\u2013", *SPACES)
 WORDS = st.text("abxyzABXYZ_", max_size=9)
 
 
@@ -50,6 +50,8 @@ def shown(text: str) -> int:
         ("card_4111111111111111", "card_…"),
         ("ab4111111111111111", "ab…"),
         ("4111.1111.1111.1111", "…"),
+        ("a4111,1111,1111,1111", "a…"),
+        ("of 4111\n1111\n1111\n1111\nso", "of …\nso"),
         ("4111\u00a01111\u00a01111\u00a01111", "…"),
         ("+52\u00a055\u00a01234\u00a05678", "…"),
         ("x3782\u202f822463\u202f10005y", "x…y"),

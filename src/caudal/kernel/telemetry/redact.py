@@ -4,28 +4,39 @@
   other says its type alone, for its text may be a value. Tracebacks name places, not what was there.
 - Texts lose what looks like an address, a card, an account, a telephone, a document or a key. Ids and times stay.
 - A card's number is one whatever stands around it and between its groups: length and check digit say so (ISO/IEC 7812).
-- Values that are no plain ones say their type; those under a name that is a person's say nothing.
+- Values that are no plain ones say their type; those under a name that is a person's, or a secret's, say nothing.
+  Within a text only secrets are known by a name (`password=…`): where a person's data ends nobody can tell there.
 """
 
 from __future__ import annotations
 
 import re
 import traceback
+from binascii import a2b_base64
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 
 GONE: Final = "…"
-# Names of fields under which a person's data, or a secret, stands, however they are written (`payerEmail`).
+# Names of fields under which a person's data stands, however they are written (`payerEmail`, `Payer-Email`, `phone_2`).
 PERSONAL: Final = frozenset({
-    "account", "account_number", "address", "authorization", "bank_account", "birth_date", "body", "card",
-    "clabe", "cvv", "destination", "document", "email", "exp_month", "exp_year", "first_name",
-    "full_name", "holder", "iban", "ip", "last_name", "name", "number", "pan",
-    "payer", "payer_name", "phone", "phone_number", "secret", "security_code", "street", "tax_id",
+    "account", "account_number", "address", "bank_account", "beneficiary_name", "billing_address", "birth_date",
+    "body", "card", "card_number", "cardholder", "cardholder_name", "clabe", "customer_name", "date_of_birth",
+    "destination", "document", "email", "exp_month", "exp_year", "expiry_month", "expiry_year", "family_name",
+    "first_name", "full_name", "given_name", "holder", "iban", "ip", "last_name", "name", "number", "pan",
+    "payer", "payer_name", "phone", "phone_number", "pix_key", "recipient_name", "shipping_address", "street",
+    "tax_id", "track_data",
+})  # fmt: skip
+# The same for secrets, and names that end so (`db_password`). `token_bucket` and `idempotency_key` are none.
+SECRETS: Final = frozenset({
+    "access_key", "api_key", "apikey", "authorization", "cookie", "credentials", "csc", "cvc", "cvv", "kek", "otp",
+    "passcode", "passphrase", "passwd", "password", "pin", "pin_block", "private_key", "secret", "security_code",
+    "signing_key", "token",
 })  # fmt: skip
 # Words that say so in any name, and ends of names; others stand in names that operators need (`attempt_number`).
 _WORDS: Final = frozenset({
@@ -33,7 +44,17 @@ _WORDS: Final = frozenset({
     "secret",
 })  # fmt: skip
 _ENDS: Final = tuple(f"_{name}" for name in sorted(PERSONAL) if "_" in name)
-_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+_SECRET_ENDS: Final = tuple(
+    name if len(name) > 4 else f"_{name}" for name in sorted(SECRETS)
+)  # `dbpassword`, not `spin`
+# One of them is in every secret's name.
+_STEMS: Final = (
+    "pass", "secret", "token", "api", "auth", "cookie", "access", "private", "signing", "security", "cred", "pin",
+    "cvc", "cvv", "csc", "otp", "kek",
+)  # fmt: skip
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+")
+_NUMBERED: Final = re.compile(r"(?<!\d)\d{1,2}$")  # with what a name ends that there are several of
+_NAMES_MAX: Final = 1_024  # names that are remembered, of which there are some hundreds
 # SQLSTATE classes whose texts are about the server and its sessions: connections, resources, operators, time-outs.
 _OF_SERVER: Final = ("08", "25", "40", "53", "55", "57", "58")
 _TEXT_MAX: Final = 2_000
@@ -48,16 +69,23 @@ _KEPT: Final = re.compile(_ID_OR_TIME)
 _FOUND: Final = re.compile(
     rf"(?P<kept>{_ID_OR_TIME})"
     r"|(?P<email>(?<![^\s@<>\"'(),;:=])[^\s@<>\"'(),;:=]+(?:@|%40)[^\s@<>\"'(),;:=]+)"
-    r"|(?P<key>(?<![A-Za-z0-9])(?:(?:sk_test|sk_live|whsec)_[A-Za-z0-9_+/=-]{8,}|op_[A-Za-z0-9_-]{43})|Bearer +\S+)"
+    r"|(?P<key>(?<![A-Za-z0-9])(?:(?:sk_test|sk_live|whsec)_[A-Za-z0-9_+/=-]{8,}|op_[A-Za-z0-9_-]{43}"
+    r"|[Bb]asic\s+(?P<pair>[A-Za-z0-9+/]{4,}={0,2}))|Bearer\s+\S+)"
     r"|(?P<iban>(?<!\w)[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?!\w))"
     r"|(?P<small>(?<!\w)[A-Za-z]{2}\d\d[A-Za-z0-9]{11,30}(?!\w))"
     rf"|(?P<digits>(?<![\w])\+?\(?\d(?:[./(){_SPACE}{_DASH}]{{0,2}}\d){{8,21}}(?!\w))"
     r"|(?P<document>(?<!\w)[A-Z]{3,4}\d{6}[A-Z0-9]{3,8}(?!\w))"
 )
+# A name and what gives it its value: a sign, or a colon in JSON, a header or a sentence. What it is given is all of a
+# header's line, else a quoted text, or goes on up to a space or what parts parameters.
+_GIVEN: Final = re.compile(r"""(?<![\w-])([\w-]++)\\?["']?[ \t]{0,2}(?:=>?|:)[ \t]{0,2}""")
+_LINE: Final = re.compile(r"""[^\r\n"']+""")
+_VALUE: Final = re.compile(r"""\\?"(?:[^"\\]|\\.)*"?|\\?'(?:[^'\\]|\\.)*'?|[^\s&;"']+""")
+_HEADERS: Final = ("authorization", "cookie")
 # Groups of digits, apart as people and addresses write them, whatever they are glued to: a card's may be among them.
 _ESCAPED: Final = "%[0-9A-Fa-f]{2}"
-_CHAIN: Final = re.compile(rf"\d+(?:(?:[._/()+{_SPACE}{_DASH}]|{_ESCAPED}){{1,3}}\d+)*")
-_PLAIN_BETWEEN: Final = b"._/()+- "
+_CHAIN: Final = re.compile(rf"\d+(?:(?:[.,_/()+\t\r\n{_SPACE}{_DASH}]|{_ESCAPED}){{1,3}}\d+)*")
+_PLAIN_BETWEEN: Final = b".,_/()+-\t\r\n "
 _LIKE_DIGITS: Final = bytes(0x30 if chr(char).isdigit() else char for char in range(128)) + bytes(128)
 _GROUP: Final = re.compile(rf"{_ESCAPED}|(?P<digits>\d+)")
 _GROUP_MIN: Final = 3  # digits of a card's groups but its last; those of dates and times are shorter
@@ -65,20 +93,52 @@ _CARD_MIN, _CARD_MAX = 12, 19
 _ZEROS: Final = b"0" * _CARD_MIN
 _AIRLINE_DIGITS: Final = 15  # of what begins with 1, which is an airline's card or a number of 15 digits of JCB
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-_HALF: Final = "0123456789._/()+-% \u00a0"  # with what half a number may end
+_HALF: Final = "0123456789.,_/()+-%\t\r\n \u00a0"  # with what half a number may end
 
 
 def text(told: str) -> str:
     """A text without what looks like a person's."""
     if len(told) <= _TEXT_MAX:
-        return without_cards(_FOUND.sub(_without, told))
+        return _without_any(told)
     whole = max(0, told.rfind(" ", 0, _TEXT_MAX), told.rfind("/", 0, _TEXT_MAX))  # half a number has no shape
-    return without_cards(_FOUND.sub(_without, told[:whole].rstrip(_HALF))) + GONE
+    return _without_any(told[:whole].rstrip(_HALF)) + GONE
+
+
+def _without_any(told: str) -> str:
+    if "=" in told or ":" in told:
+        low = told.lower()
+        for stem in _STEMS:
+            if stem in low:
+                told = _without_secrets(told)
+                break
+    return without_cards(_FOUND.sub(_without, told))
+
+
+def _without_secrets(told: str) -> str:
+    """A text without what is given to a secret's name. After `name: ` a plain word is what somebody says of it."""
+    left, at = "", 0
+    for given in _GIVEN.finditer(told):
+        if given.start() < at or not _is_secret(given[1]):
+            continue
+        is_said = given[0] == f"{given[1]}: "
+        is_header = is_said and given[1].lower().endswith(_HEADERS)
+        value = (is_header and _LINE.match(told, given.end())) or _VALUE.match(told, given.end())
+        if value is None or (is_said and not is_header and _is_word(value[0])):
+            continue
+        left, at = left + told[at : given.end()] + GONE, value.end()
+    return left + told[at:]
+
+
+def _is_word(text: str) -> bool:
+    word = text.rstrip(".,:;!?")
+    return word.isalpha() and word.islower()
 
 
 def _without(match: re.Match[str]) -> str:
     """What stays of something that was found."""
     if match["kept"] is not None or (match["small"] is not None and not _is_iban(match["small"])):
+        return match[0]
+    if match["pair"] is not None and not _is_user_and_password(match["pair"]):
         return match[0]
     return GONE
 
@@ -86,6 +146,12 @@ def _without(match: re.Match[str]) -> str:
 def _is_iban(text: str) -> bool:
     """Whether the check digits are right (ISO 13616), by which one in small letters is told from other words."""
     return int("".join(str(int(char, 36)) for char in text[4:] + text[:4])) % 97 == 1
+
+
+def _is_user_and_password(text: str) -> bool:
+    """Whether a word is what HTTP's Basic scheme sends (RFC 7617), by its colon."""
+    word = text.rstrip("=")
+    return len(word) % 4 != 1 and b":" in a2b_base64(word + "=" * (-len(word) % 4))
 
 
 def without_cards(told: str) -> str:
@@ -144,10 +210,24 @@ def _is_card(number: str) -> bool:
     return (sum(digits[::2]) + sum(_DOUBLED[digit] for digit in digits[1::2])) % 10 == 0
 
 
+@lru_cache(_NAMES_MAX)
 def is_personal(name: str) -> bool:
     """Whether a field of this name holds a person's data or a secret."""
-    plain = _HUMP.sub("_", name).lower()
-    return plain in PERSONAL or plain.endswith(_ENDS) or not _WORDS.isdisjoint(plain.split("_"))
+    plain = _plain(name)
+    if plain in PERSONAL or plain.endswith(_ENDS) or not _WORDS.isdisjoint(plain.split("_")):
+        return True
+    return _is_secret(name)
+
+
+@lru_cache(_NAMES_MAX)
+def _is_secret(name: str) -> bool:
+    plain = _plain(name)
+    return plain in SECRETS or plain.endswith(_SECRET_ENDS)
+
+
+def _plain(name: str) -> str:
+    """A name in small letters and underscores, without the number of one of several."""
+    return _NUMBERED.sub("", _HUMP.sub("_", name).lower()).strip("_")
 
 
 def error(raised: BaseException) -> str:

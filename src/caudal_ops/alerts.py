@@ -37,6 +37,7 @@ EDITED: Final = {
     "CaudalLedgerViolation": "the version of an account",
     "CaudalDefect": "the same: the guard of the next batch finds it",
     "CaudalClockAhead": "the time of the shard",
+    "CaudalNotMigrated": "a migration's row is gone as a worker begins, as before the migration",
     "CaudalDiscrepancyOld": "a discrepancy of two hours ago is inserted",
 }
 
@@ -62,6 +63,18 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "CaudalDatabaseAway", "page", 'min(caudal_ready{caudal_check="database"}) == 0', 30,
         "A process cannot reach PostgreSQL",
         "Nothing can be written; requests are answered 503 and nothing is lost of what was acknowledged.",
+    ),
+    Alert(
+        "CaudalWorkerStuck", "page", # Where its database is away that is the cause, and has an alert of its own.
+        'min by (instance) (caudal_ready{caudal_check="loops"}) == 0'
+        ' unless on (instance) caudal_ready{caudal_check="database"} == 0', 60,
+        "A loop of the worker {{ $labels.instance }} does not turn",
+        "A worker is not ready: one of its loops hangs, or each of its turns fails, for a minute and longer.",
+    ),
+    Alert(
+        "CaudalNotMigrated", "page", 'min by (instance) (caudal_ready{caudal_check="migrations"}) == 0', 60,
+        "{{ $labels.instance }} waits for a migration of the database",
+        "A process is not ready: its version needs a migration that has not run.",
     ),
     Alert(
         "CaudalDefect", "page", _counted("caudal_commit_alarms_total", 300, "", 0), 0,

@@ -34,7 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_a_loop_that_turns_and_rests_is_not_late(clock: Clock) -> None:
-    every = Loops()
+    every = Loops(Context(settings_of("postgresql://127.0.0.1/nowhere"), name="worker"))
     loop = every.add("tidy")
     with loop:
         clock.now += 50
@@ -46,7 +46,7 @@ def test_a_loop_that_turns_and_rests_is_not_late(clock: Clock) -> None:
 
 
 def test_a_turn_that_does_not_end_is_late(clock: Clock) -> None:
-    every = Loops()
+    every = Loops(Context(settings_of("postgresql://127.0.0.1/nowhere"), name="worker"))
     with every.add("due"):
         clock.now += 61
         assert list(every.late()) == ["due has not turned for 61 s: a turn of it does not end"]
@@ -54,8 +54,8 @@ def test_a_turn_that_does_not_end_is_late(clock: Clock) -> None:
 
 
 def test_a_loop_whose_turns_fail_is_late_although_it_turns(clock: Clock) -> None:
-    every = Loops()
-    loop = every.add("project", limit_s=10)
+    every = Loops(Context(settings_of("postgresql://127.0.0.1/nowhere"), name="worker"))
+    loop = every.add("project", beyond_s=-50)
     for _ in range(3):
         with pytest.raises(ValueError, match="4111111111111111"), loop:
             raise ValueError("4111111111111111")
@@ -126,7 +126,7 @@ async def test_it_says_so_too_where_the_database_stands_still(
 
     monkeypatch.setattr(health, "_ANSWER_S", 0.05)
     monkeypatch.setattr(context, "rows", never)
-    context.once(Loops).add("due of shard 0", limit_s=-1.0)
+    context.once(Loops).add("due of shard 0", beyond_s=-61.0)
     status, checks = await readyz(context)
     assert (status, checks["database"]) == (503, "the database does not answer: TimeoutError")
     assert checks["loops"].startswith("due of shard 0 has not turned for 0 s")

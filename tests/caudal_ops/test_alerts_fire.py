@@ -252,6 +252,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         "CAUDAL_WATCH_S": "0.5",
         "CAUDAL_CHECK_SHARE": "0.4",
         "CAUDAL_LEASE_S": "1",
+        "CAUDAL_LOOP_LATE_S": "2",
         "CAUDAL_QUEUE_LIMIT": "24",
         "CAUDAL_WEBHOOK_LOOPBACK": "1",
     }
@@ -279,7 +280,8 @@ def test_every_alert_fires_and_ends(world: World, say: Callable[[str], None]) ->
     with world.merchant():
         _every_panel_has_figures(world)
     _rows_are_wrong(world)
-    _a_discrepancy_is_old(world)
+    with _a_version_before_its_migrations(world):
+        _a_discrepancy_is_old(world)
     world.ends("CaudalJobsBreak")
     missing = set(names()) - {name.removesuffix(f"{SLOWEST}") for name in world.seen}
     assert not missing, missing
@@ -322,7 +324,7 @@ def _sandbox_stands_still(world: World) -> None:
 
 
 def _tables_are_locked(world: World) -> None:
-    late = ("CaudalWebhooksStuck", "CaudalSweepStuck", "CaudalWebhooksBurn", "CaudalSweepsBurn")
+    late = ("CaudalWebhooksStuck", "CaudalSweepStuck", "CaudalWebhooksBurn", "CaudalSweepsBurn", "CaudalWorkerStuck")
     some = "select at from due order by at limit 20"
     world.sql(
         f"update due set at = clock_timestamp() + interval '3 s' where at in ({some})"
@@ -354,6 +356,16 @@ def _database_stands_still(world: World) -> None:
     with world.crowd(), world.stopped(database, *backends):
         world.fires("CaudalDatabaseAway", "CaudalAvailabilityBurn", "CaudalAvailabilityBurnSlow", "CaudalRefusing")
     world.ends("CaudalDatabaseAway")
+
+
+@contextmanager
+def _a_version_before_its_migrations(world: World) -> Iterator[None]:
+    world.sql("update migration set number = -number where number = 1")
+    os.kill(world.of("worker"), signal.SIGKILL)  # the next one begins as that version would
+    yield
+    world.fires("CaudalNotMigrated")
+    world.sql("update migration set number = -number where number = -1")
+    world.ends("CaudalNotMigrated")
 
 
 def _rows_are_wrong(world: World) -> None:

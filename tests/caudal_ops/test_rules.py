@@ -24,6 +24,8 @@ _DUE = 'caudal_due_oldest_age_seconds{caudal_shard="0",caudal_job="payin.submit"
 _CALLS = 'caudal_provider_%s_total{caudal_provider="norte",caudal_mode="test"}'
 _LOOKED = 'caudal_ledger_check_last_run_timestamp_seconds{caudal_shard="0",caudal_check="balances"}'
 _VIOLATIONS = 'caudal_ledger_check_violations{caudal_shard="0",caudal_check="balances"}'
+_LOOPS = 'caudal_ready{instance="127.0.0.1:%s",caudal_check="loops"}'
+_DATABASE = 'caudal_ready{instance="127.0.0.1:%s",caudal_check="database"}'
 _OF_MANY = 'caudal_bulk_payins_total{http_response_status_code="%s",error_type="%s"}'
 _BROKEN = 'caudal_job_duration_seconds_count{caudal_job="release",caudal_outcome="broken",instance="worker"}'
 _LINES = 'caudal_log_records_total{caudal_level="error",instance="worker"}'
@@ -77,6 +79,8 @@ CASES: dict[str, Case] = {
     ),
     "CaudalDown": _level('up{job="caudal",instance="127.0.0.1:8702"}', "0x", "1x"),
     "CaudalDatabaseAway": _level('caudal_ready{caudal_check="database"}', "0x", "1x"),
+    "CaudalWorkerStuck": _level('caudal_ready{instance="127.0.0.1:8703",caudal_check="loops"}', "0x", "1x"),
+    "CaudalNotMigrated": _level('caudal_ready{instance="127.0.0.1:8702",caudal_check="migrations"}', "0x", "1x"),
     "CaudalJobsBreak": _level(_BROKEN, "5 5 10x", "5x"),  # a counter is there from its first on
     "CaudalErrorsLogged": _level('caudal_log_records_total{caudal_level="error"}', "0x29 1 1 1", "1x"),
     "CaudalDefect": _level('caudal_commit_alarms_total{caudal_shard="0"}', "0x29 1 1 1", "7x"),
@@ -111,6 +115,15 @@ CASES: dict[str, Case] = {
 # The same alerts, by what else fires them, and what must not.
 FURTHER: list[tuple[str, Case]] = [
     ("CaudalDown", Case({}, {'up{job="caudal",instance="127.0.0.1:8702"}': "1x"})),
+    # One of two workers, whose database answers; loops wait with everything else for one that does not.
+    (
+        "CaudalWorkerStuck",
+        Case(
+            {_LOOPS % "8703": "1x", _LOOPS % "8704": "0x", _DATABASE % "8703": "0x", _DATABASE % "8704": "1x"},
+            {_LOOPS % "8703": "1x", _LOOPS % "8704": "0x", _DATABASE % "8703": "1x", _DATABASE % "8704": "0x"},
+        ),
+    ),
+    ("CaudalWorkerStuck", Case({_LOOPS % "8703": "1x28 0x3"}, {_LOOPS % "8703": "1x29 0 1"})),
     # Nobody has ever gathered; or whoever did is gone for longer than the window.
     ("CaudalWatchStale", Case({}, {"caudal_watch_last_run_timestamp_seconds": "0+60x"})),
     (

@@ -27,7 +27,7 @@ from caudal.kernel.commit import Due, is_away
 from caudal.kernel.context import Context
 from caudal.kernel.due import ClaimDue, GiveBack, Job, run_job
 from caudal.kernel.errors import CaudalError
-from caudal.kernel.loops import LATE_S, Loops
+from caudal.kernel.loops import Loops
 from caudal.kernel.settings import Settings
 from caudal.ledger import JOBS as LEDGER_JOBS
 from caudal.payins import JOBS as PAYIN_JOBS
@@ -51,7 +51,7 @@ _TIDY_AGAIN_S: Final = 300.0
 _LOOK_EVERY_S: Final = 60.0
 _PAUSE_AFTER_ERROR_S: Final = 1.0
 _PAUSE_AFTER_ERRORS_S: Final = 4.0  # the longest: a database that was restarted is looked for so often
-_MAY_BE_LATE_S: Final = {"tidy": 600.0}  # a partition waits for who reads it
+_LATER_S: Final = {"tidy": 540.0}  # a partition waits for who reads it
 LAST_JOBS_S: Final = 5.0  # how long work that has begun may go on when the process stops, before it is given back
 
 
@@ -131,7 +131,7 @@ class Worker:
 
     async def _loop(self, step: Callable[[int], Awaitable[float]], shard: int) -> None:
         failed, name = 0, step.__name__.removeprefix("_")
-        loop = self._loops.add(f"{name} of shard {shard}", _MAY_BE_LATE_S.get(name, LATE_S))
+        loop = self._loops.add(f"{name} of shard {shard}", beyond_s=_LATER_S.get(name, 0.0))
         while not self._stopping.is_set():
             try:
                 with loop:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import monotonic
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING
 
-LATE_S: Final = 60.0
+if TYPE_CHECKING:
+    from caudal.kernel.context import Context
 
 
 class Loop:
@@ -50,14 +51,15 @@ class Loop:
 
 
 class Loops:
-    """All loops of a process."""
+    """All loops of a process. One is late after the time that the settings say, and what it may take beyond that."""
 
-    def __init__(self, _: object = None) -> None:
+    def __init__(self, context: Context) -> None:
         self._loops = list[Loop]()
+        self._late_s = context.settings.loop_late_s
 
-    def add(self, name: str, limit_s: float = LATE_S) -> Loop:
+    def add(self, name: str, *, beyond_s: float = 0.0) -> Loop:
         """Another one, whose first turn is due."""
-        self._loops.append(Loop(name, limit_s))
+        self._loops.append(Loop(name, self._late_s + beyond_s))
         return self._loops[-1]
 
     def __bool__(self) -> bool:

@@ -181,6 +181,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Work that is due
     lease_s: Annotated[float, Meta(gt=0, description="how long a worker holds a piece of due work, seconds")] = 30.0
+    loop_late_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="how much later than it is due a worker's loop may turn before `/readyz` says 503, seconds",
+        ),
+    ] = 60.0
     worker_poll_s: Annotated[float, Meta(gt=0, description="pause between looks for due work, seconds")] = 0.2
     worker_share: Annotated[
         float, Meta(gt=0, le=1, description="part of one core that projections may take while they catch up")

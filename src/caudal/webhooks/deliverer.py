@@ -27,7 +27,7 @@ from caudal.contracts.webhooks import DisabledReason
 from caudal.kernel import db
 from caudal.kernel.context import Context
 from caudal.kernel.errors import CaudalError
-from caudal.kernel.loops import LATE_S, Loops
+from caudal.kernel.loops import Loops
 from caudal.kernel.postgres import NotDurable
 from caudal.kernel.telemetry import Outgoing
 from caudal.webhooks import round as rounds
@@ -85,7 +85,7 @@ class Deliverer:
         """Runs until `stopping`, then lets what is in the air come back for a moment, and lets go of every endpoint."""
         ending = asyncio.create_task(stopping.wait())
         ending.add_done_callback(lambda _: self._woken.set())
-        loop = self._context.once(Loops).add(f"deliver of shard {self._shard}", LATE_S + self._settings.worker_poll_s)
+        loop = self._context.once(Loops).add(f"deliver of shard {self._shard}", beyond_s=self._settings.worker_poll_s)
         while not stopping.is_set():
             pause_s = _AFTER_ERROR_S
             try:

@@ -56,7 +56,7 @@ REDIRECTS = {"url": "redirect", "payload": "qr", "line": "voucher", "phone": "pu
 
 class Desk:
     """Every method's providers. `asked` are all calls: verb, key; `orders` what was to be paid, `sent` whereto; who is
-    `away` is not available."""
+    `away` is not available. A `careful` one gives back no more than it has taken."""
 
     def __init__(self) -> None:
         self.payments: dict[str, PaymentState] = {}
@@ -68,7 +68,7 @@ class Desk:
         self.asked: list[tuple[str, str]] = []
         self.orders: list[PaymentOrder] = []
         self.refunds: list[RefundOrder] = []
-        self.open = True
+        self.open, self.careful = True, False
         self.away: set[str] = set()
         self.sent: list[tuple[str, str]] = []
         self.said_late: set[str] = set()
@@ -262,6 +262,8 @@ class Counter:
             return Declined(reason="not_permitted", detail="not_cancellable")
         if kind == "capture" and amount > held:
             return Declined(reason="not_permitted", detail="not_capturable")
+        if desk.careful and kind == "refund" and amount > payment.captured_minor - payment.refunded_minor:
+            return Declined(reason="not_permitted", detail="not_refundable")
         if fields["status"] == "succeeded":
             desk.moved(kind, payment, amount, final=isinstance(order, CaptureOrder) and order.final)
         desk.operations[order.key] = OperationState(

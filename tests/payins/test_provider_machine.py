@@ -1,5 +1,5 @@
 """Random lives of payins at a provider that loses answers, repeats itself, tells what is not so, gives back and
-captures what nobody has asked for; an operator carries out what is proposed.
+captures what nobody has asked for, and carries out what it has refused; an operator carries out what is proposed.
 
 In the end everybody knows the same: what the provider has taken and given back is what the payins say, what its payers
 dispute too, nothing stays held that nobody looks after, and the books are right. One database for all lives; each has
@@ -11,16 +11,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from caudal.connectors import CAPABILITIES, Declined, registry
 from caudal.kernel.context import Context
@@ -30,44 +29,63 @@ from tests.conftest import settings_of
 from tests.payins.books import rows, wrong_in
 from tests.payins.cast import DAY_S, SECRET, Merchant, key_of
 from tests.payins.desk import Desk
+from tests.payins.giving_back import PICK, GivingBack, T
 
-T = TypeVar("T")
-PICK = st.sampled_from(range(12))
 WORD = st.sampled_from(["", "", "", "lost", "nothing", "busy", "failed"])
 NUMBERS = itertools.count(1)
 # A moment for evidence that the moved clock passes now and then.
 SOON = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2 * DAY_S))
+LONG_S = 7_200.0  # behind every `late_until`
 WORK = ("payin.submit", "payin.operate", "deposit.return")
 
 
-class ProviderLives(RuleBasedStateMachine):
+class ProviderLives(GivingBack):
     """Ana's payins, and the provider's."""
 
     loop: ClassVar[asyncio.AbstractEventLoop]
-    context: ClassVar[Context]
-    desk: ClassVar[Desk]
-    olga: ClassVar[str]
     steps: ClassVar[int] = 0
     later_s: ClassVar[float] = 0.0
-    reached: ClassVar[Counter[str]] = Counter()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         ProviderLives.steps += 1
         return self.loop.run_until_complete(work)
 
-    @initialize(again=st.booleans())
-    def a_merchant(self, again: bool) -> None:
-        """`again`: whether its providers know the same order again."""
+    @initialize(
+        again=st.booleans(),
+        word=st.sampled_from(["nothing", "failed", "failed", "lost"]),
+        refunded=st.sampled_from(["nothing", "lost", "failed"]),
+        after_all=st.booleans(),
+    )
+    def a_merchant(self, again: bool, word: str, refunded: str, after_all: bool) -> None:
+        """`again`: whether its providers know the same order again; `after_all`: what was refused is carried out."""
         for method, known in list(CAPABILITIES.items()):
             CAPABILITIES[method] = msgspec.structs.replace(known, deduplicates=again)
         ProviderLives.later_s = 0.0
         self.ana = Merchant(self.context, *self.run(first_merchant(self.context, "Ana", "MX")), self.olga)
         self.payins: list[dict[str, Any]] = []
         self.disputes: list[dict[str, Any]] = []
+        self.by_hand = set[str]()
         self.card = self.run(self.ana.instrument())
         for method, capture in (("pix", "automatic"), ("card", "automatic"), *[("card", "manual")] * 2):
             self.buy(method, capture, "", "if_required")
         self.capture(3, 3_000, False, "")
+        self.late(word, refunded)
+        if after_all:
+            self.carry_out(0, tells=again)
+
+    def late(self, word: str, refunded: str) -> None:
+        """Money of two payins that have ended: the return of one has got `word`, the other's is on its way; and a
+        refund under way that got `refunded`."""
+        for pick in (4, 5):
+            self.buy("pix", "automatic", "", "if_required")
+            self.cancel(pick, "")
+            self.desk.pay(key_of(self._any(pick)))
+            self.tell(pick, 1)
+            self.run(self.ana.work("discrepancy.ask"))
+            if pick == 4:
+                self._work(word, late=False)
+                self._work("", late=True, kinds=("deposit.return",) if word in ("nothing", "lost") else ())
+        self.refund(1, 3_000, refunded)
 
     def _word(self, verb: str, word: str) -> None:
         failed: Any = Declined(reason="do_not_honor", detail="no")
@@ -133,18 +151,24 @@ class ProviderLives(RuleBasedStateMachine):
             for _ in range(times):
                 assert self.run(self.ana.told(payin["method"], "payment", told)).status == 200
 
-    @rule(word=WORD)
-    def work(self, word: str) -> None:
+    @rule(word=WORD, late=st.booleans())
+    def work(self, word: str, late: bool) -> None:
+        self._work(word, late=late)
+
+    def _work(self, word: str, *, late: bool, kinds: tuple[str, ...] = WORK) -> None:
+        """`late`: nothing that was sent before can arrive any more."""
         for verb in ("submit", "capture", "void", "refund"):
-            self._word(verb, "" if word == "failed" and verb != "void" else word)
-        self.run(self.ana.work(*WORK))
+            self._word(verb, "" if word == "failed" and verb not in ("void", "refund") else word)
+        ProviderLives.later_s = LONG_S if late else 0.0
+        self.run(self.ana.work(*kinds))
+        ProviderLives.later_s = 0.0
 
     @rule(
         pick=PICK, amount=st.sampled_from([None, 1, 3_000]), status=st.sampled_from(["opened", "opened", "won", "lost"])
     )
     def dispute(self, pick: int, amount: int | None, status: str) -> None:
         key = key_of(self._any(pick))
-        taken = self.desk.payments[key].captured_minor if key in self.desk.payments else 0
+        taken = self.run(self.ana.seen(self._any(pick)))["amount_received"] if key in self.desk.payments else 0
         left = taken - sum(one["amount"] for one in self.disputes if one["payment_key"] == key)
         if self.desk.methods.get(key) == "card" and left > 0:
             disputed = {"reference": f"dp_{next(NUMBERS)}", "payment_key": key, "amount": min(amount or left, left)}
@@ -199,10 +223,11 @@ class ProviderLives(RuleBasedStateMachine):
 
     async def _corrects(self) -> bool:
         """Olga carries out the first proposal of each case, or says that it was looked after; whether any was open."""
-        cases = [one for one in await self.ana.odd() if one["payin"] in {payin["id"] for payin in self.payins}]
+        cases = await self._open()
         for case in cases:
             first, path = case["proposals"][0], f"/v1/operator/discrepancies/{case['id']}"
             self.reached[first["correction"]] += 1
+            self.by_hand |= {case["payin"]} if first["correction"] == "by_hand" else set()
             if first["correction"] in ("by_hand", "none_needed"):
                 await self.ana.post(f"{path}/resolutions", {"resolution": "cleared"}, key=self.olga)
                 continue
@@ -210,16 +235,6 @@ class ProviderLives(RuleBasedStateMachine):
             assert (await self.ana.post(f"{path}/corrections", asked, key=self.olga)).status in (201, 409, 422)
         await self.ana.work("discrepancy.ask", *WORK)
         return await self._sends_back() or bool(cases)
-
-    async def _sends_back(self) -> bool:
-        """What nobody has heard of goes back once more; whether there was any."""
-        query = f"/v1/operator/deposits?merchant=mer_{self.ana.merchant.hex}"
-        found = (await self.ana.get(query, key=self.olga)).json["data"]
-        lost = [one["id"] for one in found if one["reason"] == "return_lost"]
-        for id in lost:
-            self.reached["return_lost"] += 1
-            assert (await self.ana.post(f"/v1/operator/deposits/{id}/returns", key=self.olga)).status == 201
-        return bool(lost)
 
     async def _hears(self, dispute: dict[str, Any]) -> None:
         assert (await self.ana.told("card", "dispute", dispute)).status in (200, 503), "or once more later"
@@ -229,7 +244,7 @@ class ProviderLives(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "ana"):
             self.desk.says.clear()
-            ProviderLives.later_s = 7_200.0  # behind every `late_until`
+            ProviderLives.later_s = LONG_S
             self.run(self._compare())
             wrong = self.run(wrong_in(self.context.settings.database_url or ""))
             assert not wrong, "\n".join(wrong)
@@ -245,7 +260,7 @@ class ProviderLives(RuleBasedStateMachine):
         for payin in self.payins:  # what was given back while a refund was under way shows now
             if key_of(payin) in self.desk.payments:
                 await self.ana.told(payin["method"], "payment", self.desk.told(key_of(payin)))
-        assert not all([await self._corrects() for _ in range(8)]), "cases stay open"
+        assert not all([await self._corrects() for _ in range(8)]), f"cases stay open: {await self._open()}"
         query = """select coalesce(sum(d.amount_minor), 0)::bigint, coalesce(sum(d.returned_minor), 0)::bigint
             from payin p left join deposit d on d.shard = p.shard and d.payin = p.id where p.id = %s::uuid"""
         for payin in self.payins:
@@ -253,7 +268,12 @@ class ProviderLives(RuleBasedStateMachine):
             self.reached[seen["status"]] += 1
             [(late, returned)] = await rows(self.context, query, key_of(payin))
             taken = (0, 0) if there is None else (there.captured_minor, there.refunded_minor)
-            assert (seen["amount_received"] + late, seen["amount_refunded"] + returned) == taken, (seen, there)
+            ours = (seen["amount_received"] + late, seen["amount_refunded"] + returned)
+            if payin["id"] in self.by_hand and ours != taken:
+                self.reached["more there, and a person knows"] += 1
+                assert ours[0] <= taken[0] and ours[1] <= taken[1], (seen, there)
+            else:
+                assert ours == taken, f"{late} late, {returned} of it returned: {seen} {there}"
             assert seen["status"] != "submitting"
             disputes = [one for one in self.disputes if one["payment_key"] == key_of(payin)]
             self.reached["disputed"] += len(disputes)
@@ -277,6 +297,7 @@ def test_payins_at_a_provider_live_as_they_ought_to(
     database_url: str, say: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop, desk, now = asyncio.new_event_loop(), Desk(), store.now
+    desk.careful = True
 
     async def later(context: Context) -> Any:
         return await now(context) + timedelta(seconds=ProviderLives.later_s)
@@ -298,7 +319,7 @@ def test_payins_at_a_provider_live_as_they_ought_to(
         run_state_machine_as_test(
             lives,
             settings=settings(
-                max_examples=34,
+                max_examples=30,
                 stateful_step_count=30,
                 deadline=None,
                 derandomize=True,

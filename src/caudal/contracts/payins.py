@@ -159,7 +159,8 @@ class DepositData(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             description="why something is unapplied: `partial`, `surplus`, `late`, `closed`, `wrong_currency`, "
             "`unknown_account`, `return_refused`, or `return_lost` where the order never reached the provider; "
-            "`return_confirmed` once a return that had failed turned out to have been carried out"
+            "`return_confirmed` once a return that had failed turned out to have been carried out, "
+            "`partly_returned` where its provider gave a part of it back by itself"
         ),
     ]
     created_at: Annotated[Instant, Meta(description="when it was booked, which is what decides")]

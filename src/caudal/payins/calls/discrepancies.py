@@ -32,10 +32,27 @@ async def ask_about(context: Context, shard: int, due: Due) -> None:
         facts=facts_of(payin, settlement_days=0),
         answer=answer,
         version=version,
+        refunded_minor=await _given_back(context, shard, payin, answer),
         sealed=nobody(context, payin.id),
         due=due,
     )
     await context.commit(shard, noted)
+
+
+async def _given_back(
+    context: Context, shard: int, payin: Payin, answer: PaymentState | OperationState | NotFound
+) -> int | None:
+    """All that the provider has given back of the payment, where it says that it has carried out a refund that we hold
+    for failed: another word of it may have led to a correction already. Raises Retry while it does not say."""
+    if not isinstance(answer, OperationState) or (answer.kind, answer.status) != ("refund", "succeeded"):
+        return None
+    operation = await store.operation(context, shard, UUID(hex=answer.key))
+    if operation is None or operation.status != "failed":
+        return None
+    payment = await payment_state(context, payin)
+    if not isinstance(payment, PaymentState):
+        raise Retry("try_again", "the provider does not say how the payment stands")
+    return payment.refunded_minor
 
 
 async def _answer(

@@ -229,13 +229,13 @@ def _opened(context: Context, sealed: bytes | None, id: UUID) -> Destination | N
 
 
 async def state_of_return(context: Context, deposit: Deposit, method: str, key: str) -> Found:
-    """How the return that its provider knows by this key stands there: all of the deposit that pays no payin."""
+    """How the return that its provider knows by this key stands there; the one under way is of what is returning."""
     query = OperationQuery(
         key=key,
         payment_key=deposit.tracking_key,
         mode="live" if deposit.book & 1 else "test",
         kind="refund",
-        amount_minor=deposit.amount_minor - deposit.applied_minor,
+        amount_minor=deposit.returning_minor or None,
         currency=deposit.currency,
     )
     return await connectors.of(context, deposit.provider, method).operation(query)

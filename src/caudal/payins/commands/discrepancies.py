@@ -69,7 +69,8 @@ class NoteOdd(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class NoteAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the provider says of a discrepancy, asked about it; `facts` are its payin's, `version` as for `answered`."""
+    """What the provider says of a discrepancy, asked about it; `facts` are its payin's, `version` and `refunded_minor`
+    as for `answered`."""
 
     found: Discrepancy
     facts: Facts
@@ -77,6 +78,7 @@ class NoteAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     version: int
     sealed: bytes
     due: Due
+    refunded_minor: int | None = None
     key: None = None
     lane: Lane = Lane.URGENT
     recorded: bool = True
@@ -97,7 +99,13 @@ class NoteAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     def decide(self, view: View) -> Decision:
         return decide.answered(
-            view, id=self.found.id, answer=self.answer, version=self.version, sealed=self.sealed, due=self.due
+            view,
+            id=self.found.id,
+            answer=self.answer,
+            version=self.version,
+            refunded_minor=self.refunded_minor,
+            sealed=self.sealed,
+            due=self.due,
         )
 
     def render(self, outcome: Any) -> Answer:

@@ -26,7 +26,7 @@ from caudal.payins.decide.money import posted
 from caudal.payins.decide.outcomes import settle
 from caudal.payins.decide.proposals import late_earned, proposals, return_told_of, spent, taken_back
 from caudal.payins.decide.provider import note
-from caudal.payins.decide.returns import RETURN, carried_out, request_return
+from caudal.payins.decide.returns import RETURN, carried_out, confirmed, request_return
 from caudal.payins.model import (
     CorrectionKind,
     Deposit,
@@ -76,11 +76,15 @@ class _Work(NamedTuple):
 # The provider is asked
 
 
-def answered(view: View, *, id: UUID, answer: Answer, version: int, sealed: bytes, due: Due) -> Decision:
+def answered(
+    view: View, *, id: UUID, answer: Answer, version: int, refunded_minor: int | None, sealed: bytes, due: Due
+) -> Decision:
     """What the provider says of a discrepancy when it is asked: booked like any answer, and kept with it.
 
-    `version` was the payin's when it was asked, 0 while a capture, a void or a refund was under way. The discrepancy
-    closes where the provider confirms what it was opened for, or where an operator has asked and nothing differs.
+    `version` was the payin's when it was asked, 0 while a capture, a void or a refund was under way; `refunded_minor`
+    is what it has given back of the payment by then, where a refund was asked about that we hold for failed. The
+    discrepancy closes where the provider confirms what it was opened for, or where an operator has asked and nothing
+    differs.
     """
     found = view.get(DISCREPANCIES, id)
     assert found is not None and found.payin is not None, "work to ask about it names what there is"
@@ -90,7 +94,7 @@ def answered(view: View, *, id: UUID, answer: Answer, version: int, sealed: byte
     assert payin is not None, "a payin is never removed"
     booked = _without_twin(_booked(view, found, payin.id, answer, sealed), found)
     after = next((put.record for put in booked.puts if isinstance(put.record, Payin)), payin)
-    json = encode(_kept(answer, after.version if payin.version == version else 0))
+    json = encode(_kept(answer, after.version if payin.version == version else 0, refunded_minor))
     new = msgspec.structs.replace(found, version=found.version + 1, answer=json, correction=None)
     if _is_confirmed(found, answer) and booked.events:
         new = closed(view, new, CONFIRMED, version=new.version)
@@ -127,13 +131,14 @@ def _without_twin(booked: Decision, found: Discrepancy) -> Decision:
     )
 
 
-def _kept(answer: Answer, version: int) -> msgspec.Struct | dict[str, object]:
+def _kept(answer: Answer, version: int, refunded_minor: int | None) -> msgspec.Struct | dict[str, object]:
     """The answer, with the version of the payin that it is about: what is another one by then is asked for again."""
     if isinstance(answer, NotFound):
         return NothingHeard()
     if isinstance(answer, PaymentState):
         answer = msgspec.structs.replace(answer, action=None, payer_page=None)
-    return {**msgspec.to_builtins(answer), "payin_version": version}
+    more = {} if refunded_minor is None else {"refunded_minor": refunded_minor}
+    return {**msgspec.to_builtins(answer), **more, "payin_version": version}
 
 
 def _is_confirmed(found: Discrepancy, answer: Answer) -> bool:
@@ -148,7 +153,7 @@ def _is_confirmed(found: Discrepancy, answer: Answer) -> bool:
 
 def _is_as_booked(view: View, found: Discrepancy, payin: Payin, answer: Answer) -> bool:
     known = known_of(view, found)._replace(payin=payin)
-    if isinstance(answer, PaymentState) and found.answer is not None:
+    if isinstance(answer, PaymentState) and found.answer is not None and known.beside is None:
         said = said_of(found.answer)
         return said.payin_version == payin.version and agrees(payin, said, known.surplus)
     return proposals(found, known)[0].correction == "none_needed"
@@ -276,10 +281,13 @@ def _book_back(work: _Work) -> Decision:
 
 
 def _book_return(work: _Work) -> Decision | Refused:
-    """A return that has failed here reached the payer after all."""
+    """A return that has failed here reached the payer after all, or what its provider gave back by itself has."""
     of = return_told_of(work.known, said_of(work.found.detail))
-    assert of is not None, "it is proposed for a deposit"
-    return carried_out(work.view, of[0])
+    if of is not None:
+        return confirmed(work.view, of[0])
+    deposit, amount = work.known.late, work.proposal.amount
+    assert deposit is not None and amount is not None, "it is proposed for a deposit"
+    return carried_out(work.view, deposit, amount)
 
 
 def _book_late_payment(work: _Work) -> Decision | Refused:

@@ -80,6 +80,11 @@ class Known(NamedTuple):
     void: Operation | None
     bank: Deposit | None  # whose return a bank has spoken of
 
+    @property
+    def beside(self) -> Deposit | None:
+        """The deposit that holds what its payin did not take, and has not taken since."""
+        return None if self.late is None or self.late.applied_minor else self.late
+
 
 def late_deposit(method: str, key: str) -> UUID:
     """The id of the deposit that holds what a provider took with a payment that its payin does not take."""

@@ -39,9 +39,10 @@ def earlier(
 
     Money that is held or taken all the same goes back; the rest is an old message, or one that came by another way.
     """
-    if state.status not in ("authorized", "paid") or is_booked(view, payin, state):
+    booked = is_booked(view, payin, state)
+    if state.status not in ("authorized", "paid"):
         return Decision(outcome=shown(payin))
-    if not confirmed:
+    if not confirmed and not booked:
         return unconfirmed(view, payin, provider, state, ())
     if state.status == "authorized":
         return given_back(view, payin, provider, state, ())
@@ -96,11 +97,15 @@ def not_its_money(
     id, amount = late_deposit(payin.method, state.key), state.captured_minor
     known = view.get(DEPOSITS, id)
     if known is not None:
-        if known.amount_minor != amount:
+        if known.amount_minor != amount or state.refunded_minor > known.returned_minor + known.returning_minor:
             return told_of(view, payin.book, provider, "other_amount", payin, state, told.done)
         return Decision(outcome=shown(payin), done=told.done)
     if not amount:
         return told
+    returns = returns and not state.refunded_minor  # how much is left to go back then is a person's to find out
+    if state.refunded_minor and kind != "other_amount":
+        told = _besides(told, told_of(view, payin.book, provider, "other_amount", payin, state, ()))
+    why = kind if kind == "other_amount" else "late" if payin.status is Status.EXPIRED else "closed"
     new = Deposit(
         id=id,
         book=payin.book,
@@ -115,17 +120,20 @@ def not_its_money(
         returning_minor=amount if returns else 0,
         returned_minor=0,
         payin=payin.id,
-        reason=kind if kind == "other_amount" else "late" if payin.status is Status.EXPIRED else "closed",
+        reason=why,
         sealed=sealed,
         created_at=view.at,
     )
     group = postings.late(payin.book, payin.currency, id, amount_minor=amount, returns=returns)
     event = deposit_event(new, "deposit.return_requested" if returns else "deposit.unapplied")
+    due = (Due(at=view.clock, kind=RETURN, subject=id, book=payin.book),) if returns else ()
+    puts = (Put(DEPOSITS, new), *ledger.puts(posted(view, group)))
+    return _besides(told, Decision(puts=puts, events=(event,), due=due))
+
+
+def _besides(told: Decision, more: Decision) -> Decision:
     return msgspec.structs.replace(
-        told,
-        puts=(*told.puts, Put(DEPOSITS, new), *ledger.puts(posted(view, group))),
-        events=(*told.events, event),
-        due=(*told.due, *((Due(at=view.clock, kind=RETURN, subject=id, book=payin.book),) if returns else ())),
+        told, puts=told.puts + more.puts, events=told.events + more.events, due=told.due + more.due
     )
 
 

@@ -24,6 +24,10 @@ from caudal.payins.model import CorrectionKind, Deposit, Discrepancy, Operation,
 from caudal.payins.states import Status
 
 _ENDED: Final = frozenset((Status.DECLINED, Status.FAILED, Status.EXPIRED, Status.CANCELLED))
+_CHANGED: Final = (
+    "the payin has changed since the provider was asked: once what is under way is settled it is asked again"
+)
+_NO_COMMAND: Final = "no command puts this right: clear it with the provider"
 _REFUSED_TWICE: Final = "the provider refused a second time: ask it how the payment stands, and what it still holds"
 
 
@@ -57,8 +61,10 @@ def _of_dispute(found: Discrepancy, said: Said) -> str:
 
 
 def _about_payment(found: Discrepancy, known: Known, payin: Payin) -> tuple[Proposal, ...]:
-    if known.late is not None:
-        return _about_money(found, known, payin, known.late)
+    if known.beside is not None:
+        given_back = found.kind == "other_amount" and said_of(found.detail).refunded_minor
+        about = _about_given_back if given_back else _about_money
+        return about(found, known, payin, known.beside)
     if found.kind == "late_success":
         return _about_hold(found, known)
     if known.surplus is not None and known.surplus.unapplied_minor:
@@ -67,8 +73,7 @@ def _about_payment(found: Discrepancy, known: Known, payin: Payin) -> tuple[Prop
         return _one(found, known, "ask_again", "it was only told: the provider is asked how the payment stands")
     answer = said_of(found.answer)
     if answer.payin_version not in (None, payin.version):
-        why = "the payin has changed since the provider was asked: once what is under way is settled it is asked again"
-        return _one(found, known, "ask_again", why)
+        return _one(found, known, "ask_again", _CHANGED)
     if agrees(payin, answer, known.surplus):
         return _one(found, known, "none_needed", "the provider was asked, and says what our books say")
     if answer.key is not None and payin.is_earlier(answer.key):  # none of the payin's own money
@@ -87,9 +92,12 @@ def _about_payment(found: Discrepancy, known: Known, payin: Payin) -> tuple[Prop
         why = "the provider has given back what nobody asked for: it leaves the merchant's balance"
         return _booked_back(found, known, payin, "book_refund", refunded, why)
     surplus = (answer.captured_minor or 0) - payin.captured_minor - detail.capturing_minor - strayed
+    if detail.capture == "manual" and payin.authorized_minor and surplus > 0 and known.surplus is not None:
+        why = "more was captured than was asked for once more: clear it with the provider"
+        return _one(found, known, "by_hand", why)
     if detail.capture == "manual" and payin.authorized_minor and surplus > 0:
         return _surplus(found, known, payin, surplus, "more was captured than was asked for: it goes back to the payer")
-    return _one(found, known, "by_hand", "no command puts this right: clear it with the provider")
+    return _one(found, known, "by_hand", _NO_COMMAND)
 
 
 def _about_money(found: Discrepancy, known: Known, payin: Payin, deposit: Deposit) -> tuple[Proposal, ...]:
@@ -119,6 +127,25 @@ def _about_money(found: Discrepancy, known: Known, payin: Payin, deposit: Deposi
     group = postings.received(spent(deposit), held_minor=deposit.amount_minor, money=late.money)
     why = "or it pays the payin after all, where its merchant wants that"
     return returned, _proposal(found, known, "book_late_payment", why, deposit.amount_minor, group)
+
+
+def _about_given_back(found: Discrepancy, known: Known, payin: Payin, deposit: Deposit) -> tuple[Proposal, ...]:
+    """Of money that its payin does not take, the provider has given back more than we had it return."""
+    if found.answer is None:
+        return _one(found, known, "ask_again", "it was only told: the provider is asked how the payment stands")
+    amount = said_of(found.answer).refunded_minor - deposit.returned_minor
+    if amount <= 0:
+        return _one(found, known, "none_needed", "the provider was asked, and says what our books say")
+    if deposit.returning_minor:
+        why = "the rest is on its way back: once that is settled the provider is asked again"
+        return _one(found, known, "ask_again", why)
+    if amount > deposit.unapplied_minor:
+        return _one(found, known, "by_hand", "more is given back than was taken: clear it with the provider")
+    group = postings.return_carried_out(
+        payin.book, deposit.currency, deposit.id, deposit.version, amount, from_bank=False
+    )
+    why = "the provider has given it back: it is booked, and not sent again"
+    return (_proposal(found, known, "book_return", why, amount, group),)
 
 
 class Late(NamedTuple):
@@ -228,14 +255,30 @@ def _about_operation(found: Discrepancy, known: Known, said: Said, payin: Payin)
         if known.surplus is not None:
             return _about_money(found, known, payin, known.surplus)
         return _surplus(found, known, payin, amount, "it was captured, and the merchant was told no: it goes back")
-    booked_back: dict[tuple[str, str], tuple[CorrectionKind, str]] = {
-        ("capture", "succeeded"): ("reverse_capture", "it was not captured: it leaves the merchant's balance"),
-        ("refund", "failed"): ("book_refund", "the payer was given it after all: it leaves the merchant's balance"),
-    }
-    correction = booked_back.get((operation.kind, operation.status))
-    if correction is not None and answer.amount_minor == amount <= left:
-        return _booked_back(found, known, payin, correction[0], amount, correction[1])
-    return _one(found, known, "by_hand", "no command puts this right: clear it with the provider")
+    if (operation.kind, operation.status) == ("refund", "failed"):
+        return _about_refund(found, known, payin, operation, answer)
+    if operation.kind == "capture" and answer.amount_minor == amount <= left:
+        why = "it was not captured: it leaves the merchant's balance"
+        return _booked_back(found, known, payin, "reverse_capture", amount, why)
+    return _one(found, known, "by_hand", _NO_COMMAND)
+
+
+def _about_refund(
+    found: Discrepancy, known: Known, payin: Payin, operation: Operation, answer: Said
+) -> tuple[Proposal, ...]:
+    """The provider has carried out a refund that we hold for failed. What the payment says may have been booked since:
+    all that was given back decides."""
+    surplus, amount = known.surplus, operation.amount_minor
+    if answer.payin_version != payin.version or (surplus is not None and surplus.returning_minor):
+        return _one(found, known, "ask_again", _CHANGED)
+    unbooked = answer.refunded_minor - payin.refunded_minor - (0 if surplus is None else surplus.returned_minor)
+    if unbooked <= 0:
+        return _one(found, known, "none_needed", "our books have all that the provider has given back")
+    left = payin.received_minor - payin.refunded_minor - payin.disputed_minor
+    if answer.amount_minor == amount <= min(left, unbooked):
+        why = "the payer was given it after all: it leaves the merchant's balance"
+        return _booked_back(found, known, payin, "book_refund", amount, why)
+    return _one(found, known, "by_hand", _NO_COMMAND)
 
 
 def _about_void(found: Discrepancy, known: Known, operation: Operation, payin: Payin) -> tuple[Proposal, ...]:

@@ -9,6 +9,7 @@ Its amounts are what has happened so far, so repetitions and reorderings change 
     a callback's decline before another provider       nothing: whoever asks the provider goes on from it
     paid with another amount                           booked as unapplied, a discrepancy
     paid, and the payin has ended without money        booked as unapplied, sent back, a discrepancy
+    more of that is given back than is sent back       a discrepancy besides
     authorized, and the payin has ended unauthorized   given back at the provider, a discrepancy
     allowed by the table of states                     the payin moves on
     more is captured than captures took or ask for     a discrepancy besides

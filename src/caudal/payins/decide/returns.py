@@ -27,7 +27,8 @@ from caudal.payins.states import Happening, Status
 
 RETURN: Final = "deposit.return"
 # Why money is unapplied that was to go back: its bank or provider refused, or has never heard of the order.
-FAILED: Final = ("return_refused", "return_lost")
+PARTLY: Final = "partly_returned"  # some of it is back with its payer, by nobody's command
+FAILED: Final = ("return_refused", "return_lost", PARTLY)
 
 # And why it was, once a return that had failed turned out to have been carried out.
 CONFIRMED: Final = "return_confirmed"
@@ -151,18 +152,23 @@ def settle_return(view: View, *, due: Due, version: int, end: ReturnEnd, said: A
     )
 
 
-def carried_out(view: View, deposit: Deposit) -> Decision | Refused:
-    """A return that has failed here was carried out there after all. It has happened: no limit refuses it.
+def confirmed(view: View, deposit: Deposit) -> Decision | Refused:
+    """A return that has failed here was carried out there after all.
 
     Refuses: forbidden_transition, where its money has gone another way meanwhile, or no return of it has failed.
     """
     if deposit.returning_minor:
         return Refused("forbidden_transition", "its money is on its way back: settle that return as unresolved")
-    amount = deposit.unapplied_minor
-    if amount == 0:
+    if not deposit.unapplied_minor:
         return Refused("forbidden_transition", "nothing of it is unapplied: it has gone back, or pays a payin")
     if deposit.reason not in FAILED:
         return Refused("forbidden_transition", "no return of this deposit has failed")
+    return carried_out(view, deposit, deposit.unapplied_minor)
+
+
+def carried_out(view: View, deposit: Deposit, amount: int) -> Decision:
+    """So much of what is unapplied is back with its payer. It has happened: no limit refuses it."""
+    assert not deposit.returning_minor and 0 < amount <= deposit.unapplied_minor, "it is proposed so"
     from_bank = deposit.provider == BANK
     group = postings.return_carried_out(
         deposit.book, deposit.currency, deposit.id, deposit.version, amount, from_bank=from_bank
@@ -170,9 +176,9 @@ def carried_out(view: View, deposit: Deposit) -> Decision | Refused:
     new = msgspec.structs.replace(
         deposit,
         version=deposit.version + 1,
-        unapplied_minor=0,
+        unapplied_minor=deposit.unapplied_minor - amount,
         returned_minor=deposit.returned_minor + amount,
-        reason=CONFIRMED,
+        reason=CONFIRMED if amount == deposit.unapplied_minor else PARTLY,
     )
     return Decision(
         outcome=new,
@@ -199,12 +205,13 @@ def asked_by(deposit: Deposit, key: str | None) -> int | None:
 
 def order_end(deposit: Deposit, version: int) -> OrderEnd | None:
     """What became of the return that this version asked for; None where one that had failed was carried out after all,
-    and nobody knows whether it was this one, because there was another.
+    and nobody knows whether it was this one, because there was another. An order is for all that is unapplied: where
+    some is left, none has succeeded.
     """
     past = deposit.version - (deposit.sent_until is not None) - version  # one that is the last and has ended is 1 back
     if deposit.returning_minor and not past:
         return "pending"
-    if not deposit.returned_minor:
+    if not deposit.returned_minor or deposit.unapplied_minor:
         return "failed"
     if deposit.reason == CONFIRMED:  # the last one failed, 2 back
         return "succeeded" if past == 2 and version <= 2 else None
@@ -225,9 +232,16 @@ def note_return(view: View, *, id: UUID, live: bool, provider: str, said: Operat
     end, kind = order_end(deposit, version), _misfit(deposit, provider, live, said)
     if kind is None and end != "pending" and said.status not in ("pending", end):
         return _contradiction(view, deposit, version, said, (), answer=None)
-    if kind is None and (said.amount_minor, said.currency) != (ordered_minor(deposit), deposit.currency):
+    if kind is None and not _is_as_ordered(deposit, said):
         kind = "other_amount"
     return Decision() if kind is None else _odd(view, deposit, provider, kind, said)
+
+
+def _is_as_ordered(deposit: Deposit, said: OperationState) -> bool:
+    """Whether it is of the amount that was ordered; where a part went back by itself nobody knows how much."""
+    most = deposit.amount_minor - deposit.applied_minor
+    fits = said.amount_minor <= most if deposit.reason == PARTLY else said.amount_minor == ordered_minor(deposit)
+    return fits and said.currency == deposit.currency
 
 
 def _misfit(deposit: Deposit, provider: str, live: bool, said: OperationState) -> DiscrepancyKind | None:

@@ -17,7 +17,7 @@ from caudal.merchants import AUDIT, AuditRecord, Operator, refuse_revoked
 from caudal.payins.decide.changing import EXPIRE, OPERATE, SUBMIT
 from caudal.payins.decide.disputes import SEND_EVIDENCE
 from caudal.payins.decide.known import BY_HAND
-from caudal.payins.decide.returns import RETURN, carried_out
+from caudal.payins.decide.returns import RETURN, confirmed
 from caudal.payins.model import Deposit, Operation, Payin, Settlement
 from caudal.payins.rows import DEPOSITS, EVIDENCE, OPERATIONS, PAYINS
 from caudal.payins.states import Status
@@ -139,7 +139,7 @@ def return_by_hand(view: View, id: UUID, by: ByHand) -> Decision | Refused:
     deposit = view.get(DEPOSITS, id)
     if deposit is None:
         return Refused("not_found", "there is no such deposit")
-    decision = carried_out(view, deposit)
+    decision = confirmed(view, deposit)
     if isinstance(decision, Refused):
         return decision
     return msgspec.structs.replace(settled_by_hand(view, decision, by), outcome=decision.outcome, subject=id)

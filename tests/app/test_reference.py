@@ -5,6 +5,7 @@ import re
 import subprocess
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.http import Request
 from tests.api import Api
 from tests.app.objects import Objects
+from tests.app.unresolved import WithoutEnd
 from tests.whole import Whole
 
 PAGES = {"/docs": reference.page(), "/docs/errors": reference.errors_page()}
@@ -132,9 +134,6 @@ def test_the_commands_of_the_page_work(running: Whole, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     Path("receipt.pdf").write_bytes(b"%PDF-1.4\nstartxref\n0\n%%EOF\n")
     commands = {of.id: of.curl for of in view.operations(openapi.parsed(), running.api_url)}
-    # Nothing waits for an outcome, and no return fails, where every provider answers.
-    never = re.compile(r"\$(UNRESOLVED|FAILED_RETURN)\b")
-    commands = {name: command for name, command in commands.items() if not never.search(command)}
     secrets = read_secrets(running.var, may_make=False)
     known = {
         "KEY": running.key,
@@ -154,8 +153,10 @@ def test_the_commands_of_the_page_work(running: Whole, tmp_path: Path, monkeypat
     run(commands.pop("create_routing_profile_activation"), known)
     known["ENDPOINT"] = run(commands.pop("create_webhook_endpoint"), known)["id"]
     known["DELIVERY"] = run(commands.pop("create_webhook_endpoint_test"), known)["id"]
-    with requests.Session() as session:
+    with requests.Session() as session, ExitStack() as stack:
         objects = Objects(running, session)
+        without_end = WithoutEnd(objects, running, session, many=4)
+        stack.callback(without_end.heal)
         states: dict[str, Callable[[str], str]] = {
             "AUTHORIZED_PAYIN": lambda _: objects.authorized(),
             "PAID_PAYIN": lambda _: objects.paid(),
@@ -163,6 +164,8 @@ def test_the_commands_of_the_page_work(running: Whole, tmp_path: Path, monkeypat
             "CORRECTABLE_DISCREPANCY": lambda _: objects.correctable(),
             "DISCREPANCY": lambda _: objects.discrepancy(),
             "DISPUTE": lambda _: objects.dispute(),
+            "UNRESOLVED": lambda _: without_end.unresolved(last=True),
+            "FAILED_RETURN": lambda _: without_end.failed_return(),
         }
         known["CAPTURE"] = objects.capture()
         known["REFUND"] = objects.refund()

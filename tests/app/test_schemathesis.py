@@ -10,6 +10,7 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.app.objects import Objects, Signed
+from tests.app.unresolved import WithoutEnd
 from tests.whole import Whole
 
 PHONE = "+254712345678"  # no document can say which calling codes there are and how long their numbers
@@ -88,7 +90,7 @@ FLOORS = {
     "GET /v1/operator/providers": 20,
     "GET /v1/operator/traces/{id}": 10,
     "GET /v1/operator/unresolved": 20,
-    "GET /v1/operator/unresolved/{id}": 0,  # nothing waits for an outcome where every provider answers
+    "GET /v1/operator/unresolved/{id}": 20,
     "GET /v1/payins": 20,
     "GET /v1/payins/{id}": 20,
     "GET /v1/payins/{id}/attempts": 20,
@@ -110,7 +112,7 @@ FLOORS = {
     "POST /v1/events/{id}/redeliver": 16,
     "POST /v1/instruments": 16,
     "POST /v1/instruments/{id}/deletions": 16,
-    "POST /v1/operator/deposits/{id}/confirmations": 0,  # no return fails where every provider answers
+    "POST /v1/operator/deposits/{id}/confirmations": 16,
     "POST /v1/operator/deposits/{id}/returns": 16,
     "POST /v1/operator/discrepancies/{id}/corrections": 16,
     "POST /v1/operator/discrepancies/{id}/resolutions": 16,
@@ -122,8 +124,8 @@ FLOORS = {
     "POST /v1/operator/merchants/{id}/settings": 16,
     "POST /v1/operator/providers/{provider}/drains": 16,
     "POST /v1/operator/providers/{provider}/forcings": 16,
-    "POST /v1/operator/unresolved/{id}/inquiries": 0,
-    "POST /v1/operator/unresolved/{id}/settlements": 0,
+    "POST /v1/operator/unresolved/{id}/inquiries": 16,
+    "POST /v1/operator/unresolved/{id}/settlements": 16,
     "POST /v1/payins": 16,
     "POST /v1/payins/bulk": 14,
     "POST /v1/payins/{id}/cancellations": 16,
@@ -266,9 +268,11 @@ def test_no_answer_breaks_the_document(mode: GenerationMode, running: Whole, say
     refused = schema.config.checks.negative_data_rejection
     refused.expected_statuses = [*refused.expected_statuses, "413"]  # before anybody reads what else is wrong
     run, signed = f"{mode.value}-{running.pid}", Signed(running)
-    with requests.Session() as session:
+    with requests.Session() as session, ExitStack() as stack:
         objects = Objects(running, session)
-        known, fresh = objects.once(), objects.fresh()
+        without_end = WithoutEnd(objects, running, session, many=24)
+        stack.callback(without_end.heal)
+        known, fresh = objects.once(), objects.fresh() | without_end.fresh()
         for result in schema.get_all_operations():
             operation: Any = result.ok()  # type: ignore[union-attr]
             if mode is GenerationMode.NEGATIVE and operation.path in NOTHING_TO_BREAK:

@@ -18,7 +18,6 @@ from caudal.connectors import (
     ShowQr,
     ShowVoucher,
 )
-from caudal.connectors.model import Reason
 from caudal.connectors.sandbox_protocol.translate import (
     REFUSALS,
     Garbled,
@@ -29,6 +28,7 @@ from caudal.connectors.sandbox_protocol.translate import (
     Unfit,
     VoucherAction,
 )
+from caudal.contracts.reasons import Reason
 from caudal.routing import is_soft
 from tests.connectors import orders
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caudal.connectors import Cost
-from caudal.connectors.model import Reason
+from caudal.contracts.reasons import Reason
 from caudal.kernel import ids
 from caudal.routing import Facts, choose
 from caudal.routing.asked import profile_asked

@@ -19,7 +19,7 @@ from caudal.catalogue.cards import (
     security_code_error,
 )
 from caudal.catalogue.documents import DOCUMENT_KINDS, document_error
-from caudal.catalogue.methods import COUNTRIES, METHODS, Method, near_method
+from caudal.catalogue.methods import COUNTRIES, METHODS, Method, near_method, spoken
 from caudal.catalogue.phones import phone_error
 
 __all__ = [
@@ -47,4 +47,5 @@ __all__ = [
     "near_method",
     "phone_error",
     "security_code_error",
+    "spoken",
 ]

@@ -65,3 +65,9 @@ def near_method(country: str | None, method: str) -> str:
         return f"{method.lower()} is offered in {', '.join(elsewhere)}; {where}: {', '.join(there)}"
     near = difflib.get_close_matches(method.lower(), there, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"{where}: {', '.join(there)}"
+
+
+def spoken(minutes: int) -> str:
+    """A time in the largest unit of which it is a whole number: `7 days`, `1 hour`, `90 minutes`."""
+    unit, size = next((unit, size) for unit, size in (("day", 1440), ("hour", 60), ("minute", 1)) if not minutes % size)
+    return f"{minutes // size} {unit}{'' if minutes == size else 's'}"

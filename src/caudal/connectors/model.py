@@ -19,38 +19,12 @@ from typing import Literal
 
 import msgspec
 
+from caudal.contracts.reasons import Reason
 from caudal.kernel.errors import Refused
 
 Mode = Literal["test", "live"]
 
 OperationKind = Literal["capture", "void", "refund"]
-
-# The closed list of why a payment or an operation came to nothing; each connector translates its provider's codes.
-Reason = Literal[
-    "abandoned",
-    "amount_not_allowed",
-    "authentication_failed",
-    "bank_unavailable",
-    "card_restricted",
-    "closed_account",
-    "do_not_honor",
-    "expired_card",
-    "insufficient_funds",
-    "invalid_account",
-    "invalid_card",
-    "invalid_request",
-    "invalid_security_code",
-    "limit_exceeded",
-    "lost_or_stolen",
-    "not_permitted",
-    "not_refundable",
-    "payer_declined",
-    "processing_error",
-    "suspected_fraud",
-    "timeout",
-    "unrecognized",
-]
-
 
 # What is asked
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from caudal.contracts.reasons import SAID
+
 Mode = Annotated[Literal["test", "live"], Meta(description="which of the merchant's two sets of books it stands in")]
 PayinStatus = Literal["submitting", "pending", "authorized", "paid", "declined", "failed", "expired", "cancelled"]
 Instant = Annotated[
@@ -101,7 +103,11 @@ class PayinData(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     status: Annotated[PayinStatus, Meta(description="the main line only; what was received or refunded are amounts")]
     status_reason: Annotated[
-        str | None, Meta(description="why, where there is more to say: `late`, `underpaid`, `requested_by_merchant`")
+        str | None,
+        Meta(
+            description="why, where there is more to say: `late`, `underpaid`, `requested_by_merchant`; of what was "
+            f"declined or failed one of {SAID}; others may be added"
+        ),
     ]
     amount: Annotated[Amount, Meta(description="what the merchant asks for, minor units")]
     currency: Currency
@@ -168,7 +174,9 @@ class DepositData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PayinCreated(PayinData, frozen=True, kw_only=True):
-    """A merchant asked for a payment: the payin is `pending` and has a CLABE of its own."""
+    """A merchant asked for a payment. A transfer (`spei`) is `pending` and has a CLABE of its own; what a provider is
+    asked for is `submitting`, and what came of that follows: `payin.pending`, `payin.authorized`, `payin.paid`,
+    `payin.declined` or `payin.failed`."""
 
 
 class PayinReceived(PayinData, frozen=True, kw_only=True):
@@ -204,7 +212,7 @@ class PayinRestReleased(PayinData, frozen=True, kw_only=True):
 
 
 class PayinDeclined(PayinData, frozen=True, kw_only=True):
-    """The payer, or the payer's bank, will not pay; `status_reason` is one of a closed list."""
+    """The payer, or the payer's bank, will not pay; `status_reason` says why."""
 
 
 class PayinFailed(PayinData, frozen=True, kw_only=True):
@@ -222,7 +230,7 @@ class CaptureData(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     payin: Annotated[PayinId, Meta(description="the payin that it captures")]
     status: OperationStatus
-    status_reason: Annotated[str | None, Meta(description="why it failed, of the list of decline reasons")]
+    status_reason: Annotated[str | None, Meta(description=f"why it failed: {SAID}; others may be added")]
     amount: Annotated[Amount, Meta(description="minor units")]
     currency: Currency
     final: Annotated[bool, Meta(description="whether the rest of the authorization was given back")]
@@ -238,7 +246,7 @@ class RefundData(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     payin: Annotated[PayinId, Meta(description="the payin that it refunds")]
     status: OperationStatus
-    status_reason: Annotated[str | None, Meta(description="why it failed, of the list of decline reasons")]
+    status_reason: Annotated[str | None, Meta(description=f"why it failed: {SAID}; others may be added")]
     amount: Annotated[Amount, Meta(description="minor units")]
     currency: Currency
     fees: Annotated[Amount, Meta(description="what the refund itself costs; given back if it fails")]

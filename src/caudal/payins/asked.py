@@ -20,6 +20,7 @@ from caudal.catalogue import (
     document_error,
     near_method,
     phone_error,
+    spoken,
 )
 from caudal.connectors import CAPABILITIES, Capabilities
 from caudal.kernel import ids
@@ -345,13 +346,7 @@ def _too_far(asked: CreatePayinBody, caller: Caller, method: Method | None) -> I
     if asked.expires_at is None or method is None:
         return
     if asked.expires_at > _now(caller) + timedelta(minutes=method.expiry_minutes_max):
-        yield _error("/expires_at", "too_far", f"{method.name} waits at most {_long(method.expiry_minutes_max)}")
-
-
-def _long(minutes: int) -> str:
-    """In the largest unit of which it is a whole number."""
-    unit, size = next((unit, size) for unit, size in (("day", 1440), ("hour", 60), ("minute", 1)) if not minutes % size)
-    return f"{minutes // size} {unit}{'' if minutes == size else 's'}"
+        yield _error("/expires_at", "too_far", f"{method.name} waits at most {spoken(method.expiry_minutes_max)}")
 
 
 def _past(asked: CreatePayinBody, caller: Caller) -> Iterator[FieldError]:

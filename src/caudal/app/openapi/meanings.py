@@ -231,7 +231,7 @@ MEANINGS: Final[dict[str, str]] = {
     "CreatePayinBody.return_url": "http or https: where the payer goes afterwards, for methods that redirect",
     "CreatePayinBody.reference": "yours; searchable",
     "CreatePayinBody.description": "yours",
-    "CreatePayinBody.expires_at": "RFC 3339 with a zone, in the future; at most 30 days ahead, three days unless given",
+    "CreatePayinBody.expires_at": "RFC 3339 with a zone, in the future; the method says how far, and what unless given",
     "CreatePayinBody.metadata": "yours; keys of up to 40 characters, values of up to 500",
     "PayerAsked.name": "as on the payer's account; printable characters",
     "PayerAsked.email": "an e-mail address; searchable, sealed at rest",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from caudal.catalogue import BANKS, BRANDS, DOCUMENT_KINDS, METHODS, Method
+from caudal.catalogue import BANKS, BRANDS, DOCUMENT_KINDS, METHODS, Method, spoken
 from caudal.connectors import CAPABILITIES, CONNECTORS, Capabilities
 from caudal.kernel.money import format_amount
 
@@ -95,6 +95,12 @@ def _payin(whole: Schema, payer: Schema, name: str, rows: list[Method]) -> Schem
         fields[field] = {**fields[field], "enum": values, "examples": values[:1]}
     fields["payer"], payer_needed = _payer(fields["payer"]["description"], payer, can, countries)
     fields["instrument"], instrument_needed = _instrument(fields["instrument"]["description"], can, rows)
+    ahead, unless = max(row.expiry_minutes_max for row in rows), rows[0].expiry_minutes
+    fields["expires_at"] = {
+        **fields["expires_at"],
+        "description": f"RFC 3339 with a zone, in the future and at most {spoken(ahead)} ahead; "
+        f"{spoken(unless)} from now unless given",
+    }
     if can is None or not can.manual_capture:
         fields["capture"] = {**fields["capture"], "enum": ["automatic"]}
     if can is None or not can.three_ds:

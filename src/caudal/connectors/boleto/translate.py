@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from caudal.connectors.model import PayerDetails, PaymentOrder, Reason, ShowVoucher
+from caudal.connectors.model import PayerDetails, PaymentOrder, ShowVoucher
 from caudal.connectors.sandbox_protocol.translate import (
     Garbled,
     NewPayment,
@@ -13,6 +13,7 @@ from caudal.connectors.sandbox_protocol.translate import (
     VoucherAction,
     new_payment,
 )
+from caudal.contracts.reasons import Reason
 
 # What becomes of a registered boleto in the banks' return files (FEBRABAN CNAB 240, "retorno"), as words.
 REASONS: Final[dict[str, Reason]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from caudal.connectors.model import PayerDetails, PaymentOrder, Reason, Redirect
+from caudal.connectors.model import PayerDetails, PaymentOrder, Redirect
 from caudal.connectors.sandbox_protocol.translate import (
     Garbled,
     NewPayment,
@@ -13,6 +13,7 @@ from caudal.connectors.sandbox_protocol.translate import (
     Unfit,
     new_payment,
 )
+from caudal.contracts.reasons import Reason
 
 # ISO 8583:1987 and the letters that Visa and Mastercard added to it.
 REASONS: Final[dict[str, Reason]] = {

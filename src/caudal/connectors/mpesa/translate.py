@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from caudal.connectors.model import AwaitPush, PayerDetails, PaymentOrder, Reason
+from caudal.connectors.model import AwaitPush, PayerDetails, PaymentOrder
 from caudal.connectors.sandbox_protocol.translate import (
     Garbled,
     NewPayment,
@@ -13,6 +13,7 @@ from caudal.connectors.sandbox_protocol.translate import (
     Unfit,
     new_payment,
 )
+from caudal.contracts.reasons import Reason
 
 REASONS: Final[dict[str, Reason]] = {
     "1": "insufficient_funds",

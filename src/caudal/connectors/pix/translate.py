@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from caudal.connectors.model import PayerDetails, PaymentOrder, Reason, ShowQr
+from caudal.connectors.model import PayerDetails, PaymentOrder, ShowQr
 from caudal.connectors.sandbox_protocol.translate import Garbled, NewPayment, ProviderAction, QrAction, new_payment
+from caudal.contracts.reasons import Reason
 
 # Catálogo de Mensagens do SPI, pacs.002 and pacs.004.
 REASONS: Final[dict[str, Reason]] = {

@@ -35,7 +35,6 @@ from caudal.connectors.model import (
     PaymentOrder,
     PaymentQuery,
     PaymentState,
-    Reason,
     RefundOrder,
     Unresolved,
     VoidOrder,
@@ -56,6 +55,7 @@ from caudal.connectors.sandbox_protocol.translate import (
     operation_of,
     payment_of,
 )
+from caudal.contracts.reasons import Reason
 from caudal.kernel.context import Context
 from caudal.kernel.exchange import AnswerTooLong, ExchangeBroken, NotConnected
 from caudal.kernel.http import encode

@@ -21,8 +21,8 @@ from caudal.connectors.model import (
     PayerDetails,
     PaymentOrder,
     PaymentState,
-    Reason,
 )
+from caudal.contracts.reasons import Reason
 
 Key = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="our key: an id of ours in 32 hex digits")]
 PaymentKey = Annotated[

@@ -105,7 +105,7 @@ class Web:
         opened = Opened(request=request, body_limit=limit, began=monotonic())
         try:
             route, request.parameters = self._router.find(method, path)
-            opened.operation, opened.route, opened.timeout_s = route, route.path, self._timeout_s
+            opened.operation, opened.route = route, route.path
             if opened.body_limit is not None and route.body_limit_bytes is not None:
                 opened.body_limit = route.body_limit_bytes
             opened.handler, opened.takes, opened.keyed = route.handler, route.takes, route.keyed != "no"
@@ -116,7 +116,7 @@ class Web:
                     refuse_query(query)
                 opened.timeout_s = _timeout_s(headers, self._timeout_s)
             except CaudalError as error:
-                opened.handler = _refusing(route, error)
+                opened.handler, opened.timeout_s = _refusing(route, error), self._timeout_s
             opened.first, opened.finds = opened.keyed and route.who == "merchant", route.door
             if opened.first:
                 opened.lane = Lane.BULK if route.keyed == "each" else Lane.NORMAL

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from caudal.connectors import NotFound, PaymentQuery, Unresolved, health, links, of
+from caudal.contracts.problems import PROBLEMS
 from caudal.kernel.clock import rfc3339, wall_clock
 from caudal.kernel.context import Context
 from caudal.kernel.errors import Retry
@@ -101,6 +102,9 @@ async def test_a_method_whose_only_provider_is_drained_is_not_available_for_now(
     await drain(ana)
     answered = await ana.ask("mpesa")
     assert (answered.status, answered.code) == (503, "provider_unavailable")
+    told = (answered.json["title"], answered.json["detail"])
+    assert told == ("The provider is not available", "no provider of mpesa takes payments at the moment")
+    assert "an operator has drained it" in PROBLEMS[answered.code].meaning, "and so its page of errors says"
 
 
 async def test_forced_open_nobody_is_asked_until_it_is_automatic_again(

@@ -121,8 +121,9 @@ _TABLE: Final = (
     Problem(
         "provider_unavailable",
         503,
-        "The provider does not answer",
-        "Its breaker is open; nothing was written. Ask again after `Retry-After`, or offer another method.",
+        "The provider is not available",
+        "It does not answer, its breaker is open, or an operator has drained it, as the bank of transfers may be, too; "
+        "nothing was written. Ask again after `Retry-After`, or offer another method.",
     ),
     Problem("database_unavailable", 503, "The database does not answer", "Nothing was written; ask again."),
 )

@@ -58,7 +58,8 @@ def counts_from(row: object, payin: Payin | None) -> datetime | None:
     abilities = None if payin is None else CAPABILITIES.get(payin.method)
     if until is None or abilities is None:
         return None
-    if row.status is not Status.SUBMITTING if isinstance(row, Payin) else abilities.deduplicates:
+    may_come_to_nothing = row.status is Status.SUBMITTING if isinstance(row, Payin) else not abilities.deduplicates
+    if not may_come_to_nothing:
         return None
     return until + timedelta(seconds=abilities.late_until_s) + MARGIN
 
@@ -79,18 +80,19 @@ def refuse_by_hand(view: View, due: Due, by: ByHand, version: int | None) -> Ref
     return None
 
 
-def _asked_for(view: View, due: Due) -> tuple[object, Payin | None]:
+def _asked_for(view: View, due: Due) -> tuple[Payin | Operation | Deposit | None, Payin | None]:
     """What a provider was asked for, and its payin."""
-    row: Any = None
-    match due.kind:
-        case k if k == SUBMIT:
-            payin = view.get(PAYINS, due.subject)
-            return payin, payin
-        case k if k == OPERATE:
-            row = view.get(OPERATIONS, due.subject)
-        case k if k == RETURN:
-            row = view.get(DEPOSITS, due.subject)
-    return row, None if row is None or row.payin is None else view.get(PAYINS, row.payin)
+    if due.kind == SUBMIT:
+        payin = view.get(PAYINS, due.subject)
+        return payin, payin
+    row: Operation | Deposit | None = None
+    if due.kind == OPERATE:
+        row = view.get(OPERATIONS, due.subject)
+    elif due.kind == RETURN:
+        row = view.get(DEPOSITS, due.subject)
+    if row is None or row.payin is None:
+        return row, None
+    return row, view.get(PAYINS, row.payin)
 
 
 def _is_open(view: View, due: Due, version: int | None) -> bool:

@@ -187,7 +187,7 @@ async def _first_attempt(
     if not found:
         raise not_available(f"no {mode} provider of {asked.method} is connected")
     if not await is_known(context, request, caller.shard, key):
-        raise Retry("provider_unavailable", f"no provider of {asked.method} answers at the moment", after_s=5.0)
+        raise Retry("provider_unavailable", f"no provider of {asked.method} takes payments at the moment", after_s=5.0)
     return route, Attempt(provider=found[0].name, begun_at=store.LONG_AGO)
 
 

@@ -138,7 +138,6 @@ async def test_an_answer_that_contradicts_a_settlement_is_a_case(
     await assert_in_order(context)
 
 
-@pytest.mark.parametrize("payer", ["bank", "provider"], indirect=True)
 async def test_what_a_person_has_cleared_may_go_back_again(ana: Merchant, context: Context, payer: Payer) -> None:
     await payer.answers("returned", "did_not_happen")
     case = await payer.case()

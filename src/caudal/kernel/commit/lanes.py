@@ -127,8 +127,9 @@ class Lanes:
             return Overloaded(
                 "overloaded", "the queue is longer than the request's deadline", after_s=max(wait_s, 0.05)
             )
-        here = self._bulk_of_book if bulk else self._of_book
-        if book is not None and here[book] >= self._most_of_one(left_s, bulk=bulk):
+        here = 0 if book is None else (self._bulk_of_book if bulk else self._of_book).get(book, 0)
+        few = min(_FEW_OF_BULK if bulk else _FEW, self.limits.merchant_share * self.limits.queue_limit)
+        if here >= few and here >= self._most_of_one(left_s, bulk=bulk):
             return Overloaded("too_many_requests", "too many of this merchant's requests wait already", after_s=wait_s)
         return None
 
@@ -151,17 +152,17 @@ class Lanes:
         return min(most_s, max(left_s * _STANDING, 2 * self.limits.max_batch / self.drain_per_s)) if stands else most_s
 
     def _most_of_one(self, left_s: float, *, bulk: bool) -> float:
-        """How many of one book may wait: its share of the room that others have where the queue stands.
+        """How many of one book may wait, if more than few do: its share of others' room where the queue stands.
 
         That is the room of whoever came with the least time lately: behind a merchant that names a longer one they
         would find none, for as long as it keeps coming.
         """
         share, limit = self.limits.merchant_share, self.limits.queue_limit
-        if share == 1:
-            return limit  # nothing is kept for others
+        if share == 1:  # nothing is kept for others
+            return limit
         others_s = self.limits.usual_s if bulk else max(_LEAST_S, self._least_s)
         room = self.drain_per_s * self._most_s(min(left_s, others_s), stands=not bulk)
-        return max(share * min(limit, room), min(_FEW_OF_BULK if bulk else _FEW, share * limit))
+        return share * min(limit, room)
 
     @property
     def is_full(self) -> bool:

@@ -366,6 +366,8 @@ async def test_disputes_are_listed_newest_first_by_state_and_by_payin(ana: Selle
     assert await listed(f"payin={payins[1]['id']}") == [ids[1]]
     first = (await ana.get("/v1/disputes?limit=2")).json
     assert (first["has_more"], await listed(f"limit=2&after={first['next']}")) == (True, ids[:1])
+    middle = (await ana.get(f"/v1/disputes/{ids[1]}")).json["opened_at"]
+    assert (await listed(f"opened_from={middle}"), await listed(f"opened_to={middle}")) == (ids[:0:-1], ids[:1])
     assert await listed("limit=10", caro) == []
     assert (await caro.get(f"/v1/disputes/{ids[0]}")).status == 404
     refused = await ana.get("/v1/disputes?status=lots&payin=x")

@@ -54,6 +54,22 @@ async def test_a_part_goes_back_the_way_it_came_and_costs_its_fee(ana: Merchant,
     await assert_in_order(context)
 
 
+async def test_lists_know_from_when_and_until_when(ana: Merchant, desk: Desk) -> None:
+    payin = await funded(ana, desk)
+    first, second = [(await ana.refund(payin, 1_000)).json for _ in range(2)]
+    for more in ("", f"&payin={payin['id']}"):
+
+        async def ids(asked: str, more: str = more) -> list[str]:
+            return [one["id"] for one in (await ana.get(f"/v1/refunds?{asked}{more}")).json["data"]]
+
+        assert await ids(f"created_from={second['created_at']}") == [second["id"]]
+        assert await ids(f"created_to={second['created_at']}") == [first["id"]]
+        assert await ids(f"created_from={first['created_at']}&limit=1") == [second["id"]]
+        assert await ids(f"created_from={second['created_at']}&created_to={second['created_at']}") == []
+    assert (await ana.get("/v1/captures?created_from=2999-01-01T00:00:00Z")).json["data"] == []
+    assert (await ana.get("/v1/refunds?created_from=yesterday")).fields == {"?created_from": "invalid_value"}
+
+
 async def test_parts_until_nothing_is_left(ana: Merchant, desk: Desk, context: Context) -> None:
     payin = await funded(ana, desk)
     for part in (1, 3_999):

@@ -245,6 +245,7 @@ async def operations_before(
     kind: Kind,
     before: Place,
     *,
+    since: datetime,
     payin: UUID | None,
     status: str | None,
     limit: int,
@@ -254,7 +255,7 @@ async def operations_before(
         rows = await context.rows(SQL["operations_of_payin"], (shard, payin))
         all_of_it = sorted(map(operation_of, rows), key=place_of_operation, reverse=True)
         found = [one for one in all_of_it if (one.book, one.kind) == (book, kind) and status in (None, one.status)]
-        return Looked([one for one in found if place_of_operation(one) < before][:limit], None)
+        return Looked([one for one in found if (since, FIRST) <= place_of_operation(one) < before][:limit], None)
     parameters = {
         "shard": shard,
         "book": book,
@@ -263,7 +264,7 @@ async def operations_before(
         "before_id": before[1],
         "status": status,
         "limit": limit,
-        **_until((LONG_AGO, FIRST)),
+        **_until((since, FIRST)),
     }
     looked = await _looked(context, "operations_looked_before", parameters)
     rows = await context.named_rows(SQL["operations_before"], parameters)
@@ -335,22 +336,16 @@ async def disputes_before(
     context: Context,
     shard: int,
     book: int,
-    before: tuple[datetime, UUID],
+    before: Place,
     *,
+    since: datetime,
     payin: UUID | None,
     status: str | None,
     limit: int,
 ) -> list[Dispute]:
     """One page of a book's disputes, newest first; of one payin where it is named."""
-    parameters = {
-        "shard": shard,
-        "book": book,
-        "before_at": before[0],
-        "before_id": before[1],
-        "payin": payin,
-        "status": status,
-        "limit": limit,
-    }
+    parameters = {"shard": shard, "book": book, "before_at": before[0], "before_id": before[1], "since": since}
+    parameters |= {"payin": payin, "status": status, "limit": limit}
     return [dispute_of(row) for row in await context.named_rows(SQL["disputes_before"], parameters)]
 
 

@@ -40,7 +40,6 @@ class ProfileList(msgspec.Struct, frozen=True, kw_only=True):
     data: list[ProfileBody]
     has_more: bool
     next: str | None
-    previous: str | None
 
 
 async def create(context: Context, request: Request) -> Response:
@@ -73,7 +72,7 @@ async def list_(context: Context, request: Request) -> Response:
     rows = await store.profiles_before(context, caller.shard, caller.book, before, asked.limit + 1)
     page = page_of(rows, asked.limit, _place_of, first=True)
     data = [profile_body(row, active=row.id == active) for row in page.rows]
-    return ok(ProfileList(data=data, has_more=page.has_more, next=page.next, previous=page.previous))
+    return ok(ProfileList(data=data, has_more=page.has_more, next=page.next))
 
 
 def _place_of(profile: Profile) -> Place:

@@ -274,7 +274,7 @@ ANSWERS: Final[dict[str, Any]] = {
     "Health": {"status": "ok", "reasons": [], "checks": {"running": "ok", "database": "ok"}},
     **routing.answers(PAYIN_ID),
     "ProfileBody": routing.PROFILE,
-    "ProfileList": _page({**routing.PROFILE, "active": True}, previous=None),
+    "ProfileList": _page({**routing.PROFILE, "active": True}),
     "MerchantBody": _MERCHANT,
     "MerchantList": _page(_MERCHANT, previous=None),
     "KeyBody": _KEY,

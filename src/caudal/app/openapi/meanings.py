@@ -218,6 +218,8 @@ MEANINGS: Final[dict[str, str]] = {
     "created_at": "when it was created",
     "created_from": "created then or later",
     "created_to": "created before",
+    "opened_from": "opened then or later",
+    "opened_to": "opened before",
     "merchant": "the merchant's id",
     "late_payments": "money after a payin's expiry: `accept` pays it, `unapplied` keeps it for its payer",
     "family": "the method family that the line prices",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Final
 from uuid import UUID
@@ -43,6 +44,8 @@ class DisputeQuery(msgspec.Struct, frozen=True, kw_only=True):
     after: Annotated[str | None, msgspec.Meta(description="cursor: the next page, older ones")] = None
     payin: str | None = None
     status: DisputeStatus | None = None
+    opened_from: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    opened_to: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class DisputeList(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +72,17 @@ async def disputes(context: Context, request: Request) -> Response:
     """The merchant's disputes, newest first."""
     caller = await authenticate(context, request, READ)
     asked = query_of(request, DisputeQuery)
-    before = cursor_of(asked.after) or (store.FAR_OFF, UUID(int=2**128 - 1))
-    payin = None if asked.payin is None else id_of("payin", asked.payin)
+    until = asked.opened_to or store.FAR_OFF
+    before = min(cursor_of(asked.after) or (store.FAR_OFF, store.LAST), (until, store.FIRST))
     rows = await store.disputes_before(
-        context, caller.shard, caller.book, before, payin=payin, status=asked.status, limit=asked.limit + 1
+        context,
+        caller.shard,
+        caller.book,
+        before,
+        since=asked.opened_from or store.LONG_AGO,
+        payin=None if asked.payin is None else id_of("payin", asked.payin),
+        status=asked.status,
+        limit=asked.limit + 1,
     )
     page = page_of(rows, asked.limit, lambda row: (row.opened_at, row.id))
     return ok(DisputeList(data=[dispute_body(row) for row in page.rows], has_more=page.has_more, next=page.next))

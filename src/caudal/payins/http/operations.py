@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -221,6 +221,8 @@ class OperationQuery(msgspec.Struct, frozen=True, kw_only=True):
     after: Annotated[str | None, msgspec.Meta(description="cursor: the next page, older ones")] = None
     payin: str | None = None
     status: Literal["pending", "succeeded", "failed"] | None = None
+    created_from: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    created_to: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class RefundList(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,10 +256,18 @@ async def captures(context: Context, request: Request) -> Response:
 async def _page(context: Context, request: Request, kind: Kind) -> Page[Operation]:
     caller = await authenticate(context, request, READ)
     asked = query_of(request, OperationQuery)
-    before = cursor_of(asked.after) or (store.FAR_OFF, store.LAST)
-    payin = None if asked.payin is None else id_of("payin", asked.payin)
+    until = asked.created_to or store.FAR_OFF
+    before = min(cursor_of(asked.after) or (store.FAR_OFF, store.LAST), (until, store.FIRST))
     found = await store.operations_before(
-        context, caller.shard, caller.book, kind, before, payin=payin, status=asked.status, limit=asked.limit + 1
+        context,
+        caller.shard,
+        caller.book,
+        kind,
+        before,
+        since=asked.created_from or store.LONG_AGO,
+        payin=None if asked.payin is None else id_of("payin", asked.payin),
+        status=asked.status,
+        limit=asked.limit + 1,
     )
     return page_of(found.rows, asked.limit, store.place_of_operation, looked=found.looked)
 

@@ -195,6 +195,7 @@ select id, book, payin, version, provider, reference, status, reason, currency, 
     from_pending_minor, day, evidence, respond_by, opened_at, closed_at
 from dispute
 where shard = %(shard)s and book = %(book)s and (opened_at, id) < (%(before_at)s::timestamptz, %(before_id)s::uuid)
+    and opened_at >= %(since)s::timestamptz
     and (%(payin)s::uuid is null or payin = %(payin)s) and (%(status)s::text is null or status = %(status)s)
 order by opened_at desc, id desc
 limit %(limit)s

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from caudal import ledger
 from caudal.connectors import spei
+from caudal.kernel.commit.model import Head
 from caudal.kernel.context import Context
 from caudal.merchants import first_merchant
+from caudal.payins import store
+from caudal.payins.rows import DEPOSITS
 from tests.payins.books import assert_in_order, balances, house, postings_of, rows
 from tests.payins.cast import WAITS_S, Merchant, key_of
 
@@ -371,3 +376,15 @@ async def test_deposits_of_a_payin_that_cannot_be_named_so(ana: Merchant) -> Non
     both = await ana.get(f"{path}{payin['id']}&merchant=house", key=ana.olga)
     assert (both.status, both.fields) == (422, {"?merchant": "contradiction"})
     assert (await ana.get(path + payin["id"])).status == 401
+
+
+async def test_a_return_that_is_asked_for_as_the_money_comes_is_kept_whole(ana: Merchant, context: Context) -> None:
+    known = await store.deposit(context, 0, UUID(hex=(await ana.paid(await ana.payin()))[4:]))
+    assert known is not None and known.version == 1
+    at = datetime(2026, 11, 27, 10, tzinfo=UTC)
+    head = Head(shard=0, event_seq=0, posting_seq=0, chain=b"", at=at, clock=at)
+    for asked in ({"destination": b"sealed"}, {"sent_until": at}, {}):
+        new = msgspec.structs.replace(known, id=uuid4(), **asked)
+        for query, parameters in DEPOSITS.inserting(head, [new]):
+            await context.rows(query, tuple(parameters))
+        assert await store.deposit(context, 0, new.id) == new

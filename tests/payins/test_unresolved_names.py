@@ -130,7 +130,7 @@ async def returns(ana: Merchant, sandbox: Bank) -> dict[str, tuple[str, str]]:
     deposits = [await store.deposit(ana.context, 0, id) for (id,) in found]
     assert len(deposits) == 2
     return {
-        one.id.hex: (one.provider, decide.return_key(one, one.asked_version)) for one in deposits if one is not None
+        one.id.hex: (one.provider, decide.return_key(one, one.returning_version)) for one in deposits if one is not None
     }
 
 

@@ -34,7 +34,7 @@ async def send_back(context: Context, shard: int, due: Due) -> None:
                 raise Retry("try_again", "an earlier return may have been carried out: its discrepancy comes first")
         end, said = await calls.give_back(context, shard, deposit)
     settle = commands.SettleReturn(
-        due=due, version=deposit.asked_version, end=end, currency=deposit.currency, said=said
+        due=due, version=deposit.returning_version, end=end, currency=deposit.currency, said=said
     )
     await context.commit(shard, settle)
 

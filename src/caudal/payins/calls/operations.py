@@ -255,7 +255,7 @@ async def give_back(context: Context, shard: int, deposit: Deposit) -> GivenBack
     The key follows from the deposit and the version that asked, so that one request is one return however often it is
     made, where the same key is known again; elsewhere it is ordered once and then only asked for.
     """
-    key = decide.return_key(deposit, deposit.asked_version)
+    key = decide.return_key(deposit, deposit.returning_version)
     if deposit.provider == BANK:
         return await _sent_back(context, deposit, key)
     order = RefundOrder(

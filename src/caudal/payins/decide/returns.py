@@ -127,7 +127,7 @@ def settle_return(view: View, *, due: Due, version: int, end: ReturnEnd, said: A
     deposit = view.get(DEPOSITS, due.subject)
     assert deposit is not None, "due work names what there is"
     amount, done = deposit.returning_minor, end == "returned"
-    if amount == 0 or deposit.asked_version != version:
+    if amount == 0 or deposit.returning_version != version:
         return Decision(outcome=deposit, done=(due,)) if said is None else _after_all(view, deposit, version, said, due)
     if done:
         group = postings.return_confirmed(

@@ -107,7 +107,7 @@ def _is_open(view: View, due: Due, version: int | None) -> bool:
             return _status(view.get(EVIDENCE, due.subject)) == "pending"
         case k if k == RETURN:
             deposit = view.get(DEPOSITS, due.subject)
-            return deposit is not None and deposit.asked_version == version and deposit.returning_minor > 0
+            return deposit is not None and deposit.returning_version == version and deposit.returning_minor > 0
     return False
 
 

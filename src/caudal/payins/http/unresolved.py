@@ -196,7 +196,7 @@ async def settle(context: Context, request: Request) -> Response:
         due=found.due,
         by=msgspec.structs.replace(by, operator=operator.on(found.shard)),
         answering=answering,
-        version=found.row.asked_version if isinstance(found.row, Deposit) else None,
+        version=found.row.returning_version if isinstance(found.row, Deposit) else None,
         key=key,
         request_id=request.id,
     )
@@ -214,7 +214,7 @@ def _answering(context: Context, found: Found, happened: bool) -> Any:
         case Deposit() as deposit:
             return commands.SettleReturn(
                 due=found.due,
-                version=deposit.asked_version,
+                version=deposit.returning_version,
                 end="returned" if happened else "refused",
                 currency=deposit.currency,
             )

@@ -122,7 +122,7 @@ def _payin(row: Any, seen: Seen) -> Payin | None:
 def _asked(due: Due, row: Any, payin: Payin | None, seen: Seen) -> tuple[str, str]:
     """A provider, or the bank, and the key by which that knows what it is asked for."""
     if isinstance(row, Deposit):
-        return row.provider, decide.return_key(row, row.asked_version)
+        return row.provider, decide.return_key(row, row.returning_version)
     assert payin is not None, "every other work that asks is about a payin"
     match row:
         case Operation():

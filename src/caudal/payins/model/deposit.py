@@ -45,8 +45,9 @@ class Deposit(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sent_until: datetime | None = None
 
     @property
-    def asked_version(self) -> int:
-        """The version that asked for the return under way. To keep `sent_until` has raised it once more."""
+    def returning_version(self) -> int:
+        """The version that asked for the return under way; of none that has ended. To keep `sent_until` has raised it
+        once more."""
         return self.version - (self.sent_until is not None)
 
 

@@ -173,11 +173,11 @@ class Deposits(Table[UUID, Deposit]):
         return record.id
 
     def inserting(self, head: Head, records: Sequence[Deposit]) -> Iterable[Statement]:
-        """Nearly all have just come; what a return adds is left to the table's defaults."""
-        come = [deposit for deposit in records if deposit.version == 1]
+        """Of nearly all nobody has asked for a return; what that adds is left to the table's defaults."""
+        come = [deposit for deposit in records if deposit.destination is None and deposit.sent_until is None]
         if come:
             yield SQL["insert_deposits"], (head.shard, *self._come(come), len(come))
-        moved = [deposit for deposit in records if deposit.version > 1]
+        moved = [deposit for deposit in records if deposit.destination is not None or deposit.sent_until is not None]
         if moved:
             columns = (*self._come(moved), *self._sent(moved))
             yield SQL["insert_moved_deposits"], (head.shard, *columns, len(moved))

@@ -81,11 +81,12 @@ def logs(process: subprocess.Popen[str], text: str) -> None:
 def test_the_api_and_the_worker_end_with_0_when_they_are_asked_to(database_url: str, number: signal.Signals) -> None:
     port = free_port()
     with (
-        begun("web", CAUDAL_DATABASE_URL=database_url, CAUDAL_PORT=str(port)) as web,
-        begun("worker", CAUDAL_DATABASE_URL=database_url) as worker,
+        begun("web", CAUDAL_DATABASE_URL=database_url, CAUDAL_PORT=str(port), CAUDAL_READY_FD="1") as web,
+        begun("worker", CAUDAL_DATABASE_URL=database_url, CAUDAL_READY_FD="1") as worker,
     ):
-        serves(web, port)
-        logs(worker, "worker runs")
+        logs(web, "ready\n")
+        assert listens(web.pid, port) and answers(port), "it says so once it listens"
+        logs(worker, "ready\n")
         for process in (web, worker):
             process.send_signal(number)
             said, _ = process.communicate(timeout=60)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,41 +17,59 @@ from caudal.app import children as app_children
 from caudal.app import restart as app_restart
 from caudal.app import state
 from caudal.app.children import Children, Service
-from caudal.app.ports import Ports, address
 from caudal.app.restart import Asked, restart
 from caudal.app.state import Ready
 from caudal.kernel.settings import Settings
-from tests.app.test_up_children import LISTENS_WHEN_TOLD
 
-NOTES = (
-    """
-import signal, os
+
+def runs(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+# Says what it lacks until it is told, then that it is ready; notes its end.
+TELLS = """
+import os, pathlib, signal, sys, time
+home, name = pathlib.Path(sys.argv[1]), sys.argv[2]
+teller = int(os.environ.get("CAUDAL_READY_FD", "-1"))
+
 def end(*_):
-    with open(sys.argv[2] + ".ended", "a") as journal:
+    with open(home / "ended", "a") as journal:
         journal.write(f"{os.getpid()}\\n")
     os._exit(0)
+
+signal.signal(signal.SIGTERM, end)
+if (home / f"{name}.breaks").exists():
+    raise ImportError("no module of this name")
+if teller >= 0:
+    os.write(teller, b"not migrated: 0015_x\\n")
+    while not (home / f"{name}.told").exists():
+        time.sleep(0.01)
+    os.write(teller, b"ready\\n")
+while True:
+    signal.pause()
 """
-    + LISTENS_WHEN_TOLD.replace("told =", "signal.signal(signal.SIGTERM, end)\ntold =")
-).replace("import signal, os\n", "import signal, os, sys\n", 1)
 
 
 class House:
-    """A service that shares its port, kept running; `said` is what a person reads."""
+    """Services that are kept running; `said` is what a person reads."""
 
-    def __init__(self, home: Path, port: int) -> None:
-        self.told, self.said, self.home = home / "told", list[str](), home
-        self.web = Service(
-            name="web",
-            command=(sys.executable, "-I", "-S", "-c", NOTES, str(port), str(self.told)),
-            environment={},
-            health_url=address("127.0.0.1", port),
+    def __init__(self, home: Path) -> None:
+        self.said, self.home = list[str](), home
+        self.web, self.worker = (
+            Service(name=name, command=(sys.executable, "-I", "-S", "-c", TELLS, str(home), name), environment={})
+            for name in ("web", "worker")
         )
-        self.children = Children(home, say=self.said.append, changed=self.changed)
+        self.up = state.UpJson(home)
+        self.children = Children(home, say=self.said.append, changed=self.up.changed)
 
-    def changed(self, name: str, pid: int) -> None:
-        self.write()
+    def told(self, name: str, *, is_ready: bool = True) -> None:
+        """From now on processes of this name become ready, or do not."""
+        file = self.home / f"{name}.told"
+        file.touch() if is_ready else file.unlink()
 
     def write(self) -> None:
+        for name, pid in {"postgres": 1, **self.children.pids}.items():
+            self.up.changed(name, pid)
         ready = Ready(
             pid=os.getpid(),
             api_url="",
@@ -57,74 +77,123 @@ class House:
             database_url="",
             operator_key="",
             demo_key="",
-            processes={"postgres": 1, **self.children.pids},
+            processes=self.up.processes,
         )
-        state.write_ready(self.home, ready)
+        self.up.ready(ready)
 
     @property
-    def ended(self) -> list[str]:
-        journal = Path(f"{self.told}.ended")
-        return journal.read_text().split() if journal.exists() else []
+    def ended(self) -> list[int]:
+        journal = self.home / "ended"
+        return [int(pid) for pid in journal.read_text().split()] if journal.exists() else []
 
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    ports = Ports("127.0.0.1")
-    house = House(tmp_path, ports.take(0))
-    house.told.touch()
+    house = House(tmp_path)
     try:
-        house.children.start(house.web)
-        await house.children.ready([house.web], timeout_s=20.0)
+        for service in (house.web, house.worker):
+            house.told(service.name)
+            house.children.start(service)
+        await house.children.ready([house.web, house.worker], timeout_s=20.0)
         yield house
     finally:
-        await house.children.stop("web")
-        ports.release()
+        await house.children.stop("web", "worker")
 
 
-async def test_a_process_is_replaced_by_one_that_is_ready(house: House) -> None:
-    before = house.children.pids["web"]
-    house.told.unlink()
-    replacing = asyncio.create_task(house.children.replace(house.web))
-    done, _ = await asyncio.wait({replacing}, timeout=0.4)
-    assert not done and house.ended == [], "the next one is not ready yet: the former one goes on"
-    house.told.touch()
-    await replacing
-    assert house.ended == [str(before)] and house.children.pids["web"] != before
+@asynccontextmanager
+async def asked(house: House, said: list[str]) -> AsyncIterator[Callable[[], Coroutine[None, None, int]]]:
+    """What `caudal restart` does, beside a `caudal up` that hears it."""
+    sandbox = Service(name="sandbox", command=(), environment={})
+    services = [sandbox, house.web, house.worker]
+    keeping = asyncio.create_task(Asked().keep(house.children, services, house.said.append, house.up.restarted))
+    try:
+        with state.held(house.home):
+            house.write()
+            yield lambda: restart(Settings(var=str(house.home)), say=said.append)
+    finally:
+        keeping.cancel()
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR1)
+
+
+async def test_a_process_is_replaced_by_one_that_says_that_it_is_ready(house: House) -> None:
+    for service in (house.web, house.worker):
+        before = house.children.pids[service.name]
+        house.told(service.name, is_ready=False)
+        replacing = asyncio.create_task(house.children.replace(service))
+        done, _ = await asyncio.wait({replacing}, timeout=0.4)
+        assert not done and before not in house.ended, "the next one is not ready yet: the former one goes on"
+        house.told(service.name)
+        await replacing
+        assert house.ended[-1] == before and house.children.pids[service.name] != before
     assert house.said == [], "nobody died"
 
 
-async def test_one_that_does_not_become_ready_leaves_the_former_one_where_it_is(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = house.children.pids["web"]
-    house.told.unlink()
-    monkeypatch.setattr(Children.ready, "__kwdefaults__", {"timeout_s": 0.2})
-    with pytest.raises(state.UpError):
-        await house.children.replace(house.web)
-    assert house.children.pids["web"] == before and str(before) not in house.ended
-    os.kill(before, signal.SIGKILL)
-    house.told.touch()
-    monkeypatch.setattr(Children.ready, "__kwdefaults__", {"timeout_s": app_children.READY_S})
+@pytest.mark.parametrize("name", ["web", "worker"])
+async def test_one_that_does_not_become_ready_is_ended_and_what_it_lacks_is_said(house: House, name: str) -> None:
+    service, before = getattr(house, name), dict(house.children.pids)
+    house.told(name, is_ready=False)
+    with pytest.raises(state.UpError) as error:
+        await house.children.replace(service, timeout_s=0.3)
+    log = house.home / f"{name}.log"
+    assert str(error.value) == f"{name} does not become ready: after 0.3 s not migrated: 0015_x ({log})"
+    assert house.children.pids == before
+    (ended,) = house.ended
+    assert ended not in before.values() and not runs(ended)
+    os.kill(before[name], signal.SIGKILL)
     async with asyncio.timeout(60):
-        while house.children.pids["web"] == before:  # noqa: ASYNC110
+        while house.children.pids[name] == before[name]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert len(house.said) == 1, "it is kept running, as before"
 
 
+async def test_one_that_was_there_and_dies_meanwhile_is_started_again(house: House) -> None:
+    before = house.children.pids["web"]
+    house.told("web", is_ready=False)
+    replacing = asyncio.create_task(house.children.replace(house.web))
+    os.kill(before, signal.SIGKILL)
+    async with asyncio.timeout(60):
+        while house.children.pids["web"] == before:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    between = house.children.pids["web"]
+    house.told("web")
+    await replacing
+    assert house.children.pids["web"] not in (before, between) and len(house.said) == 1
+
+
 async def test_the_command_asks_and_waits_until_all_are_replaced(house: House) -> None:
-    before, said = house.children.pids["web"], list[str]()
-    sandbox = Service(name="sandbox", command=(), environment={})
-    keeping = asyncio.create_task(Asked().keep(house.children, [sandbox, house.web], house.said.append))
-    try:
-        with state.held(house.home):
-            house.write()
-            for _ in range(2):
-                assert await restart(Settings(var=str(house.home)), say=said.append) == 0
-    finally:
-        keeping.cancel()
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR1)
-    assert said == ["restarted web"] * 2 and len(house.said) == 2
-    assert house.ended[0] == str(before) and len(house.ended) == 2
+    before, said = set(house.children.pids.values()), list[str]()
+    async with asked(house, said) as command:
+        for _ in range(2):
+            assert await command() == 0
+    assert said == ["restarted web, worker"] * 2 and len(house.said) == 4
+    assert set(house.ended[:2]) == before and len(house.ended) == 4
+
+
+async def test_the_command_fails_with_what_the_successor_died_of_and_the_former_one_goes_on(house: House) -> None:
+    before, said = dict(house.children.pids), list[str]()
+    (house.home / "worker.breaks").touch()
+    async with asked(house, said) as command:
+        assert await command() == 1
+        log = house.home / "worker.log"
+        why = f"worker does not become ready: it ended with status 1 ({log})"
+        assert said == ["restarted web", f"caudal: {why}; what was there goes on"] and house.said[-1] == said[-1]
+        assert house.children.pids["worker"] == before["worker"] and runs(before["worker"])
+        assert "ImportError: no module of this name" in log.read_text()
+        (house.home / "worker.breaks").unlink()
+        assert await command() == 0
+    assert house.ended == [before["web"], house.ended[1], before["worker"]]
+
+
+async def test_a_program_that_cannot_be_started_is_a_failure_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = list[str]()
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    async with asked(house, said) as command:
+        monkeypatch.setattr(app_children, "Child", broken)
+        assert await command() == 1
+    assert said == ["caudal: [Errno 11] Resource temporarily unavailable; what was there goes on"]
 
 
 async def test_where_nothing_is_up_nobody_is_asked(tmp_path: Path) -> None:
@@ -133,14 +202,16 @@ async def test_where_nothing_is_up_nobody_is_asked(tmp_path: Path) -> None:
     assert said == [f"caudal: nothing is up in {tmp_path}"]
 
 
-async def test_one_that_is_not_replaced_in_time_is_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_does_not_end_in_time_is_said(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_restart, "READY_S", 0.1)
     monkeypatch.setattr(app_restart, "PATIENCE_S", 0.1)
-    said, asked = list[str](), Asked()
+    said, hears = list[str](), Asked()
     try:
         with state.held(house.home):
             house.write()
             assert await restart(Settings(var=str(house.home)), say=said.append) == 1
     finally:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGUSR1)
-    assert said == ["caudal: not restarted: web"] and asked is not None
+    up_json = house.home / "up.json"
+    assert said == [f"caudal: no restart has ended within 0.4 s: {up_json} has the processes that are there"]
+    assert hears is not None

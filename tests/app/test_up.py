@@ -45,6 +45,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 signal.signal(signal.SIGTERM, end)
 note("started")
+if "CAUDAL_READY_FD" in os.environ:
+    os.write(int(os.environ["CAUDAL_READY_FD"]), b"ready\\n")
 if port:
     http.server.HTTPServer(("127.0.0.1", port), Answer).serve_forever()
 while True:
@@ -236,13 +238,13 @@ async def test_a_service_that_never_becomes_ready_ends_the_start(used: Path, mon
         name="web",
         command=(sys.executable, "-c", "raise SystemExit(3)"),
         environment={},
-        health_url="http://127.0.0.1:1/",
     )
     status = await up(
         Settings(var=str(used)), prepare=prepare, show=show, say=said.append, services=lambda settings: [broken]
     )
     assert status == 1
-    assert "web does not become ready" in said[-1]
+    log = used / "log" / "web.log"
+    assert said[-1] == f"caudal: web does not become ready: it has ended 5 times ({log})"
     assert not (used / "up.json").exists()
 
 

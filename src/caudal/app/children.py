@@ -13,8 +13,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from caudal.app.ports import listens
+from caudal.app.ready import Told
 from caudal.app.state import UpError
 from caudal.kernel.postgres import Child, reason
+from caudal.kernel.settings import PREFIX
 
 # Whoever dies for the first time is started again at once. Pauses before the second and later restarts: the shortest,
 # doubled each time, and the longest.
@@ -22,16 +24,18 @@ BACKOFF_S: Final = (0.2, 5.0)
 STEADY_S: Final = 10.0  # a process that lived this long has died for the first time
 # From SIGTERM to SIGKILL: a process breaks off what it has not ended within 25 s itself (CAUDAL_STOP_S).
 PATIENCE_S: Final = 30.0
-READY_S: Final = 60.0  # until every process answers
+READY_FD: Final = f"{PREFIX}READY_FD"
+READY_S: Final = 60.0  # until every process is ready, and a successor is
 DEATHS: Final = 5  # before it was ready once: it will not be
+_LOOK_S: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """One process to keep running.
 
-    It is ready when it listens on the port of `health_url` itself, which others may share, and 200 is answered there;
-    without one, running is enough.
+    It says itself when it is ready (`app/ready.py`); with a `health_url` it is when it listens on that port, which is
+    its own, and 200 is answered there.
     """
 
     name: str
@@ -40,33 +44,83 @@ class Service:
     health_url: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Process:
+    """A process of a service. Who is waited for tells what it lacks."""
+
+    child: Child
+    health_url: str | None
+    told: Told | None
+
+    async def is_ready(self) -> bool:
+        if self.child.status is not None:
+            return False
+        if self.told is not None:
+            return self.told.is_ready
+        if self.health_url is None:
+            return True  # another one has been ready in its place, and nobody waits for this one
+        port = urlsplit(self.health_url).port
+        assert port is not None, "an address of our own names its port"
+        return listens(self.child.pid, port) and await answers(self.health_url)
+
+    @property
+    def lacks(self) -> str:
+        if self.child.status is not None:
+            return f"it ended with {reason(self.child.status)}"
+        if self.told is None:
+            return f"{self.health_url} is not answered with 200"
+        return self.told.lacks or "it has not said what it waits for"
+
+    async def end(self, patience_s: float) -> None:
+        await self.child.end((SIGTERM, patience_s))
+        if self.told is not None:
+            self.told.close()
+
+
 class Children:
     """Running services. `say` gets a line when one dies, `changed` its name and new process id when it is back."""
 
     def __init__(self, logs: Path, *, say: Callable[[str], None], changed: Callable[[str, int], None]) -> None:
         self._logs, self._say, self._changed = logs, say, changed
-        self._running = dict[str, Child]()
+        self._running = dict[str, _Process]()
+        self._beside = dict[str, _Process]()  # a successor until it is ready, then the former one until it has ended
         self._keepers = dict[str, asyncio.Task[None]]()
         self._deaths = Counter[str]()
 
     @property
     def pids(self) -> dict[str, int]:
         """Process ids by name."""
-        return {name: child.pid for name, child in self._running.items()}
+        return {name: process.child.pid for name, process in self._running.items()}
 
     def start(self, service: Service) -> None:
         """Start a service and keep it running."""
-        self._spawn(service)
+        self._run(service, self._begun(service, awaited=True))
+
+    def _run(self, service: Service, process: _Process) -> None:
+        self._running[service.name] = process
         self._keepers[service.name] = asyncio.create_task(self._keep(service), name=f"keep {service.name}")
 
-    def _spawn(self, service: Service) -> None:
-        self._running[service.name] = Child(
-            service.command,
-            environment=service.environment,
-            log=self._log(service.name),
-            # It keeps nothing that a sudden end could spoil, and nobody is left to ask it politely.
-            death_signal=SIGKILL,
-        )
+    def _begun(self, service: Service, *, awaited: bool) -> _Process:
+        """Another process of a service. One that nobody waits for begins whatever it lacks."""
+        told = Told() if awaited and service.health_url is None else None
+        asked = {} if told is None else {READY_FD: str(told.descriptor)}
+        try:
+            child = Child(
+                service.command,
+                environment={**service.environment, **asked},
+                log=self._log(service.name),
+                # It keeps nothing that a sudden end could spoil, and nobody is left to ask it politely.
+                death_signal=SIGKILL,
+                inherited=() if told is None else (told.descriptor,),
+            )
+        except OSError:
+            if told is not None:
+                told.close()
+            raise
+        finally:
+            if told is not None:
+                told.handed_over()
+        return _Process(child=child, health_url=service.health_url, told=told)
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
@@ -74,8 +128,8 @@ class Children:
     async def _keep(self, service: Service) -> None:
         pause_s = 0.0
         while True:
-            began = time.monotonic()
-            status = await self._running[service.name].wait()
+            began, process = time.monotonic(), self._running[service.name]
+            status = await process.child.wait()
             self._deaths[service.name] += 1
             if time.monotonic() - began > STEADY_S:
                 pause_s = 0.0
@@ -83,47 +137,47 @@ class Children:
             self._say(f"{service.name} ended with {reason(status)}: {again} ({self._log(service.name)})")
             await asyncio.sleep(pause_s)
             pause_s = min(max(pause_s * 2, BACKOFF_S[0]), BACKOFF_S[1])
-            self._spawn(service)
-            self._changed(service.name, self._running[service.name].pid)
+            awaited = process.told is not None and not process.told.is_ready
+            self._running[service.name] = self._begun(service, awaited=awaited)
+            self._changed(service.name, self._running[service.name].child.pid)
 
     async def ready(self, services: Sequence[Service], *, timeout_s: float = READY_S) -> None:
-        """Return when each has answered. Raises UpError when one does not in time, or dies again and again."""
+        """Return when each is ready. Raises UpError when one is not in time, or dies again and again."""
         deadline = time.monotonic() + timeout_s
         for service in services:
-            while not await self._is_ready(service):
-                if self._deaths[service.name] >= DEATHS or time.monotonic() > deadline:
-                    raise UpError(f"{service.name} does not become ready: see {self._log(service.name)}")
-                await asyncio.sleep(0.05)
+            while not await (process := self._running[service.name]).is_ready():
+                if self._deaths[service.name] >= DEATHS:
+                    raise self._not_ready(service, f"it has ended {DEATHS} times")
+                if time.monotonic() > deadline:
+                    raise self._not_ready(service, f"after {timeout_s:g} s {process.lacks}")
+                await asyncio.sleep(_LOOK_S)
 
-    async def _is_ready(self, service: Service) -> bool:
-        child = self._running[service.name]
-        if child.status is not None:
-            return False
-        if service.health_url is None:
-            return True
-        port = urlsplit(service.health_url).port
-        assert port is not None, "an address of our own names its port"
-        return listens(child.pid, port) and await answers(service.health_url)
+    def _not_ready(self, service: Service, why: str) -> UpError:
+        return UpError(f"{service.name} does not become ready: {why} ({self._log(service.name)})")
 
-    async def replace(self, service: Service, *, patience_s: float = PATIENCE_S) -> None:
+    async def replace(self, service: Service, *, timeout_s: float = READY_S, patience_s: float = PATIENCE_S) -> None:
         """Start another process of a service, wait until it is ready, and only then end the one that was there.
 
-        Raises UpError when it does not become ready; the one that was there goes on then.
+        Raises UpError, and ends the new one, when it dies before or is not ready in time. The one that was there is
+        kept running all the while.
         """
-        await self._let_go([service.name])
-        former = self._running[service.name]
-        self._deaths[service.name] = 0
-        self.start(service)
+        successor = self._begun(service, awaited=True)
+        self._beside[service.name] = successor
         try:
-            await self.ready([service])
-        except UpError:
+            deadline = time.monotonic() + timeout_s
+            while not await successor.is_ready():
+                if successor.child.status is not None:
+                    raise self._not_ready(service, successor.lacks)
+                if time.monotonic() > deadline:
+                    raise self._not_ready(service, f"after {timeout_s:g} s {successor.lacks}")
+                await asyncio.sleep(_LOOK_S)
             await self._let_go([service.name])
-            await self._running[service.name].end((SIGTERM, patience_s))
-            self._running[service.name] = former
-            self._keepers[service.name] = asyncio.create_task(self._keep(service), name=f"keep {service.name}")
-            raise
-        self._changed(service.name, self._running[service.name].pid)
-        await former.end((SIGTERM, patience_s))
+            self._beside[service.name] = self._running[service.name]
+            self._run(service, successor)
+            self._changed(service.name, successor.child.pid)
+        finally:
+            await self._beside[service.name].end(patience_s)
+            del self._beside[service.name]
 
     async def _let_go(self, names: Sequence[str]) -> None:
         """Nobody restarts these any more."""
@@ -136,7 +190,8 @@ class Children:
         """End these services together: SIGTERM, their time, SIGKILL. None is restarted after this is called."""
         await self._let_go(names)
         ending = [self._running.pop(name) for name in names if name in self._running]
-        await asyncio.gather(*(child.end((SIGTERM, patience_s)) for child in ending))
+        ending += [self._beside[name] for name in names if name in self._beside]
+        await asyncio.gather(*(process.end(patience_s) for process in ending))
 
 
 async def answers(url: str) -> bool:

@@ -156,9 +156,10 @@ def down() -> None:
 def restart() -> None:
     """Replace the API processes and workers of the `caudal up` of this directory (CAUDAL_VAR), one after the other.
 
-    Each new process is ready before the one that was there ends in order: no request fails. PostgreSQL and the sandbox
-    go on. SIGUSR1 to `caudal up` does the same. Exits 0 when all are replaced, 1 when nothing is up here or a new
-    process does not become ready; what was there goes on then.
+    Each new process has said that it is ready before the one that was there ends in order: no request fails.
+    PostgreSQL and the sandbox go on. SIGUSR1 to `caudal up` does the same. Exits 0 when all are replaced; 1 when
+    nothing is up here, or a new process ends or is not ready within 60 seconds: it is ended, the one that was there
+    goes on, and what was lacking is said.
     """
     from caudal.app.restart import restart as replace
     from caudal.app.up import tell

@@ -1,12 +1,14 @@
 """`caudal restart`: the API processes and the workers of a `caudal up` are replaced, one after the other.
 
-SIGUSR1 asks for it. Each new process is ready before the one that was there is asked to end, and that one ends in
-order, so that nobody is refused. PostgreSQL and the sandbox go on as they are.
+SIGUSR1 asks for it, and up.json says what became of it. Each new process has said that it is ready before the one that
+was there is asked to end, and that one ends in order, so that nobody is refused. One that is not ready in time is ended
+instead, and no further one is tried. PostgreSQL and the sandbox go on as they are.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -15,7 +17,7 @@ from typing import Final
 
 from caudal.app import state
 from caudal.app.children import PATIENCE_S, READY_S, Children, Service
-from caudal.app.state import Ready, UpError
+from caudal.app.state import Restarted, UpError
 from caudal.kernel.settings import Settings
 
 _LOOK_S: Final = 0.05
@@ -38,18 +40,28 @@ class Asked:
         self._event = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._event.set)
 
-    async def keep(self, children: Children, services: Sequence[Service], say: Callable[[str], None]) -> None:
-        """Restarts as often as somebody asks."""
-        while True:
+    async def keep(
+        self,
+        children: Children,
+        services: Sequence[Service],
+        say: Callable[[str], None],
+        ended: Callable[[Restarted], None],
+    ) -> None:
+        """Restarts as often as somebody asks; `ended` hears what became of it."""
+        for number in itertools.count(1):
             await self._event.wait()
             self._event.clear()
+            done, failure = list[str](), ""
             try:
                 for service in services:
                     if is_replaced(service.name):
                         await children.replace(service)
+                        done.append(service.name)
                         say(f"{service.name} is another process now: {children.pids[service.name]}")
-            except UpError as error:
-                say(f"caudal: {error}; what was there goes on")
+            except (UpError, OSError) as error:
+                failure = f"{error}; what was there goes on"
+                say(f"caudal: {failure}")
+            ended(Restarted(number=number, replaced=done, failure=failure))
 
 
 async def restart(settings: Settings, *, say: Callable[[str], None]) -> int:
@@ -59,23 +71,25 @@ async def restart(settings: Settings, *, say: Callable[[str], None]) -> int:
     if before is None or before.pid != state.holder(var):
         say(f"caudal: nothing is up in {var}")
         return 1
-    wanted = {name for name in before.processes if is_replaced(name)}
     os.kill(before.pid, signal.SIGUSR1)
     clock = asyncio.get_running_loop().time
-    until = clock() + (READY_S + PATIENCE_S) * len(wanted)
+    limit_s = (READY_S + PATIENCE_S) * sum(map(is_replaced, before.processes))
+    until = clock() + limit_s
     while clock() < until:
         await asyncio.sleep(_LOOK_S)
         now = state.read_ready(var)
-        if now is None:
-            break
-        if not (left := _left(wanted, before, now)):
-            say(f"restarted {', '.join(sorted(wanted))}")
-            return 0
-    say(f"caudal: not restarted: {', '.join(sorted(left))}" if now else "caudal: it is not up any more")
+        if now is None or now.pid != before.pid:
+            say("caudal: it is not up any more")
+            return 1
+        if now.restarted.number != before.restarted.number:
+            return _told(now.restarted, say)
+    say(f"caudal: no restart has ended within {limit_s:g} s: {var / 'up.json'} has the processes that are there")
     return 1
 
 
-def _left(wanted: set[str], before: Ready, now: Ready) -> set[str]:
-    """Which are still, or still beside their successors, the processes that they were."""
-    former = {name: before.processes[name] for name in wanted}
-    return {name for name, pid in former.items() if now.processes.get(name) == pid or Path(f"/proc/{pid}").exists()}
+def _told(restarted: Restarted, say: Callable[[str], None]) -> int:
+    if restarted.replaced:
+        say(f"restarted {', '.join(restarted.replaced)}")
+    if restarted.failure:
+        say(f"caudal: {restarted.failure}")
+    return 1 if restarted.failure else 0

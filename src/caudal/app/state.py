@@ -52,6 +52,14 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     seals_elsewhere: bool = False  # a database of CAUDAL_DATABASE_URL, which outlives this directory's data
 
 
+class Restarted(msgspec.Struct, frozen=True, kw_only=True):
+    """How the last `caudal restart` ended, the so-many-th of this `caudal up`; `failure` says why it broke off."""
+
+    number: int = 0
+    replaced: list[str] = []
+    failure: str = ""
+
+
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """up.json: everything that a person or a program needs to use what is running."""
 
@@ -64,6 +72,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     processes: dict[str, int]
     providers: str = ""
     metrics: dict[str, str] = {}  # each process's operator's port, as an address
+    restarted: Restarted = Restarted()
 
     @property
     def reference_url(self) -> str:
@@ -122,6 +131,35 @@ def read_ready(var: Path) -> Ready | None:
         return msgspec.json.decode((var / "up.json").read_bytes(), type=Ready)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+class UpJson:
+    """up.json of one `caudal up`: written when everything is ready, and again whenever something of it changes."""
+
+    def __init__(self, var: Path) -> None:
+        self._var = var
+        self._ready: Ready | None = None
+        self.processes = dict[str, int]()
+
+    def ready(self, ready: Ready) -> None:
+        """Everything is ready."""
+        self._ready = ready
+        write_ready(self._var, ready)
+
+    def changed(self, name: str, pid: int) -> None:
+        """A process has another number now."""
+        self.processes[name] = pid
+        if self._ready is not None:
+            self.ready(msgspec.structs.replace(self._ready, processes=self.processes))
+
+    def restarted(self, how: Restarted) -> None:
+        """A restart has ended."""
+        if self._ready is not None:
+            self.ready(msgspec.structs.replace(self._ready, restarted=how))
+
+    def remove(self) -> None:
+        """Nothing is ready."""
+        (self._var / "up.json").unlink(missing_ok=True)
 
 
 def _json(value: msgspec.Struct) -> str:

@@ -64,7 +64,7 @@ def own_services(settings: Settings) -> list[Service]:
     """The sandbox, the API processes and the worker, in the order of their start."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     # The next process of a port listens before the one that was there ends; nobody balances by `/readyz` over them.
-    shared = msgspec.structs.replace(settings, share_port=True, stop_notice_s=0.0)
+    shared = msgspec.structs.replace(settings, share_port=True, stop_notice_s=0.0, ready_fd=None)
     own = outside | environment(shared)
     api_url, python = address(settings.host, settings.port), (sys.executable, "-m")
     listen = ("--host", SANDBOX_HOST, "--port", str(settings.sandbox_port))
@@ -86,10 +86,9 @@ def own_services(settings: Settings) -> list[Service]:
         )
     ]
     for name, metrics_port in metrics_ports(settings).items():
-        process, environment_of_it = name.partition("-")[0], own | {f"{PREFIX}METRICS_PORT": str(metrics_port)}
-        health_url = f"{api_url}/readyz" if process == "web" else None
-        command = (*python, "caudal", process)
-        services.append(Service(name=name, command=command, environment=environment_of_it, health_url=health_url))
+        environment_of_it = own | {f"{PREFIX}METRICS_PORT": str(metrics_port)}
+        command = (*python, "caudal", name.partition("-")[0])
+        services.append(Service(name=name, command=command, environment=environment_of_it))
     return services
 
 
@@ -175,43 +174,39 @@ async def _run(
 ) -> int:
     var = Path(settings.var)
     (var / "log").mkdir(exist_ok=True)
-    (var / "up.json").unlink(missing_ok=True)  # of one that was killed
-    endings.callback((var / "up.json").unlink, missing_ok=True)
+    running = state.UpJson(var)
+    running.remove()  # of one that was killed
+    endings.callback(running.remove)
     settings, secrets = _with_secrets(settings)
     has_sandbox = settings.sandbox_url is None
     settings, secrets = _with_providers(_with_ports(settings, endings), secrets, ours=has_sandbox)
-    restarts, processes = Asked(), dict[str, int]()
-    ready: Ready | None = None
-
-    def changed(name: str, pid: int) -> None:
-        processes[name] = pid
-        if ready is not None:
-            state.write_ready(var, ready)
-
-    supervising, database_url = await _database(settings, say, changed, endings)
+    restarts = Asked()
+    supervising, database_url = await _database(settings, say, running.changed, endings)
     settings = msgspec.structs.replace(settings, database_url=database_url)
     prepared = await prepare(settings, secrets)
-    keys = {"operator_key": prepared.operator_key, "demo_key": prepared.demo_key}
-    state.write_secrets(var, msgspec.structs.replace(secrets, **keys))
-    children = Children(var / "log", say=say, changed=changed)
+    operator_key, demo_key = prepared.operator_key, prepared.demo_key
+    state.write_secrets(var, msgspec.structs.replace(secrets, operator_key=operator_key, demo_key=demo_key))
+    children = Children(var / "log", say=say, changed=running.changed)
     wanted = [service for service in services(settings) if has_sandbox or service.name != "sandbox"]
     await _start(children, wanted, endings)
-    processes.update(children.pids)
+    for name, pid in children.pids.items():
+        running.changed(name, pid)
     ready = Ready(
         pid=os.getpid(),
         api_url=address(settings.host, settings.port),
         sandbox_url=settings.sandbox_url or "",
         database_url=database_url,
-        processes=processes,
+        processes=running.processes,
         providers=settings.providers or "",
         metrics=metrics_addresses(settings),
-        **keys,
+        operator_key=operator_key,
+        demo_key=demo_key,
     )
-    state.write_ready(var, ready)
+    running.ready(ready)
     succeeded = await show(ready)
     if demo_only:
         return 0 if succeeded else 1
-    endings.callback(asyncio.create_task(restarts.keep(children, wanted, say)).cancel)
+    endings.callback(asyncio.create_task(restarts.keep(children, wanted, say, running.restarted)).cancel)
     await supervising  # ends only by failing
     return 1
 

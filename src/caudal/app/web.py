@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from caudal.app.routes import ROUTES, Router
-from caudal.app.telemetry import OperatorPort, Refusals, Requests, exported, inside, traced
+from caudal.app.telemetry import OperatorPort, Readiness, Refusals, Requests, exported, inside, traced
 from caudal.contracts.problems import response_of
 from caudal.kernel import ids
 from caudal.kernel.commit import Lane
@@ -84,6 +84,7 @@ class Web:
         self._body_limit = context.settings.body_limit_bytes
         self._timeout_s = context.settings.request_timeout_ms / 1000
         self._requests, self._refusals, self._seen = Requests(), Refusals(), AsyncExitStack()
+        self.readiness = Readiness(context)
         context.meter.add(self._requests.readings)
         self.coming = 0  # requests that begin something, have arrived, and are in no queue yet
 
@@ -258,12 +259,20 @@ class Web:
                 except (NotDurable, WrongKek) as error:
                     await send({"type": "lifespan.startup.failed", "message": f"caudal: {error}"})
                     return
+                if not await self.readiness.checked():
+                    await self._end()
+                    told = "caudal: asked to end before it was ready"
+                    await send({"type": "lifespan.startup.failed", "message": told})
+                    return
                 await send({"type": "lifespan.startup.complete"})
             else:
-                await self._context.__aexit__()
-                await self._seen.aclose()
+                await self._end()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def _end(self) -> None:
+        await self._context.__aexit__()
+        await self._seen.aclose()
 
 
 def _refusing(route: Route, error: CaudalError) -> Handler:

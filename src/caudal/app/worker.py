@@ -21,7 +21,7 @@ import psycopg
 import uvloop
 
 from caudal.app.partitions import PRUNED_MAX, prune_batches, tidy
-from caudal.app.telemetry import OperatorPort, Watch, exported, inside
+from caudal.app.telemetry import OperatorPort, Readiness, Watch, exported, inside
 from caudal.kernel import sqlfile
 from caudal.kernel.commit import Due, is_away
 from caudal.kernel.context import Context
@@ -90,7 +90,7 @@ class Worker:
         self._deliverers: dict[int, Deliverer] = {}
         self._running: dict[asyncio.Task[None], tuple[int, Due]] = {}
         self._away_since_s: float | None = None  # monotonic
-        self._loops = context.once(Loops)
+        self._loops, self._readiness = context.once(Loops), Readiness(context)
 
     def stop(self) -> None:
         """Lets every loop end after its present step, and work that has begun, if that does not take long."""
@@ -99,6 +99,7 @@ class Worker:
 
     async def run(self) -> None:
         """Runs until `stop`. Shards that come later are found within a minute."""
+        await self._readiness.checked()
         loop = self._loops.add("shards")
         async with asyncio.TaskGroup() as self._group:
             while not self._stopping.is_set():
@@ -116,6 +117,7 @@ class Worker:
         if not self._places:
             self._group.create_task(self._loop(self._tidy, 0))
             self._group.create_task(Watch(self._context, tuple(JOBS)).run(self._stopping))
+            self._group.create_task(self._readiness.turned())
         self._places[shard] = Places()
         self._deliverers[shard] = Deliverer(self._context, shard)
         for step in (self._due, self._project, self._fan_out, self._prune, self._drop_files, self._watch):

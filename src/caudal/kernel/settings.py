@@ -169,6 +169,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 1.0
     worker_processes: Annotated[int, Meta(ge=0, le=64, description="workers that `caudal up` starts")] = 1
+    ready_fd: Annotated[
+        int | None,
+        Meta(
+            description="file descriptor that a process inherits: it begins when its checks pass, and says there line "
+            "by line what it lacks, and `ready` at last; `caudal up` sets it",
+        ),
+    ] = None
 
     # Edge
     body_limit_bytes: Annotated[int, Meta(ge=1024, description="largest request body, bytes")] = 65_536

@@ -39,9 +39,14 @@ def serve(settings: Settings) -> None:
         backlog=2048,
     )
     server = Server(config, web, notice_s=settings.stop_notice_s, stop_s=settings.stop_s)
+
+    def asked(*_: object) -> None:
+        """Before uvicorn hears signals, and behind its end, when it raises them again: to be asked is no failure."""
+        server.should_exit = True
+        web.stop()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn raises the signal again when it has ended; to be asked to end is no failure.
-        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+        signal.signal(number, asked)
     try:
         server.run(sockets=[_bound(settings)])
     except OSError as error:

@@ -46,6 +46,13 @@ class Server(uvicorn.Server):
         if self.should_exit:
             os._exit(128 + sig)
         self.should_exit = True
+        if not self.started:
+            self._web.stop()  # it waits for nothing more
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins, and says so once it listens."""
+        await super().startup(sockets)
+        self._web.readiness.ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends in order."""

@@ -3,12 +3,14 @@
 from caudal.app.telemetry.health import Health, health_of
 from caudal.app.telemetry.inside import exported, inside, target_of
 from caudal.app.telemetry.port import OperatorPort
+from caudal.app.telemetry.readiness import Readiness
 from caudal.app.telemetry.requests import Refusals, Requests, traced
 from caudal.app.telemetry.watch import Watch
 
 __all__ = [
     "Health",
     "OperatorPort",
+    "Readiness",
     "Refusals",
     "Requests",
     "Watch",

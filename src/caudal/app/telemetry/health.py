@@ -50,6 +50,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str] = []
     checks: dict[str, str] = {}
 
+    @property
+    def lacks(self) -> str:
+        """What is wrong; nothing where the process can do its work."""
+        return "; ".join(why for check, why in self.checks.items() if why != "ok" and check not in _TOLD)
+
 
 class _Watched:
     """The checks of one process."""

@@ -46,6 +46,7 @@ class Child:
         directory: Path | None = None,
         death_signal: Signals = SIGKILL,
         owner: Owner | None = None,
+        inherited: Sequence[int] = (),
     ) -> None:
         _rotate(log)
         with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as output:
@@ -57,6 +58,7 @@ class Child:
                 cwd=directory,
                 env=environment,
                 start_new_session=True,
+                pass_fds=inherited,
             )
 
     @property

@@ -1,0 +1,68 @@
+"""How a process tells whoever started it that it is ready: by a pipe of its own, whose end is CAUDAL_READY_FD.
+
+A line says what it lacks, another one whenever that changes, and the last one is READY. Nobody else can say it: API
+processes share a port, where a former one answers `/readyz` in the place of the new one, and workers have none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import Final
+
+READY: Final = "ready"
+_READ_BYTES: Final = 65_536
+
+
+class Told:
+    """The end that is read. `lacks` is the last that the process has said before READY."""
+
+    def __init__(self) -> None:
+        self._end, self.descriptor = os.pipe()
+        self._rest = b""
+        self.is_ready, self.lacks = False, ""
+        asyncio.get_running_loop().add_reader(self._end, self._hear)
+
+    def handed_over(self) -> None:
+        """The process has its end: it is the only one now, so that its death is heard."""
+        os.close(self.descriptor)
+
+    def _hear(self) -> None:
+        heard = os.read(self._end, _READ_BYTES)
+        *lines, self._rest = (self._rest + heard).split(b"\n")
+        for line in lines:
+            self.is_ready = line == READY.encode()
+            self.lacks = "" if self.is_ready else line.decode(errors="replace")
+        if not heard or self.is_ready:
+            self.close()
+
+    def close(self) -> None:
+        """Nothing more is heard."""
+        if self._end >= 0:
+            asyncio.get_running_loop().remove_reader(self._end)
+            os.close(self._end)
+            self._end = -1
+
+
+class Telling:
+    """The end that is written, where somebody waits for this process."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor, self._said = descriptor, ""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody waits and has not heard READY."""
+        return self._descriptor is not None
+
+    def say(self, line: str) -> None:
+        """What is lacking, or READY, the last word."""
+        if self._descriptor is None or line == self._said:
+            return
+        self._said = line
+        with suppress(BrokenPipeError):
+            os.write(self._descriptor, " ".join(line.split()).encode() + b"\n")
+        if line == READY:
+            os.close(self._descriptor)
+            self._descriptor = None

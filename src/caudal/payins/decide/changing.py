@@ -129,6 +129,11 @@ def void_of(payin: Payin, amount_minor: int, at: datetime, key: str | None = Non
     return begun(payin, transfer_id(payin.id, "void", of[1]), "void", amount_minor, at, detail)
 
 
+def void_again(failed: UUID) -> UUID:
+    """The id of the void by which an operator has the same asked for once more, whichever case says that it failed."""
+    return transfer_id(failed, "void")
+
+
 def expiry_of(payin: Payin, offset: timedelta) -> Due:
     """The due work that lets a payin expire."""
     return Due(at=payin.expires_at - offset, kind=EXPIRE, subject=payin.id, book=payin.book)

@@ -18,7 +18,7 @@ from caudal.kernel.errors import Refused
 from caudal.kernel.http import encode
 from caudal.merchants import AUDIT, Operator
 from caudal.payins import postings
-from caudal.payins.decide.changing import OPERATE, begun, changed, expiry_of
+from caudal.payins.decide.changing import OPERATE, begun, changed, expiry_of, void_again
 from caudal.payins.decide.deposits import deposit_event
 from caudal.payins.decide.discrepancies import ASK, closed, entry_of, event_of, open_one
 from caudal.payins.decide.known import Known, agrees, known_of, said_of, surplus_deposit
@@ -323,12 +323,12 @@ def _book_late_payment(work: _Work) -> Decision | Refused:
 
 def _void_again(work: _Work) -> Decision | Refused:
     """What the same attempt holds is asked for again: the payin's own, or that of one before it, which is not its."""
-    view, payin, found = work.view, work.payin, work.found
-    id = ledger.transfer_id(found.id, "void")
-    if view.get(OPERATIONS, id) is not None:
-        return Refused("forbidden_transition", "the provider was asked a second time: clear it with the provider")
+    view, payin = work.view, work.payin
     detail, failed = payin.details(), work.known.operation or work.known.void
     assert failed is not None, "it is proposed where a void has failed"
+    id = void_again(failed.id)
+    if view.get(OPERATIONS, id) is not None:
+        return Refused("forbidden_transition", "the provider was asked a second time: clear it with the provider")
     asked = msgspec.structs.replace(failed.details(), again=True, waiting=None, sent_until=None)
     void = begun(payin, id, "void", failed.amount_minor, work.known.now, asked)
     puts: tuple[Put, ...] = ()

@@ -14,7 +14,7 @@ from caudal.connectors import BANK, PaymentState
 from caudal.kernel.commit import Table, View
 from caudal.ledger import transfer_id
 from caudal.merchants import BOOKS, FEE_PLANS
-from caudal.payins.decide.changing import offset_of
+from caudal.payins.decide.changing import offset_of, void_again
 from caudal.payins.decide.discrepancies import derived
 from caudal.payins.model import Deposit, Discrepancy, DiscrepancyKind, Operation, Payin, attempt_of, key_of
 from caudal.payins.rows import DEPOSITS, OPERATIONS, PAYINS
@@ -117,11 +117,11 @@ def needs_of(found: Discrepancy, method: str | None) -> Iterable[tuple[Table[Any
     yield PAYINS, found.payin
     yield BOOKS, found.book
     if said.about == "operation" and (id := _operation_of(said)) is not None:
-        yield OPERATIONS, id
+        yield from ((OPERATIONS, id), (OPERATIONS, void_again(id)))
     of = attempt_of(said.payment)
     earlier = transfer_id(found.payin, "void", 0 if of is None else of[1])  # that of an attempt before the last
-    for id in (transfer_id(found.payin, "void"), earlier, transfer_id(found.id, "void")):
-        yield OPERATIONS, id
+    for id in (transfer_id(found.payin, "void"), earlier):
+        yield from ((OPERATIONS, id), (OPERATIONS, void_again(id)))
     if method is not None:
         for deposit in (late_deposit(method, said.payment), surplus_deposit(method, said.payment)):
             yield DEPOSITS, deposit
@@ -138,10 +138,12 @@ def known_of(view: View, found: Discrepancy) -> Known:
     needs = list(needs_of(found, payin.method))
     keys = {table: [key for of, key in needs if of is table and key != returned] for table in (OPERATIONS, DEPOSITS)}
     late, surplus = view.get_all(DEPOSITS, keys[DEPOSITS])
-    *operation, last, earlier, again = view.get_all(OPERATIONS, keys[OPERATIONS])
-    void = again or (earlier if payin.is_earlier(said_of(found.detail).payment) else last)
+    *told, last, last_again, earlier, earlier_again = view.get_all(OPERATIONS, keys[OPERATIONS])
+    operation, again = told if told else (None, None)
+    is_earlier = payin.is_earlier(said_of(found.detail).payment)
+    void = again or ((earlier_again or earlier) if is_earlier else (last_again or last))
     now = view.at + offset_of(view, payin.book)
-    return Known(view, now, payin, operation[0] if operation else None, late, surplus, void, bank)
+    return Known(view, now, payin, operation, late, surplus, void, bank)
 
 
 def _returned_by_bank(found: Discrepancy, said: Said) -> UUID | None:

@@ -80,6 +80,16 @@ def test_every_reference_leads_somewhere() -> None:
                 place = place[segment]
 
 
+def test_generated_code_has_a_class_for_every_schema() -> None:
+    """Generators name classes by title, without punctuation; of two with one name they drop one, and its operations."""
+    folded = {
+        name: re.sub(r"[^a-z0-9]", "", schema["title"].lower())
+        for name, schema in DOCUMENT["components"]["schemas"].items()
+    }
+    assert folded == {name: name.lower() for name in folded}
+    assert len(set(folded.values())) == len(folded)
+
+
 def test_the_document_is_the_same_in_every_process() -> None:
     program = "import sys; from caudal.app import openapi; sys.stdout.buffer.write(openapi.document())"
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}

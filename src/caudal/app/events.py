@@ -39,6 +39,11 @@ class EventType(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join((self.data.__doc__ or "").split("\n\n")[0].split())
 
     @property
+    def schema_name(self) -> str:
+        """What a whole event is called among records: never as its data is, whatever a generator of code folds."""
+        return f"{self.data.__name__}Event"
+
+    @property
     def example(self) -> Schema:
         """A whole event, envelope included."""
         event: Schema = msgspec.json.decode(encode(examples.envelope(self.name)))
@@ -104,7 +109,7 @@ def envelope_schema(kind: EventType, data_ref: str) -> Schema:
     }
     assert set(properties) == set(Envelope.__struct_fields__), "the envelope has other fields"
     return {
-        "title": kind.name,
+        "title": kind.schema_name,
         "description": kind.when,
         "type": "object",
         "properties": properties,

@@ -179,7 +179,7 @@ def _reference(target: str) -> str:
 def _event_schemas() -> dict[str, Schema]:
     """An event is one of the types that merchants read; its data is the object that the API shows."""
     kinds = [kind for kind in events.TYPES.values() if kind.reader == "merchant"]
-    names = {kind.name: f"{kind.data.__name__}Event" for kind in kinds}
+    names = {kind.name: kind.schema_name for kind in kinds}
     mapping = {kind.name: TEMPLATE.format(name=names[kind.name]) for kind in kinds}
     one = {
         "title": "Event",

@@ -39,7 +39,7 @@ def webhooks() -> dict[str, Schema]:
 
 def _operation(kind: events.EventType) -> Schema:
     content = {
-        "schema": {"$ref": f"#/components/schemas/{kind.data.__name__}Event"},
+        "schema": {"$ref": f"#/components/schemas/{kind.schema_name}"},
         "examples": {"example": {"value": kind.example}},
     }
     return {

@@ -129,9 +129,16 @@ ALERTS: Final[tuple[Alert, ...]] = (
     ),
     Alert(
         "CaudalBreakerOpen", "ticket",
-        'max by (caudal_provider, caudal_mode) (caudal_provider_breaker_state{caudal_state="open"}) == 1', 120,
-        "{{ $labels.caudal_provider }} ({{ $labels.caudal_mode }}) is not asked",
-        "Too many calls failed or were slow, or an operator forced it: payments go elsewhere, or are refused.",
+        # A provider that is silent is tried every few seconds: its breaker is open and half open by turns. Half open is
+        # one, too, that nobody asks any more, which is no trouble by itself: what failed is the sign of it.
+        "max by (caudal_provider, caudal_mode) ("
+        'max_over_time(caudal_provider_breaker_state{caudal_state!="closed"}[{60:window}]) == 1'
+        " and on (instance, caudal_provider, caudal_mode) increase(caudal_provider_failed_total[{900:window}]) > 0)"
+        ' unless on (caudal_provider, caudal_mode) caudal_provider_forced{caudal_state="closed"} == 1'
+        '\nor max by (caudal_provider, caudal_mode) (caudal_provider_forced{caudal_state="open"}) == 1', 120,
+        "{{ $labels.caudal_provider }} ({{ $labels.caudal_mode }}) is not asked, or only tried",
+        "Its calls fail or are slow, or an operator forced its breaker open: payments"
+        " go elsewhere, or are refused.",
     ),
     Alert(
         "CaudalRefusing", "page",

@@ -10,6 +10,7 @@ from caudal_ops.slos import SLOS
 _HTTP: Final = "http_server_request_duration_seconds"
 _CALL: Final = "caudal_provider_call_duration_seconds"
 _BATCH: Final = "caudal_commit_batch_duration_seconds"
+_STATE: Final = "caudal_provider, caudal_mode, caudal_state"
 _WIDE, _HIGH, _COLUMNS = 8, 7, 24
 _RATE: Final = "$__rate_interval"
 Json = dict[str, Any]
@@ -150,15 +151,19 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 ),
             ),
             Panel(
-                "Breakers that are not closed",
+                "Breakers that are not closed, or are forced",
                 "short",
                 (
                     (
-                        "max by (caudal_provider, caudal_mode, caudal_state)"
-                        ' (caudal_provider_breaker_state{caudal_state!="closed"})',
+                        f'max by ({_STATE}) (caudal_provider_breaker_state{{caudal_state!="closed"}})',
                         "{{caudal_provider}} {{caudal_mode}} {{caudal_state}}",
                     ),
+                    (
+                        f"max by ({_STATE}) (caudal_provider_forced)",
+                        "{{caudal_provider}} {{caudal_mode}} forced {{caudal_state}}",
+                    ),
                 ),
+                "What an operator forces open is not asked, what is forced closed is, whatever its breaker says.",
             ),
             Panel(
                 "In flight",

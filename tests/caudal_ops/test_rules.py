@@ -26,6 +26,9 @@ _LOOKED = 'caudal_ledger_check_last_run_timestamp_seconds{caudal_shard="0",cauda
 _VIOLATIONS = 'caudal_ledger_check_violations{caudal_shard="0",caudal_check="balances"}'
 _LOOPS = 'caudal_ready{instance="127.0.0.1:%s",caudal_check="loops"}'
 _DATABASE = 'caudal_ready{instance="127.0.0.1:%s",caudal_check="database"}'
+_BREAKER = 'caudal_provider_breaker_state{instance="web",caudal_provider="norte",caudal_mode="live",caudal_state="%s"}'
+_FAILED = 'caudal_provider_failed_total{instance="web",caudal_provider="norte",caudal_mode="live"}'
+_FORCED = 'caudal_provider_forced{instance="web",caudal_provider="norte",caudal_mode="live",caudal_state="%s"}'
 _OF_MANY = 'caudal_bulk_payins_total{http_response_status_code="%s",error_type="%s"}'
 _BROKEN = 'caudal_job_duration_seconds_count{caudal_job="release",caudal_outcome="broken",instance="worker"}'
 _LINES = 'caudal_log_records_total{caudal_level="error",instance="worker"}'
@@ -33,6 +36,7 @@ _UPTIME = 'process_uptime_seconds{instance="worker"}'
 _ONCE = {_BROKEN: "_x20 1x10", _UPTIME: "9000+60x"}
 # Step, length, when it is looked at. A share over days is right after hours: nothing else is known of them.
 _MINUTES, _HOURS, _DAYS = ("1m", "x32", "31m"), ("5m", "x102", "500m"), ("1h", "x32", "30h")
+_SCRAPES = ("15s", "x24", "6m")
 _LATER_DAYS = ("1h", "x100", "90h")
 _RARELY = " ".join(["300 0x39"] * 15)  # a fortieth of the time
 
@@ -89,8 +93,8 @@ CASES: dict[str, Case] = {
     "CaudalWatchStale": _level("caudal_watch_last_run_timestamp_seconds", "1x", "0+60x"),
     "CaudalWebhooksStuck": Case({_LAG: "90x", "caudal_consumer_lag": "5x"}, {_LAG: "0x", "caudal_consumer_lag": "5x"}),
     "CaudalSweepStuck": _level(_DUE, "400x", "200x"),
-    "CaudalBreakerOpen": _level(
-        'caudal_provider_breaker_state{caudal_provider="norte",caudal_state="open"}', "1x", "0x"
+    "CaudalBreakerOpen": Case(
+        {_BREAKER % "open": "1x", _FAILED: "0+1x32"}, {_BREAKER % "open": "0x", _FAILED: "0+1x32"}
     ),
     "CaudalRefusing": Case(
         {_ASKED % "503": "0+100x", 'caudal_http_problems_total{error_type="overloaded"}': "0+5x"},
@@ -161,6 +165,46 @@ FURTHER: list[tuple[str, Case]] = [
     ("CaudalJobsBreak", Case(_ONCE | {_BROKEN: "_x20 1x5 2x5"}, _ONCE)),
     ("CaudalJobsBreak", Case({_BROKEN: "2x", _UPTIME: "30x"}, {_BROKEN: "1x", _UPTIME: "30x"})),
     ("CaudalJobsBreak", Case(_ONCE | {_BROKEN: "_x25 7x6"}, {_BROKEN: "_x25 7x6", _UPTIME: "_x25 9000x6"})),
+    # Silent, and tried every few seconds: as it was seen of one that was stopped for minutes. One that was open once,
+    # and closed again, is well.
+    (
+        "CaudalBreakerOpen",
+        Case(
+            {
+                _BREAKER % "open": "0x7 0 0 1 1 1 0 1 0 1 1 0 1 1 1 1 1 1",
+                _BREAKER % "half_open": "0x7 1 1 0 0 0 1 0 1 0 0 1 0 0 0 0 0 0",
+                _FAILED: "0x7 1+1x16",
+            },
+            {_BREAKER % "open": "0x14 1 0x8", _BREAKER % "closed": "1x14 0 1x8", _FAILED: "0+1x24"},
+            _SCRAPES,
+        ),
+    ),
+    # Tried seldom, and in vain; nobody has asked it for long, and nobody knows whether it is well.
+    (
+        "CaudalBreakerOpen",
+        Case(
+            {_BREAKER % "half_open": "1x", _FAILED: " ".join(f"{n}x9" for n in range(12))},
+            {_BREAKER % "half_open": "1x", _FAILED: "0x30 9x80"},
+            ("1m", "x110", "100m"),
+        ),
+    ),
+    # It answers too seldom to stay closed, against one that does. What an operator forces counts, whatever else is so.
+    (
+        "CaudalBreakerOpen",
+        Case(
+            {_BREAKER % "open": " ".join(["1 0 0"] * 9), _FAILED: "0+1x24"},
+            {_BREAKER % "open": "0x18 1 1 1 0x2", _FAILED: "0+1x24"},
+            _SCRAPES,
+        ),
+    ),
+    (
+        "CaudalBreakerOpen",
+        Case(
+            {_FORCED % "open": "1x", _BREAKER % "closed": "1x", _BREAKER % "open": "0x", _FAILED: "0x"},
+            {_FORCED % "closed": "1x", _BREAKER % "closed": "0x", _BREAKER % "open": "1x", _FAILED: "0+1x24"},
+            _SCRAPES,
+        ),
+    ),
     # Payins in bulk, within requests that are all answered 200.
     (
         "CaudalAvailabilityBurn",

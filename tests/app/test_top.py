@@ -28,6 +28,7 @@ http_server_request_duration_seconds_bucket{http_request_method="POST",http_rout
 http_server_request_duration_seconds_bucket{http_request_method="POST",http_route="/v1/payins",http_response_status_code="201",le="+Inf"} %(all)d
 http_server_request_duration_seconds_count{http_request_method="POST",http_route="/v1/payins",http_response_status_code="201"} %(all)d
 http_server_request_duration_seconds_count{http_request_method="POST",http_route="/v1/payins",http_response_status_code="503"} %(no)d
+caudal_http_problems_total{error_type="overloaded"} %(no)d
 caudal_commit_commands_total{caudal_shard="0"} %(all)d
 caudal_commit_batch_duration_seconds_count{caudal_shard="0"} %(batches)d
 caudal_commit_queue_length{caudal_shard="0",caudal_lane="normal"} 7
@@ -56,6 +57,34 @@ caudal_commit_queue_wait_seconds_bucket{caudal_shard="0",caudal_lane="normal",le
 caudal_commit_queue_wait_seconds_bucket{caudal_shard="0",caudal_lane="normal",le="+Inf"} %(done)d
 caudal_watch_last_run_timestamp_seconds 1000
 """
+
+
+FORCED = 'caudal_provider_forced{caudal_provider="norte",caudal_mode="test",caudal_state="%s"} 1\n'
+OUTAGE = """\
+http_server_request_duration_seconds_count{http_request_method="POST",http_route="/v1/payins",http_response_status_code="503"} %(at)d0
+http_server_request_duration_seconds_count{http_request_method="POST",http_route="/v1/payins",http_response_status_code="429"} %(at)d
+caudal_http_problems_total{error_type="database_unavailable"} %(at)d0
+caudal_http_problems_total{error_type="too_many_requests"} %(at)d
+caudal_ready{caudal_check="running"} 1
+caudal_ready{caudal_check="shard"} 0
+caudal_ready{caudal_check="database"} 0
+"""  # noqa: E501
+CROWDED = 'caudal_ready{caudal_check="database"} 1\ncaudal_ready{caudal_check="queue"} 0\n'
+SHARD = """\
+caudal_commit_queue_length{caudal_shard="%(id)d",caudal_lane="normal"} %(wait)d
+caudal_commit_queue_length{caudal_shard="%(id)d",caudal_lane="bulk"} 0
+caudal_commit_commands_total{caudal_shard="%(id)d"} %(commands)d
+caudal_commit_batch_duration_seconds_count{caudal_shard="%(id)d"} %(commands)d
+caudal_commit_queue_wait_seconds_bucket{caudal_shard="%(id)d",caudal_lane="normal",le="0.05"} %(commands)d
+caudal_commit_queue_wait_seconds_bucket{caudal_shard="%(id)d",caudal_lane="normal",le="+Inf"} %(commands)d
+"""
+ALARMS = 'caudal_commit_alarms_total{caudal_shard="0"} %d\n'
+IN_VAIN = 'caudal_due_in_vain{caudal_shard="%d",caudal_job="payin.submit"} %d\n'
+
+
+def shards(at: float, first: int, second: int) -> Page:
+    told = [(0, first, 412), (1, second, 0)]
+    return Page(at, parsed("".join(SHARD % {"id": id, "commands": done, "wait": wait} for id, done, wait in told)))
 
 
 def work(at: float, done: int, broke: int) -> Page:
@@ -136,6 +165,64 @@ def test_jobs_that_break_are_behind_and_stay_counted_while_their_leases_run() ->
     assert "broke" not in shown({"worker": work(10, 0, 0)}, {"worker": work(14, 8, 0)})
 
 
+def test_a_database_that_is_away_is_no_crowd_and_says_which_process_misses_it() -> None:
+    before, now = ({"web": Page(at, parsed(OUTAGE % {"at": at}))} for at in (10, 14))
+    found = figures(before, now | {"web-2": Page(14, parsed(CROWDED)), "gone": Page(14, {}, "away")})
+    assert (found.requests["5xx"], found.requests["refused"], found.requests["4xx"]) == (10, 1, 0)
+    assert (found.not_ready, found.see_to) == ({"web": ["database", "shard"]}, {"web-2": ["queue"]})
+    text = shown(before, now | {"web-2": Page(14, parsed(CROWDED)), "web-3": now["web"]})
+    assert (
+        "not ready web, web-3: database, shard\n" in text and "see to    web-2: queue\n" in text and "10.0 5xx" in text
+    )
+    well = shown({}, {"web-2": Page(14, parsed(CROWDED.replace(" 0", " 1")))})
+    assert "not ready" not in well and "see to" not in well
+
+
+def test_a_breaker_that_is_forced_is_shown_as_such_whatever_it_would_say_itself() -> None:
+    for state in ("open", "closed"):
+        forced = Page(
+            14, parsed(WORKER % {"done": 1, "broke": 0} + FORCED % state + WEB.partition("caudal_provider")[0])
+        )
+        norte = parsed(
+            'caudal_provider_breaker_state{caudal_provider="norte",caudal_mode="test",caudal_state="closed"} 1'
+        )
+        forced.samples["caudal_provider_breaker_state"] |= norte["caudal_provider_breaker_state"]
+        rows = figures({}, {"web": forced}).providers
+        assert [(of["provider"], of["breaker"], of["forced"]) for of in rows] == [
+            ("norte (test)", "closed", state),
+            ("sur (live)", "closed", None),
+        ]
+        assert f"forced {state}" in shown({}, {"web": forced})
+
+
+def test_work_that_was_tried_in_vain_is_behind_once_however_many_workers_tell_it() -> None:
+    both = {name: Page(14, parsed(IN_VAIN % (0, 90) + IN_VAIN % (1, 14))) for name in ("worker", "worker-2")}
+    assert figures({}, both).behind == {"payin.submit tried in vain": 104}
+    assert "104 payin.submit tried in vain" in shown({}, {"worker": work(14, 1, 0), **both})
+
+
+def test_alarms_say_which_process_has_the_reason_in_its_log() -> None:
+    before, now = (
+        {"web": Page(at, parsed(ALARMS % of)), "web-2": Page(at, parsed(ALARMS % 0))} for at, of in ((10, 2), (14, 5))
+    )
+    text = shown(before, now)
+    assert "alarms    web: 3 broke now, 5 since it began\n" in text
+    assert "alarms" not in shown({}, {"web-2": now["web-2"]})
+
+
+def test_each_of_several_shards_has_a_row_and_one_alone_has_none() -> None:
+    before, now = (
+        {"web": shards(10, 0, 0), "web-2": shards(10, 0, 0)},
+        {"web": shards(14, 400, 4), "web-2": shards(14, 0, 4)},
+    )
+    rows = figures(before, now).shards
+    assert [(of["shard"], of["commands"], of["waiting"]) for of in rows] == [("0", 100, 824), ("1", 2, 0)]
+    assert rows[0]["wait_p99"] == pytest.approx(0.0495)
+    [full] = [line for line in shown(before, now).splitlines() if line.startswith("0 ")]
+    assert full.split() == ["0", "100", "100", "1.0", "–", "824", "49.5", "ms"]
+    assert "waited p99" not in shown({}, {"web": page(14, 1, 1, 0, 1, 1)})
+
+
 def test_a_drained_provider_lags_and_waits_are_on_the_frame() -> None:
     text = shown({"worker": work(10, 0, 0)}, {"worker": work(14, 100, 0)})
     for told in ("closed drained", "first 6.0 s", "unmade 3.0 s", "settle due for 70.0 s", "waited p99 49.5 ms"):
@@ -144,8 +231,19 @@ def test_a_drained_provider_lags_and_waits_are_on_the_frame() -> None:
 
 def test_a_frame_fits_eighty_columns_and_says_what_is_wrong() -> None:
     before = {"web": page(10, 50, 100, 0, 10, 3), "worker": Page(10, {}, "away")}
-    text = shown(before, {"web": page(14, 130, 200, 8, 20, 5, broken=3), "worker": Page(14, {}, "away")})
+    now = page(14, 130, 200, 8, 20, 5, broken=3)
+    text = shown(before, {"web": now, "worker": Page(14, {}, "away")})
     assert max(len(line) for line in text.splitlines()) <= 80
+    rest = (
+        "".join(SHARD % {"id": id, "commands": 10**6, "wait": 9_999} for id in (0, 1)) + ALARMS % 12 + FORCED % "closed"
+    )
+    many = {f"web-{n}": Page(14, now.samples | parsed(rest + OUTAGE % {"at": 14})) for n in range(2, 18)}
+    full = shown(before, many)
+    assert (
+        max(len(line) for line in full.splitlines()) <= 80
+        and "…" not in full
+        and " ".join(full.split()).count("web-17: database, shard") == 1
+    )
     for told in ("open", "12,345.00 MXN", "3 rows that break a law of the books", "away", "normal 7", "refused"):
         assert told in text, (told, text)
 

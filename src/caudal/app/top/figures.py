@@ -17,13 +17,18 @@ _ROUTES: Final = 6
 _HTTP: Final = "http_server_request_duration_seconds"
 _CALLS: Final = "caudal_provider_call_duration_seconds"
 _BATCH: Final = "caudal_commit_batch_duration_seconds"
+_QUEUE: Final = "caudal_commit_queue_length"
 _WEBHOOK: Final = "caudal_webhook_attempt_duration_seconds"
 _JOBS: Final = "caudal_job_duration_seconds"
 _DUE: Final = "caudal_due_oldest_age_seconds"
 _LAG: Final = "caudal_webhook_lag_seconds"
 _GATHERED: Final = "caudal_watch_last_run_timestamp_seconds"
 _OLDEST: Final = frozenset({_DUE, _LAG, _GATHERED})  # of several shards or processes the highest: ages do not add up
-_REFUSED: Final = ("429", "503")
+_BY_ONE: Final = _OLDEST | {"caudal_due_in_vain"}  # while the watch goes from one worker to another, both tell it
+_READY: Final = "caudal_ready"
+_TOLD: Final = frozenset({"queue", "shard"})  # checks for which a process is ready all the same
+_ALARMS: Final = "caudal_commit_alarms_total"
+_PROBLEMS: Final = "caudal_http_problems_total"
 
 Row = dict[str, str | float | None]
 
@@ -32,14 +37,17 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What `caudal top` shows: rates a second, times in seconds, money in minor units. None: nothing was measured.
 
     `gathered_s` ago one worker asked the database how late webhooks are, what is in flight and what is behind; None:
-    no worker has.
+    no worker has. `not_ready` has the checks that fail of each process that is not, `see_to` those of one that is.
     """
 
     seconds: float
     gathered_s: float | None
+    not_ready: dict[str, list[str]]
+    see_to: dict[str, list[str]]
     requests: Row
     routes: list[Row]
     commits: Row
+    shards: list[Row]
     queue: dict[str, float]
     providers: list[Row]
     webhooks: Row
@@ -55,13 +63,17 @@ def figures(before: Mapping[str, Page], now: Mapping[str, Page]) -> Figures:
     answered = [pair for pair in pairs.values() if pair[0].samples and pair[1].samples]
     seconds = max([late.at - early.at for early, late in answered], default=0.0)
     grown, level = _grown(answered), _level([page.samples for page in now.values()])
+    failing = {name: checks for name, page in now.items() if (checks := _failing(page.samples))}
     return Figures(
         seconds=seconds,
         gathered_s=_gathered_s(now),
+        not_ready={name: checks for name, checks in failing.items() if not _TOLD.issuperset(checks)},
+        see_to={name: checks for name, checks in failing.items() if _TOLD.issuperset(checks)},
         requests=_requests(grown, level, seconds),
         routes=_routes(grown, seconds),
         commits=_commits(grown, seconds),
-        queue=_by(level, "caudal_commit_queue_length", "caudal_lane"),
+        shards=_shards(grown, level, seconds),
+        queue=_by(level, _QUEUE, "caudal_lane"),
         providers=_providers(grown, level, seconds),
         webhooks=_webhooks(grown, level, seconds),
         jobs=_jobs(grown, level, seconds),
@@ -92,12 +104,18 @@ def _level(pages: list[Samples]) -> Samples:
         for name, samples in page.items():
             into = found.setdefault(name, {})
             for labels, value in samples.items():
-                into[labels] = _together(name, into.get(labels, 0.0), value)
+                known = into.get(labels, 0.0)
+                into[labels] = max(known, value) if name in _BY_ONE else known + value
     return found
 
 
 def _together(name: str, one: float, other: float) -> float:
     return max(one, other) if name in _OLDEST else one + other
+
+
+def _failing(samples: Samples) -> list[str]:
+    """The checks of `/readyz` that a process does not pass."""
+    return sorted(dict(labels)["caudal_check"] for labels, passes in samples.get(_READY, {}).items() if not passes)
 
 
 def _gathered_s(now: Mapping[str, Page]) -> float | None:
@@ -157,13 +175,16 @@ def _requests(grown: Samples, level: Samples, seconds: float) -> Row:
             seconds,
         )
 
-    refused = of(*_REFUSED)
+    def refused(code: str) -> float:
+        return _rate(_sum(grown, _PROBLEMS, lambda labels: labels["error_type"] == code), seconds)
+
+    crowd, share = refused("overloaded"), refused("too_many_requests")  # a 503 and a 429; others of these are no crowd
     return {
         "rate": of(""),
         "2xx": of("2"),
-        "4xx": of("4") - of("429"),
-        "5xx": of("5") - of("503"),
-        "refused": refused,
+        "4xx": max(0.0, of("4") - share),
+        "5xx": max(0.0, of("5") - crowd),
+        "refused": crowd + share,
         "active": _sum(level, "http_server_active_requests"),
         **{name: percentile(grown, _HTTP, share) for name, share in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))},
     }
@@ -196,18 +217,31 @@ def _route(grown: Samples, method: str, route: str, seconds: float) -> Row:
     }
 
 
-def _commits(grown: Samples, seconds: float) -> Row:
-    batches = _sum(grown, f"{_BATCH}_count")
-    commands = _sum(grown, "caudal_commit_commands_total")
+def _commits(grown: Samples, seconds: float, wanted: Callable[[dict[str, str]], bool] = lambda _: True) -> Row:
+    batches = _sum(grown, f"{_BATCH}_count", wanted)
+    commands = _sum(grown, "caudal_commit_commands_total", wanted)
     return {
         "commands": _rate(commands, seconds),
         "batches": _rate(batches, seconds),
-        "events": _rate(_sum(grown, "caudal_commit_events_total"), seconds),
+        "events": _rate(_sum(grown, "caudal_commit_events_total", wanted), seconds),
         "size": commands / batches if batches else None,
-        "p50": percentile(grown, _BATCH, 0.5),
-        "p99": percentile(grown, _BATCH, 0.99),
-        "wait_p99": percentile(grown, "caudal_commit_queue_wait_seconds", 0.99),
+        "p50": percentile(grown, _BATCH, 0.5, wanted),
+        "p99": percentile(grown, _BATCH, 0.99, wanted),
+        "wait_p99": percentile(grown, "caudal_commit_queue_wait_seconds", 0.99, wanted),
     }
+
+
+def _shards(grown: Samples, level: Samples, seconds: float) -> list[Row]:
+    """The same of each shard, and how many commands wait for it."""
+    known = {dict(labels)["caudal_shard"] for labels in level.get(_QUEUE, {})}
+    return [_shard(grown, level, seconds, name) for name in sorted(known, key=lambda name: (len(name), name))]
+
+
+def _shard(grown: Samples, level: Samples, seconds: float, name: str) -> Row:
+    def same(labels: dict[str, str]) -> bool:
+        return labels["caudal_shard"] == name
+
+    return {"shard": name, "waiting": _sum(level, _QUEUE, same), **_commits(grown, seconds, same)}
 
 
 def _providers(grown: Samples, level: Samples, seconds: float) -> list[Row]:
@@ -227,11 +261,14 @@ def _provider(grown: Samples, level: Samples, seconds: float, name: str, mode: s
     def state(wanted: str) -> float:
         return _sum(level, "caudal_provider_breaker_state", lambda of: same(of) and of["caudal_state"] == wanted)
 
+    forced = level.get("caudal_provider_forced", {}).items()
+    by_hand = sorted(of["caudal_state"] for labels, value in forced if value and same(of := dict(labels)))
     states = [wanted for wanted in ("open", "half_open", "closed") if state(wanted)]
     calls = _sum(grown, "caudal_provider_calls_total", same)
     return {
         "provider": f"{name} ({mode})",
         "breaker": "/".join(states),  # where processes differ, all that there are
+        "forced": "/".join(by_hand) or None,
         "drained": "drained" if _sum(level, "caudal_provider_drained", same) else None,
         "calls": _rate(calls, seconds),
         "failed": _sum(grown, "caudal_provider_failed_total", same) / calls if calls else None,
@@ -271,6 +308,11 @@ def _behind(grown: Samples, level: Samples) -> dict[str, float]:
     broken = _by(grown, f"{_JOBS}_count", "caudal_job", _broken)
     return {
         **{f"{job} broke": count for job, count in broken.items() if count},
+        **{
+            f"{job} tried in vain": count
+            for job, count in _by(level, "caudal_due_in_vain", "caudal_job").items()
+            if count
+        },
         **{f"{job} due for": age for job, age in _by(level, _DUE, "caudal_job").items() if age},
         **{
             f"events behind, {of}": lag
@@ -310,5 +352,6 @@ def _process(name: str, early: Page, late: Page) -> Row:
         "files": _sum(late.samples, "process_unix_file_descriptor_count"),
         "loop_p99": percentile(both, "caudal_loop_delay_seconds", 0.99),
         "uptime": _sum(late.samples, "process_uptime_seconds"),
-        "alarms": _sum(both, "caudal_commit_alarms_total"),
+        "alarms": _sum(both, _ALARMS),
+        "alarms_in_all": _sum(late.samples, _ALARMS),
     }

@@ -16,7 +16,15 @@ _ROWS_OF_MONEY = 6
 
 def frame(now: Figures, title: str) -> RenderableType:
     """One look at everything."""
-    parts: list[RenderableType] = [Text(title, style="bold"), _requests(now), _commits(now)]
+    parts: list[RenderableType] = [Text(title, style="bold")]
+    parts += [
+        _failing(name, checks) for name, checks in (("not ready", now.not_ready), ("see to", now.see_to)) if checks
+    ]
+    parts += [_requests(now), _commits(now)]
+    if len(now.shards) > 1:
+        parts.append(_shards(now.shards))
+    if any(of.get("alarms_in_all") for of in now.processes):
+        parts.append(_alarms(now.processes))
     if now.routes:
         parts.append(_routes(now.routes))
     if now.providers:
@@ -49,6 +57,15 @@ def _line(name: str, *parts: tuple[str, str]) -> Text:
     return text
 
 
+def _failing(name: str, checks: dict[str, list[str]]) -> Text:
+    """Processes with the checks of `/readyz` that they do not pass."""
+    alike: dict[str, list[str]] = {}
+    for process, of in checks.items():
+        alike.setdefault(", ".join(of), []).append(process)
+    told = "  ".join(f"{', '.join(processes)}: {of}" for of, processes in alike.items())
+    return _line(name).append(told, style="bold red" if name == "not ready" else "yellow")
+
+
 def _requests(now: Figures) -> Text:
     of = now.requests
     line = _line(
@@ -74,6 +91,24 @@ def _commits(now: Figures) -> Text:
     return line.append(f"\n{'':<10}{waiting} waits{waited}", style="not bold default")
 
 
+def _shards(shards: list[Row]) -> Table:
+    table = _table("shard", "commits/s", "batches/s", "of", "p99", "wait", "waited p99")
+    for of in shards:
+        size = "–" if of["size"] is None else _number(of["size"])
+        cells = (_number(of["commands"]), _number(of["batches"]), size, _time(of["p99"]), f"{of['waiting']:.0f}")
+        table.add_row(str(of["shard"]), *cells, _time(of["wait_p99"]))
+    return table
+
+
+def _alarms(processes: list[Row]) -> Text:
+    """Commands and batches that broke, by the process whose log has why."""
+    of = {str(row["process"]): row for row in processes if row.get("alarms_in_all")}
+    told = "  ".join(
+        f"{name}: {row['alarms']:.0f} broke now, {row['alarms_in_all']:.0f} since it began" for name, row in of.items()
+    )
+    return _line("alarms").append(told, style="bold red")
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold cyan")
     table.add_column(columns[0], overflow="ellipsis", no_wrap=True, max_width=34)
@@ -93,7 +128,8 @@ def _routes(routes: list[Row]) -> Table:
 def _providers(providers: list[Row]) -> Table:
     table = _table("provider", "breaker", "calls/s", "failed", "p95", "in flight")
     for of in providers:
-        state = Text(str(of["breaker"]), style="" if of["breaker"] == "closed" else "bold red")
+        known = f"forced {of['forced']}" if of["forced"] else str(of["breaker"])
+        state = Text(known, style="" if known == "closed" else "bold red")
         if of["drained"]:
             state.append(" drained", style="yellow")
         failed = "" if not of["failed"] else f"{float(str(of['failed'])):.1%}"

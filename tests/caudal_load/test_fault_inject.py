@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +31,7 @@ from caudal_load.faults.keeper import Kept
 from caudal_load.faults.kinds import BY_NAME
 from caudal_load.faults.model import BadFaults, Fault
 from caudal_load.faults.plan import plan_of
+from caudal_load.faults.world import Whole
 from caudal_load.processes import is_running
 from caudal_sandbox.journal import Journal
 from caudal_sandbox.provider.books import SCHEMA
@@ -246,6 +249,44 @@ async def test_an_outage_has_happened_when_the_second_provider_was_asked(
         await journal.close()
     assert told[2:] == [{}, said, {}]
     assert (before.text, seen.text) == ("", "1 payments of a later attempt came to the second provider")
+
+
+@contextlib.contextmanager
+def locked(books: Path) -> Iterator[None]:
+    """As a sandbox that recovers its books after it was killed has them."""
+    with contextlib.closing(sqlite3.connect(books)) as owner:
+        owner.execute("pragma locking_mode = exclusive")
+        owner.execute("begin exclusive")
+        yield
+
+
+async def test_books_that_are_locked_hold_up_neither_the_load_nor_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[object]()
+
+    async def fares(_: object, conditions: object) -> None:
+        told.append(conditions)
+
+    for name, value in {"_fares": fares, "_LOCKED_S": 0.1, "READ_S": 0.0}.items():
+        monkeypatch.setattr(f"caudal_load.faults.inject.outages.{name}", value)
+    world = Whole(tmp_path, {}, lambda: 1)
+    await Journal(tmp_path / "sandbox", "provider-norte", SCHEMA).close()
+    books = tmp_path / "sandbox" / "provider-norte.sqlite3"
+    with locked(books), pytest.raises(BadFaults, match="books cannot be read: database is locked"):
+        await world.inject(fault("outage", "down"))
+    assert told == [], "it is never said to be down"
+    await world.inject(fault("outage", "down"))
+    with locked(books):
+        ticks, (task,) = 0, world._under_way
+        while not task.done():
+            await asyncio.sleep(0.005)
+            ticks += 1
+    await task
+    assert told == [{"down": True}, {}]
+    assert ticks > 3, "others had their turn while the books were waited for"
+    assert [said for _, said in world.seen] == [""]
+    assert "did not end as it should: the second provider's books cannot" in (world.logs / "faults.log").read_text()
 
 
 PAYMENT = """

@@ -16,6 +16,7 @@ import random
 import secrets
 import signal
 import socket
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -123,7 +124,7 @@ class Whole:
             await asyncio.wait_for(over.wait(), fault.for_s)
         try:
             await stack.aclose()
-        except (BadFaults, OSError, psycopg.Error) as error:
+        except (BadFaults, OSError, psycopg.Error, sqlite3.Error) as error:
             self._note(f"{fault.name} did not end as it should: {error}")
         self.seen.append((fault, seen.text))
         self._note(f"{fault.name} at {fault.at_s:g} s: {seen.text or 'nothing showed that it happened'}")

@@ -1,5 +1,6 @@
 """Misbehaviour of the provider to order: clients make payments whose amounts say what is to go wrong."""
 
+import asyncio
 import contextlib
 import sqlite3
 import time
@@ -29,10 +30,14 @@ async def ordered(world: "Whole", fault: Fault, seen: Seen) -> AsyncIterator[Non
     try:
         yield
         books = [*world.directory.joinpath("sandbox").rglob("*.sqlite3")]
-        await until(lambda: _in(books, int(value), began_ms) > 0, ORDERED_S, every_s=_LOOK_EVERY_S)
+
+        async def is_followed() -> bool:
+            return await asyncio.to_thread(_in, books, int(value), began_ms) > 0
+
+        await until(is_followed, ORDERED_S, every_s=_LOOK_EVERY_S)
     finally:
         world.orders.remove(value)
-    if number := _in(books, int(value), began_ms):
+    if number := await asyncio.to_thread(_in, books, int(value), began_ms):
         seen.text = f"{number} payments and operations of an amount that ends in {value}"
 
 

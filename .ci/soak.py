@@ -1,6 +1,8 @@
 """`make soak`: the long proofs, ten minutes of faults, five failovers and 100,000 simulated histories, and a page.
 
-The page is docs/proof/<date>-<commit>.md, written whatever came of it; it is committed with the state that it is about.
+The page is docs/proof/<date>-<commit>.md, written whatever came of it, also where a part ended without a report; it is
+committed with the state that it is about. What the faults left stays in a temporary directory, named there, unless all
+went well.
 Exit code 1 when something was lost, doubled, stuck or wrong, a planned fault never happened, the rate was back too late
 after a kill, traffic did not go on after a failover, or a history failed.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+from caudal_load.processes import commit
 
 ROOT: Final = Path(__file__).parents[1]
 PROOF: Final = ROOT / "docs" / "proof"
@@ -34,28 +39,26 @@ class Simulated(NamedTuple):
     passed: bool
 
 
-def faults(seconds: float, each: int, seed: int, kinds: str) -> Result:
-    """A run under faults; its report. Raises SystemExit when there is none."""
-    kept = Path(tempfile.mkdtemp(prefix="caudal-soak-")) / "run"
+def faults(seconds: float, each: int, seed: int, kinds: str, kept: Path) -> Result:
+    """A run under faults, kept in this directory; its report."""
     options = ["--seconds", f"{seconds:g}", "--each", f"{each}", "--seed", f"{seed}", "--keep", f"{kept}", "--json"]
-    command = [sys.executable, "-m", "caudal_load", "faults", *options, *(["--kinds", kinds] if kinds else [])]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if not done.stdout.strip():
-        raise SystemExit(f"no report; exit code {done.returncode}")
-    result: Result = json.loads(done.stdout)
-    return result
+    return told("faults", *options, *(["--kinds", kinds] if kinds else []))
 
 
 def failovers(number: int) -> list[Result]:
     """So many, with a world and a standby each: by turns the primary is killed, or stands still and comes back."""
-    found = []
-    for turn in range(number):
-        command = [sys.executable, "-m", "caudal_load", "failover", "--json", *(["--pause"] if turn % 2 else [])]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-        if not done.stdout.strip():
-            raise SystemExit(f"no report of failover {turn + 1}; exit code {done.returncode}")
-        found.append(json.loads(done.stdout))
-    return found
+    return [told("failover", "--json", *(["--pause"] if turn % 2 else [])) for turn in range(number)]
+
+
+def told(*asked: str) -> Result:
+    """What a command of `caudal-load` reports; one that ends without a report has `none`, why, and has not passed."""
+    done = subprocess.run([sys.executable, "-m", "caudal_load", *asked], stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        result: Result = json.loads(done.stdout)
+    except ValueError:
+        none = f"`caudal-load {' '.join(asked)}` ended without a report, exit code {done.returncode}"
+        return {"none": none, "passed": False}
+    return result
 
 
 def simulated(histories: int, seed: int) -> Simulated:
@@ -67,14 +70,37 @@ def simulated(histories: int, seed: int) -> Simulated:
     return Simulated(f".venv/bin/python -m caudal_simulation {asked}", done.stdout.rstrip(), done.returncode == 0)
 
 
-def page(report: Result, simulation: Simulated | None, day: str, promoted: Sequence[Result] = ()) -> str:
-    """The proof, for people: what was run, on what, and what came of it."""
-    machine = ", ".join(f"{name} {value}" for name, value in report["machine"].items())
+def page(
+    report: Result, simulation: Simulated | None, day: str, promoted: Sequence[Result] = (), kept: Path | None = None
+) -> str:
+    """The proof, for people: what was run, on what, and what came of it; where it is kept unless all went well."""
     passed = has_passed(report, simulation, promoted)
+    lines = [f"# {'Passed' if passed else 'FAILED'}: {day}, commit {commit_of(report)}", ""]
+    lines += [f"**{report['none']}.**", ""] if "none" in report else _under_faults(report)
+    if kept is not None and not passed:
+        lines += ["", f"Logs, requests and answers of the faults are kept in `{kept}` of that machine."]
+    if promoted:
+        lines += [
+            "",
+            "`caudal-load failover`, by turns with `--pause`: a primary fails and its synchronous standby is promoted.",
+            "",
+        ]
+        lines += _table(("primary", "acknowledged", "refused", *_OF_FAILOVER), _failovers(promoted))
+        lines += [f"- **{one['none']}**" for one in promoted if "none" in one]
+    if simulation is not None:
+        lines += ["", f"`{simulation.command}`:", "", "```text", simulation.said, "```"]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def commit_of(report: Result) -> str:
+    """The commit that was run."""
+    return commit() if "none" in report else str(report["commit"])
+
+
+def _under_faults(report: Result) -> list[str]:
+    machine = ", ".join(f"{name} {value}" for name, value in report["machine"].items())
     lacks = "".join(f"; {what}" for what in report["lacks"])
-    lines = [
-        f"# {'Passed' if passed else 'FAILED'}: {day}, commit {report['commit']}",
-        "",
+    return [
         f"`caudal-load faults --seconds {report['seconds']:g} --connections {report['connections']} --seed"
         f" {report['seed']}` on {machine}.",
         "",
@@ -90,24 +116,13 @@ def page(report: Result, simulation: Simulated | None, day: str, promoted: Seque
         *(f"- {one['process']}, killed at {one['at_s']:g} s: {_too_late(one)}" for one in above(report)),
         *(f"- check {one['check']}: {one['harm']}: {one['what']}" for one in report["violations"][:50]),
     ]
-    if promoted:
-        lines += [
-            "",
-            "`caudal-load failover`, by turns with `--pause`: a primary fails and its synchronous standby is promoted.",
-            "",
-        ]
-        lines += _table(("primary", "acknowledged", "refused", *_OF_FAILOVER), _failovers(promoted))
-    if simulation is not None:
-        lines += ["", f"`{simulation.command}`:", "", "```text", simulation.said, "```"]
-    return "\n".join(lines).rstrip() + "\n"
 
 
 def has_passed(report: Result, simulation: Simulated | None, promoted: Sequence[Result]) -> bool:
     """Whether all of it went as it must."""
-    at_rate = not above(report)
     return (
-        report["passed"]
-        and at_rate
+        bool(report["passed"])
+        and not above(report)
         and (simulation is None or simulation.passed)
         and all(one["passed"] for one in promoted)
     )
@@ -115,7 +130,9 @@ def has_passed(report: Result, simulation: Simulated | None, promoted: Sequence[
 
 def above(report: Result) -> list[Result]:
     """The kills after which the rate was back too late, or never."""
-    return [one for one in report["recovery"] if one["seconds"] is None or one["seconds"] > BACK_S[one["process"]]]
+    return [
+        one for one in report.get("recovery", []) if one["seconds"] is None or one["seconds"] > BACK_S[one["process"]]
+    ]
 
 
 def _too_late(one: Result) -> str:
@@ -135,6 +152,7 @@ def _failovers(promoted: Sequence[Result]) -> list[tuple[str, ...]]:
             "never" if one["recovered_s"] is None else f"{one['recovered_s']:g}",
         )
         for one in promoted
+        if "none" not in one
     ]
 
 
@@ -175,15 +193,18 @@ def main() -> int:
     parser.add_argument("--histories", type=int, default=HISTORIES, help="to simulate; 0: none")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31), help="of both")
     asked = parser.parse_args()
-    report = faults(asked.seconds, asked.each, asked.seed, asked.kinds)
+    kept = Path(tempfile.mkdtemp(prefix="caudal-soak-"))
+    report = faults(asked.seconds, asked.each, asked.seed, asked.kinds, kept / "run")
     promoted = failovers(asked.failovers)
     simulation = simulated(asked.histories, asked.seed) if asked.histories else None
-    day = datetime.now(UTC).date().isoformat()
+    passed, day = has_passed(report, simulation, promoted), datetime.now(UTC).date().isoformat()
     PROOF.mkdir(exist_ok=True)
-    path = PROOF / f"{day}-{report['commit']}.md"
-    path.write_text(page(report, simulation, day, promoted))
-    print(path.relative_to(ROOT))
-    return 0 if has_passed(report, simulation, promoted) else 1
+    path = PROOF / f"{day}-{commit_of(report)}.md"
+    path.write_text(page(report, simulation, day, promoted, kept))
+    print(path)
+    if passed:
+        shutil.rmtree(kept)
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

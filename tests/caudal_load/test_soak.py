@@ -1,7 +1,11 @@
 """`make soak`: its page says what was run, on what, and what came of it, whatever that is."""
 
 import importlib.util
+import json
+import sys
 from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess
 from types import ModuleType
 
 import pytest
@@ -114,6 +118,33 @@ def test_failovers_have_a_table_and_count(soak: ModuleType) -> None:
 
 def test_histories_that_failed_fail_the_whole(soak: ModuleType) -> None:
     assert soak.page(WELL.as_json(), soak.Simulated("simulate", "seed 3: lost", False), "day").startswith("# FAILED")
+
+
+@pytest.mark.parametrize("lacking", ["faults", "failover", None])
+def test_the_page_is_written_whatever_came_of_it(
+    soak: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str | None
+) -> None:
+    reports = {"faults": json.dumps(WELL.as_json(), default=str), "failover": json.dumps(FAILOVER)}
+
+    def run(command: list[str], **_: object) -> CompletedProcess[str]:
+        asked = command[3]
+        return CompletedProcess(command, 3, "") if asked == lacking else CompletedProcess(command, 0, reports[asked])
+
+    monkeypatch.setattr(soak.subprocess, "run", run)
+    monkeypatch.setattr(soak, "PROOF", tmp_path / "proof")
+    monkeypatch.setattr(soak, "commit", lambda: WELL.commit)
+    monkeypatch.setattr(soak.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["soak.py", "--failovers", "2", "--histories", "0", "--seed", "7"])
+    assert soak.main() == int(lacking is not None)
+    (path,), kept = (tmp_path / "proof").glob("*-0123456789.md"), list(tmp_path.glob("caudal-soak-*"))
+    page = path.read_text()
+    if lacking is None:
+        assert page.startswith("# Passed") and kept == [] and "kept in" not in page
+        return
+    assert page.startswith("# FAILED") and f"are kept in `{kept[0]}`" in page
+    assert f"`caudal-load {lacking} " in page and "ended without a report, exit code 3" in page
+    assert ("| `kill:web` | 5 | 5 |" in page) == (lacking == "failover"), "what there is stands on it"
+    assert ("| killed | 16,416 |" in page) == (lacking == "faults")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the fit of a run says: the highest rate within the SLO, what saturates first, and what a wanted rate needs."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -12,7 +13,7 @@ from caudal_load.capacity.answer import answered
 from caudal_load.capacity.check import checked
 from caudal_load.capacity.kept import KeptStep
 from caudal_load.capacity.model import Model, modelled, told
-from caudal_load.capacity.sizing import BadPrices, Wanted, needs, one_postgresql, read_prices
+from caudal_load.capacity.sizing import EXAMPLE, BadPrices, Wanted, needs, one_postgresql, read_prices
 from caudal_load.capacity.solve import Unsolvable
 from tests.caudal_load.capacity_cast import ALONE, EACH, POSTGRES, RATES, WEB, above, closed, kept, missed, opened
 
@@ -207,6 +208,27 @@ def test_prices_of_ones_own_are_read_and_mistakes_are_named(tmp_path: Path) -> N
         read_prices(mine)
     with pytest.raises(BadPrices, match=r"none\.toml"):
         read_prices(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("database_cores", "0"),
+        ("database_cores", "-4"),
+        ("database_disk_mb_per_s", "0"),
+        ("core_month", "-25"),
+        ("memory_gb_month", "nan"),
+        ("disk_gb_month", "inf"),
+        ("kept_days", "-1"),
+        ("cached_days", "-0.5"),
+        ("key", "-30"),
+    ],
+)
+def test_prices_and_sizes_that_nothing_can_have_are_named(tmp_path: Path, name: str, value: str) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(re.sub(rf"(?m)^{name} = \S+", f"{name} = {value}", EXAMPLE.read_text()))
+    with pytest.raises(BadPrices, match="table_days" if name == "key" else name):
+        read_prices(mine)
 
 
 def test_three_digits_are_told() -> None:

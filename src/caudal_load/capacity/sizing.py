@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -26,6 +27,8 @@ EXAMPLE = Path(__file__).with_name("prices.toml")
 UTILISATION, MEAN = 0.6, 0.4
 DAY_S = 86_400
 _NONE = Line(base=0.0, each=0.0)
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
 
 
 class BadPrices(ValueError):
@@ -36,15 +39,15 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What is paid for, and how long data are kept."""
 
     currency: str
-    core_month: float
-    memory_gb_month: float
-    disk_gb_month: float
-    database_cores: int
-    database_disk_mb_per_s: float
-    kept_days: float
-    cached_days: float = 1.0
+    core_month: NotNegative
+    memory_gb_month: NotNegative
+    disk_gb_month: NotNegative
+    database_cores: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    database_disk_mb_per_s: Positive
+    kept_days: NotNegative
+    cached_days: NotNegative = 1.0
     """The data of so many days are to be in the databases' memory: no run measures how many have to be."""
-    table_days: dict[str, float] = {}
+    table_days: dict[str, NotNegative] = {}
 
 
 def read_prices(path: Path = EXAMPLE) -> Prices:

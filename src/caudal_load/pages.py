@@ -5,6 +5,7 @@ the answers hold is looked at: a search finds the payin that it is about, a page
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -79,15 +80,14 @@ async def pages(running: Running, asked: Pages, say: Say) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {running.operator_key}"}
     async with aiohttp.ClientSession(running.url, headers=headers) as session:
         made = await post(session, f"/v1/operator/merchants/{merchant}/keys", {"mode": "test"})
-        asker = Asker(Target.of(running.url), str(made["secret"]))
         try:
-            past = await _past(asker, random.Random(asked.seed))
-            found = dict[str, dict[str, float]]()
-            for kind in _kinds(past):
-                found[kind.name] = await _timed(asker, kind, asked)
-                say(f"{kind.name}: p50 {found[kind.name]['p50_ms']} ms, p99 {found[kind.name]['p99_ms']} ms")
+            async with contextlib.aclosing(Asker(Target.of(running.url), str(made["secret"]))) as asker:
+                past = await _past(asker, random.Random(asked.seed))
+                found = dict[str, dict[str, float]]()
+                for kind in _kinds(past):
+                    found[kind.name] = await _timed(asker, kind, asked)
+                    say(f"{kind.name}: p50 {found[kind.name]['p50_ms']} ms, p99 {found[kind.name]['p99_ms']} ms")
         finally:
-            await asker.end()
             await post(session, f"/v1/operator/keys/{made['id']}/revocations", {}, status=200)
     return {"payins": payins, "requests_of_each": asked.requests, "connections": asked.connections,
             "pages": found, "machine": machine()}  # fmt: skip
@@ -129,7 +129,7 @@ class Asker:
         self._writers.append(writer)
         return reader, writer
 
-    async def end(self) -> None:
+    async def aclose(self) -> None:
         """Closes the connections."""
         for writer in self._writers:
             writer.close()

@@ -15,7 +15,7 @@ from caudal_load import pages as module
 from caudal_load.caudal_up import CaudalFailed, up_in
 from caudal_load.cli import app
 from caudal_load.merchants import post
-from caudal_load.pages import Kind, Pages, pages, table_of
+from caudal_load.pages import Asker, Kind, Pages, pages, table_of
 from tests.whole import Whole
 
 SPEI = {"amount": 12050, "currency": "MXN", "country": "MX", "method": "spei"}
@@ -72,6 +72,17 @@ async def test_each_kind_of_page_is_timed_and_looked_at(running: Whole, monkeypa
     monkeypatch.setattr(module, "_kinds", lambda _: [replace(wrong, path=lambda _: "/v1/payins?limit=0")])
     with pytest.raises(CaudalFailed, match="was answered 422"):
         await pages(caudal, Pages(requests=2, merchant=merchant), said.append)
+
+    close = Asker.aclose
+
+    async def aclose(asker: Asker) -> None:
+        await close(asker)
+        raise OSError("a connection does not end")
+
+    monkeypatch.setattr(Asker, "aclose", aclose)
+    with pytest.raises(OSError, match="does not end"):
+        await pages(caudal, Pages(requests=2, merchant=merchant), said.append)
+    assert await keys_in_use(running, merchant) == 1, "its own is revoked whatever ended it"
 
 
 def test_the_command_prints_what_it_found(running: Whole) -> None:

@@ -135,6 +135,8 @@ async def test_the_provider_gets_the_file_and_the_dispute_is_under_review(
     sent = provider.asked[-1]
     assert (sent.raw, sent.headers["content-type"]) == (FILES[content_type], content_type)
     assert sent.path == f"/v1/provider/card/disputes/dp_1/evidence?key={file['id'].removeprefix('evidence_')}"
+    story = (await ana.get(f"/v1/operator/traces/{file['id']}", key=ana.olga)).json
+    assert story["payin"] == dispute["payin"], "its id leads an operator to its payment"
     [taken] = await ana.evidence(dispute)
     assert (taken["status"], taken["sent_at"] is not None) == ("taken", True)
     assert ((found := await ana.dispute(payin))["status"], found["evidence"]) == ("under_review", 1)

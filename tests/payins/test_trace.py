@@ -178,6 +178,20 @@ async def test_who_pays_is_not_in_it(ana: Merchant, desk: Desk) -> None:
         assert str(secret) not in text
 
 
+async def test_ids_as_logs_and_tables_have_them_lead_to_it(ana: Merchant, desk: Desk, context: Context) -> None:
+    payin = await ana.card(capture="manual")
+    capture = (await ana.capture(payin)).json
+    [[delivery]] = await context.rows(
+        "insert into webhook_delivery (shard, id, created_at, book, endpoint, event_seq, event_at, type, subject,"
+        " cause, status, attempts)"
+        " select shard, gen_random_uuid(), at, book, gen_random_uuid(), seq, at, type, subject,"
+        " 'event', 'failed', 1 from event where subject = %s and type = 'capture.succeeded' returning id::text",
+        (UUID(capture["id"][8:]),),
+    )
+    for bare in (payin["id"][6:], str(UUID(payin["id"][6:])), capture["id"][8:], delivery):
+        assert (await traced(ana, bare))["payin"] == payin["id"], bare
+
+
 async def test_merchants_do_not_see_it_and_what_is_not_there_is_not_found(ana: Merchant) -> None:
     payin = await ana.payin()
     assert (await ana.get(f"/v1/operator/traces/{payin['id']}")).status == 401
@@ -188,6 +202,9 @@ async def test_merchants_do_not_see_it_and_what_is_not_there_is_not_found(ana: M
         "dep_" + none,
         "evt_" + none,
         "mer_" + none,
+        none,
+        "delivery_" + none,
+        "evidence_" + none,
         "x",
         "payin_zz",
         "evt_",

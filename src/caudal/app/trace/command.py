@@ -17,7 +17,10 @@ EPILOG: Final = "Example: caudal trace payin_01a19b981dc071f08000014be2d90c77"
 def trace(
     id: Annotated[
         str,
-        typer.Argument(help="A payin, or a capture, void, refund, deposit, dispute, discrepancy or event of one."),
+        typer.Argument(
+            help="A payin, or a capture, void, refund, deposit, dispute, evidence, discrepancy, event or delivery of "
+            "one; with or without its prefix."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -24,7 +24,10 @@ _OWNERS: Final = {
     "dep": "owner_of_deposit",
     "dispute": "owner_of_dispute",
     "disc": "owner_of_discrepancy",
+    "evidence": "owner_of_evidence",
 }
+# What an id without its prefix may be, as logs, traces and tables have it; `capture` stands for every operation.
+_BARE: Final = ("payin", "capture", "dep", "dispute", "disc", "evidence", "delivery")
 
 Row = tuple[Any, ...]
 
@@ -86,22 +89,37 @@ class Story(NamedTuple):
     webhook_days: int
 
 
+def readings_of(text: str) -> list[str]:
+    """The public ids that a text may mean: itself, or with every prefix what is 32 digits or a UUID."""
+    try:
+        return [ids.public(prefix, UUID(text)) for prefix in _BARE]
+    except ValueError:
+        return [text]
+
+
 async def payin_of(context: Context, shard: int, text: str) -> UUID | None:
-    """The payin that an id is about: its own, or that of an operation, deposit, dispute, discrepancy or event."""
+    """The payin that an id is about: its own, or that of whatever else has one."""
     prefix = text.rpartition("_")[0]
     if prefix == "evt":
         seq = seq_of_event(text)
-        found = [] if seq is None else await _rows(context, "subject_of_event", shard=shard, seq=seq)
-        if not found:
-            return None
-        type, subject = found[0]
-        prefix = PREFIXES.get(type.partition(".")[0], "")
-        return await payin_of(context, shard, ids.public(prefix, subject)) if prefix else None
+        return None if seq is None else await _of_subject(context, shard, "subject_of_event", seq=seq)
     id = ids.parse(prefix, text)
+    if prefix == "delivery" and id is not None:
+        return await _of_subject(context, shard, "subject_of_delivery", id=id)
     if id is None or prefix == "payin":
         return id
     owner = await _rows(context, _OWNERS[prefix], shard=shard, id=id) if prefix in _OWNERS else []
     return owner[0][0] if owner else None
+
+
+async def _of_subject(context: Context, shard: int, name: str, **asked: Any) -> UUID | None:
+    """The payin of what an event, or its delivery, tells of."""
+    found = await _rows(context, name, shard=shard, **asked)
+    if not found:
+        return None
+    type, subject = found[0]
+    prefix = PREFIXES.get(type.partition(".")[0], "")
+    return await payin_of(context, shard, ids.public(prefix, subject)) if prefix else None
 
 
 async def story_of(context: Context, shard: int, id: UUID) -> Story | None:

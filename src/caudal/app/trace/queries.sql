@@ -20,6 +20,13 @@ select payin from dispute where shard = %(shard)s and id = %(id)s
 -- name: owner_of_discrepancy
 select payin from discrepancy where shard = %(shard)s and id = %(id)s
 
+-- name: owner_of_evidence
+select d.payin from dispute_evidence e join dispute d on d.shard = e.shard and d.id = e.dispute
+where e.shard = %(shard)s and e.id = %(id)s
+
+-- name: subject_of_delivery
+select type, subject from webhook_delivery where shard = %(shard)s and id = %(id)s limit 1
+
 -- name: subject_of_event
 select type, subject from event where shard = %(shard)s and seq = %(seq)s limit 1
 

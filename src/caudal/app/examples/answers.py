@@ -199,6 +199,14 @@ _TRACE: Final = {
     ],
 }
 
+_READY: Final = {"running": "ok", "shard": "ok", "queue": "ok", "database": "ok", "migrations": "ok"}
+_AWAY: Final = "the database does not answer: TimeoutError"
+UNAVAILABLE: Final = {
+    "status": "unavailable",
+    "reasons": [_AWAY],
+    "checks": {"running": "ok", "shard": "ok", "queue": "ok", "database": _AWAY},
+}
+
 ANSWERS: Final[dict[str, Any]] = {
     "Trace": _TRACE,
     "Unresolved": _UNRESOLVED,
@@ -271,7 +279,7 @@ ANSWERS: Final[dict[str, Any]] = {
         "next": envelope("payin.paid").id,
     },
     **webhook_examples.answers(envelope("payin.paid")),
-    "Health": {"status": "ok", "reasons": [], "checks": {"running": "ok", "database": "ok"}},
+    "Health": {"status": "ok", "reasons": [], "checks": _READY},
     **routing.answers(PAYIN_ID),
     "ProfileBody": routing.PROFILE,
     "ProfileList": _page({**routing.PROFILE, "active": True}),
@@ -312,9 +320,9 @@ SEVERAL_BODIES: Final[dict[str, dict[str, Any]]] = {
     **{f"create_callback_{method}": methods.callbacks(method) for method in CONNECTORS},
 }
 SEVERAL_ANSWERS: Final[dict[str, dict[str, Any]]] = {"create_payin": methods.answers(_PAYIN)}
-UNAVAILABLE: Final = {"status": "unavailable", "reasons": ["the database does not answer: PoolTimeout"]}
 # Where an operation's answer is not the one that its record usually has.
 OPERATIONS: Final[dict[str, Any]] = {
+    "get_livez": {"status": "ok", "reasons": [], "checks": {}},
     "create_instrument_deletion": msgspec.to_builtins(ERASED),
     "create_deposit_confirmation": {**msgspec.to_builtins(RETURNED), "reason": "return_confirmed"},
     "create_payin_cancellation": msgspec.to_builtins(CANCELLED),

@@ -230,6 +230,8 @@ async def test_a_shard_that_stands_still_is_told(seen: Context, monkeypatch: pyt
         assert re.fullmatch(r"shard 0: a command has waited for \d s", health.checks["shard"])
     await waiting
     assert (await health_of(seen)).checks["shard"] == "ok"
+    seen.shard(0).fails = "DiskFull no space"
+    assert (await health_of(seen)).checks["shard"] == "shard 0: its last batch was not written: DiskFull no space"
 
 
 @asynccontextmanager

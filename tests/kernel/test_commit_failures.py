@@ -27,7 +27,7 @@ from caudal.kernel.commit import (
 )
 from caudal.kernel.commit.port import NotCommitted
 from caudal.kernel.errors import Fault, Retry, Unknown
-from tests.kernel.faulty import FaultyPort, Moment, lose_the_answer
+from tests.kernel.faulty import FaultyPort, Moment, lose_the_answer, raising
 from tests.kernel.stores import RealStore
 from tests.kernel.test_commit import rows
 from tests.kernel.toy import Note, key, shard, soon
@@ -149,6 +149,19 @@ async def test_a_server_that_is_away_is_a_retry_at_the_deadline(database_url: st
         await written.submit(Note(text="x"), soon(0.4))
     assert refused.value.code == "database_unavailable"
     await written.stop(within_s=0.5)
+
+
+async def test_what_keeps_batches_from_being_written_is_known_until_one_is(database_url: str) -> None:
+    full = psycopg.errors.DiskFull("could not extend file: No space left on device")
+    written = shard(database_url, port=FaultyPort(database_url, before_read=raising(full)))
+    waiting = written.submit(Note(text="x"), soon(9))
+    async with asyncio.timeout(5):
+        while written.fails is None:
+            await asyncio.sleep(0.005)
+    assert written.fails == "DiskFull could not extend file: No space left on device"
+    await waiting
+    assert written.fails is None, "the next try came through"
+    await written.stop()
 
 
 class _Unsendable(Table[int, None]):

@@ -4,7 +4,7 @@
     database     its database answers
     migrations   every migration that has to run before this version starts has run
     loops        in a worker: each of its loops turns, or has a reason to rest
-    shard        what it commits comes through: nothing has waited for the shard for more than 5 s
+    shard        what it commits comes through: its last batch did, and nothing has waited for more than 5 s
     queue        first commands find room
 
 The last two are told and are no reason for balancers to go elsewhere: they would find the same shard there.
@@ -119,8 +119,10 @@ class _Watched:
 
     def _stuck(self) -> str | None:
         for shard in self._context.shards.values():
-            if shard.waits_s > _STUCK_S:
-                return f"shard {shard.id}: a command has waited for {shard.waits_s:.0f} s"
+            waits = f"a command has waited for {shard.waits_s:.0f} s" if shard.waits_s > _STUCK_S else ""
+            fails = "" if shard.fails is None else f"its last batch was not written: {shard.fails}"
+            if waits or fails:
+                return f"shard {shard.id}: " + ", ".join(filter(None, (waits, fails)))
         return None
 
     def _crowd(self) -> str | None:

@@ -24,7 +24,7 @@ from caudal.kernel.commit.lanes import Lanes, Limits, Waiting
 from caudal.kernel.commit.model import Command, Head, Missing, Result, Row, Table
 from caudal.kernel.commit.port import BatchPort
 from caudal.kernel.errors import CaudalError, Fault, Overloaded, Retry, Unknown
-from caudal.kernel.telemetry import CURRENT, Attributes, Reading, Tracer, apart
+from caudal.kernel.telemetry import CURRENT, Attributes, Reading, Tracer, apart, redact
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class Shard:
         self._part: list[Waiting] = []  # what is being tried now
         self._writing = False  # whether its write segment has begun
         self._trouble: Failure | None = None  # what became of the last try, unless it committed
+        self.fails: str | None = None  # what kept the last batch from its commit, since one came through
         self._began: float | None = None
         self._warned_at = -_AGAIN_S
         self.heard: tuple[datetime, float] | None = None  # the server's clock, and our monotonic one then
@@ -205,12 +206,15 @@ class Shard:
             failure = classify(error, writing=self._writing)
             self.counts.failed(failure.value)
             self._trace(batch, batch_id, started, failure.value)
+            if failure in (Failure.LOST, Failure.UNKNOWN):
+                self.fails = redact.error(error)
             if failure is not Failure.UNKNOWN:
                 _report(failure, error, batch)
                 return failure
             if not await self._find(batch, batch_id):
                 self.counts.failed(Failure.LOST.value)
                 return Failure.LOST
+        self.fails = None
         ended, self._seq = monotonic(), judged.before.event_seq + judged.events
         self.counts.committed(len(results), judged.events, ended - started)
         self._trace(batch, batch_id, started, "committed")

@@ -27,7 +27,7 @@ from caudal.kernel.commit import (
 )
 from caudal.kernel.commit.port import NotCommitted
 from caudal.kernel.errors import Fault, Retry, Unknown
-from tests.kernel.faulty import FaultyPort, Moment, lose_the_answer, raising
+from tests.kernel.faulty import FaultyPort, Moment, lose_the_answer
 from tests.kernel.stores import RealStore
 from tests.kernel.test_commit import rows
 from tests.kernel.toy import Note, key, shard, soon
@@ -152,14 +152,18 @@ async def test_a_server_that_is_away_is_a_retry_at_the_deadline(database_url: st
 
 
 async def test_what_keeps_batches_from_being_written_is_known_until_one_is(database_url: str) -> None:
-    full = psycopg.errors.DiskFull("could not extend file: No space left on device")
-    written = shard(database_url, port=FaultyPort(database_url, before_read=raising(full)))
-    waiting = written.submit(Note(text="x"), soon(9))
-    async with asyncio.timeout(5):
-        while written.fails is None:
-            await asyncio.sleep(0.005)
-    assert written.fails == "DiskFull could not extend file: No space left on device"
-    await waiting
+    seen: list[str | None] = []
+
+    async def full_at_first(_: FaultyPort) -> None:
+        seen.append(written.fails)
+        if len(seen) == 1:
+            raise psycopg.errors.DiskFull("could not extend file: No space left on device")
+
+    port = FaultyPort(database_url, before_read=full_at_first)
+    port.always = True
+    written = shard(database_url, port=port)
+    await written.submit(Note(text="x"), soon(9))
+    assert seen == [None, "DiskFull could not extend file: No space left on device"]
     assert written.fails is None, "the next try came through"
     await written.stop()
 

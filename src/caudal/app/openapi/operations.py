@@ -160,7 +160,8 @@ _NOTES: Final = {
     "create_callback_spei": "The tracking key counts once, for ever. A report with a known key and other content is "
     "refused; one for an unknown account is booked and kept as unapplied.",
     "create_deposit_return": "The return is under way when this answers; an event tells how it ended. Transfers, "
-    "cards, Pix and M-Pesa go back the way they came; money of PSE or of a boleto needs the payer's account.",
+    "cards, Pix and M-Pesa go back the way they came; money of PSE or of a boleto needs the payer's account. Refused "
+    "while a discrepancy is open that says an earlier return of it was carried out after all.",
     "create_deposit_confirmation": "For a return that has failed (`return_lost`, `return_refused`) and of which the "
     "provider's statement, or a person there, says that the payer has it. The books and the event are those of a "
     "return that succeeded. Refused where the money has gone another way meanwhile.",

@@ -1,5 +1,6 @@
 """One story, told wherever the API is described: a merchant, a key, a payin and what becomes of it."""
 
+from caudal.app.examples.actions import PAYIN_ID
 from caudal.app.examples.answers import ANSWERS, BODIES, OPERATIONS, SEVERAL_ANSWERS, SEVERAL_BODIES, UNAVAILABLE
 from caudal.app.examples.events import (
     CALLBACK,
@@ -9,7 +10,6 @@ from caudal.app.examples.events import (
     CREATED,
     EVENTS,
     PAID,
-    PAYIN_ID,
     REQUEST_ID,
     envelope,
 )

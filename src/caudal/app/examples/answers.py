@@ -9,8 +9,8 @@ import msgspec
 from caudal.app.examples import bulk, methods, routing
 from caudal.app.examples import disputes as dispute_examples
 from caudal.app.examples import webhooks as webhook_examples
+from caudal.app.examples.actions import AMOUNT_MINOR, PAYIN_ID
 from caudal.app.examples.events import (
-    AMOUNT_MINOR,
     CALLBACK,
     CANCELLED,
     CAPTURED,
@@ -31,7 +31,6 @@ from caudal.app.examples.events import (
     OPERATOR_ID,
     PAID,
     PAID_AT,
-    PAYIN_ID,
     REFUNDING,
     RETURNED,
     RETURNING,

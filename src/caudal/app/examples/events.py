@@ -12,6 +12,7 @@ import msgspec
 
 from caudal.app.examples import disputes as dispute_examples
 from caudal.app.examples import webhooks as webhook_examples
+from caudal.app.examples.actions import ACTIONS, AMOUNT_MINOR, CLABE, CREATED_AT, PAYIN_ID, QR, bank_details, expires_at
 from caudal.contracts import instruments, ledger, merchants, payins
 from caudal.contracts.envelope import Envelope, event_id
 from caudal.kernel.clock import rfc3339
@@ -28,7 +29,6 @@ MERCHANT_ID: Final = "mer_01a19b981dc071f08000014be2d90c77"
 KEY_ID: Final = "key_01a19b99082072a880000171c9035fde"
 NEXT_KEY_ID: Final = "key_01a1f84b802076b18000010d82f4a6c3"
 OPERATOR_ID: Final = "operator_01a19b7ca68073d780000028e6b1509a"
-PAYIN_ID: Final = "payin_01a207d9210075c38000019a41e07f2b"
 EXACT_ID: Final = "dep_7cf4cde3acc58b41bbeab77aa6837ac9"
 CAPTURE_ID: Final = "capture_01a208c9a5da7e1b80000188be20f4d1"
 REFUND_ID: Final = "refund_01a20be7c1cc7f64800001d0b3a96e42"
@@ -38,12 +38,8 @@ BALANCE_ID: Final = "bal_00000000000000000000000000027901"
 REQUEST_ID: Final = "req_01a207d9210074e980000053a7cb1d06"
 CURSOR: Final = "AAMD7WzxCAABogfZIQB1w4AAAZpB4H8r"
 
-_CLABE: Final = "646180018592801986"
 _SLOT: Final = 1
-_CREATED: Final = "2026-11-23T10:00:00.000000Z"
 PAID_AT: Final = "2026-11-23T10:04:31.218604Z"
-_EXPIRES: Final = "2026-11-26T10:00:00.000000Z"
-AMOUNT_MINOR: Final = 12_050
 FEE_MINOR: Final = 421  # MXN 3.00 and 1 % of 120.50, half up
 
 CREATE: Final[dict[str, Any]] = {
@@ -56,7 +52,7 @@ CREATE: Final[dict[str, Any]] = {
 }
 CALLBACK: Final[dict[str, Any]] = {
     "tracking_key": "MBAN01002611230001",
-    "clabe": _CLABE,
+    "clabe": CLABE,
     "amount": AMOUNT_MINOR,
     "currency": "MXN",
     "payer_name": "Ana Pérez",
@@ -84,17 +80,6 @@ CREATE_INSTRUMENT: Final[dict[str, Any]] = {
 }
 
 
-def _next_action(amount_minor: int) -> payins.ShowBankDetails:
-    return payins.ShowBankDetails(
-        clabe=_CLABE,
-        beneficiary="caudal",
-        amount=amount_minor,
-        currency="MXN",
-        expires_at=_EXPIRES,
-        payer_page=None,
-    )
-
-
 def _payin(kind: type[Payin], status: payins.PayinStatus, **more: Any) -> Payin:
     fields: dict[str, Any] = {
         "currency": "MXN",
@@ -116,8 +101,8 @@ def _payin(kind: type[Payin], status: payins.PayinStatus, **more: Any) -> Payin:
         reference="order-1001",
         description=None,
         metadata={},
-        created_at=_CREATED,
-        expires_at=_EXPIRES,
+        created_at=CREATED_AT,
+        expires_at=expires_at(fields["method"]),
         **fields,
     )
 
@@ -129,7 +114,7 @@ def _deposit(kind: type[Deposit], **more: Any) -> Deposit:
         mode="test",
         provider="spei",
         tracking_key="MBAN01002611230002",
-        account=_CLABE,
+        account=CLABE,
         currency="MXN",
         amount=2_000,
         amount_applied=0,
@@ -176,12 +161,6 @@ _TAKEN: Final[dict[str, Any]] = {
     "available_on": "2026-11-25",
 }
 _PIX: Final[dict[str, Any]] = {"country": "BR", "currency": "BRL", "method": "pix", "provider": "sandbox"}
-_QR: Final = payins.ShowQr(
-    payload="00020126580014br.gov.bcb.pix0136f1d3c0de-5a5e-4b0c-9d3e-2b7a1c0f9e8d52040000530398654061"
-    "20.505802BR5906caudal6009Sao Paulo62070503***6304A13B",
-    expires_at="2026-11-23T12:00:00.000000Z",
-    payer_page=None,
-)
 
 
 def _capture(kind: type[Capture], **more: Any) -> Capture:
@@ -233,7 +212,7 @@ def _discrepancy(kind: type[Discrepancy], **more: Any) -> Discrepancy:
     )
 
 
-CREATED: Final = _payin(payins.PayinCreated, "pending", next_action=_next_action(AMOUNT_MINOR))
+CREATED: Final = _payin(payins.PayinCreated, "pending", next_action=ACTIONS["spei"])
 PAID: Final = _payin(payins.PayinPaid, "paid", amount_received=AMOUNT_MINOR, fees=FEE_MINOR, paid_at=PAID_AT)
 CANCELLED: Final = _payin(payins.PayinCancelled, "cancelled", status_reason="requested_by_merchant")
 UNAPPLIED: Final = _deposit(payins.DepositUnapplied, amount_unapplied=2_000)
@@ -248,11 +227,16 @@ FEE_LINE: Final = merchants.FeeLine(family="instant_transfer", currency="MXN", f
 
 # What happened, when: the `data` of one event of every type.
 EVENTS: Final[tuple[tuple[str, str, msgspec.Struct], ...]] = (
-    ("payin.created", _CREATED, CREATED),
+    ("payin.created", CREATED_AT, CREATED),
     (
         "payin.received",
         "2026-11-23T10:02:11.040127Z",
-        _payin(payins.PayinReceived, "pending", amount_received=5_000, next_action=_next_action(AMOUNT_MINOR - 5_000)),
+        _payin(
+            payins.PayinReceived,
+            "pending",
+            amount_received=5_000,
+            next_action=bank_details(AMOUNT_MINOR - 5_000, told=False),
+        ),
     ),
     ("payin.paid", PAID_AT, PAID),
     (
@@ -264,7 +248,7 @@ EVENTS: Final[tuple[tuple[str, str, msgspec.Struct], ...]] = (
     (
         "payin.pending",
         "2026-11-23T10:00:00.210448Z",
-        _payin(payins.PayinPending, "pending", **_PIX, next_action=_QR),
+        _payin(payins.PayinPending, "pending", **_PIX, next_action=QR),
     ),
     (
         "payin.authorized",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from caudal.app.examples.events import CREATE, INSTRUMENT_ID, PAYIN_ID
+import msgspec
+
+from caudal.app.examples.actions import ACTIONS, PAYIN_ID, expires_at
+from caudal.app.examples.events import CREATE, INSTRUMENT_ID
 
 _KEY: Final = PAYIN_ID.removeprefix("payin_")
 _AT: Final = "2026-11-23T10:00:00.210Z"
@@ -56,26 +59,6 @@ PAYINS: Final[dict[str, dict[str, Any]]] = {
         "reference": "order-1001",
     },
 }
-_SHOWN: Final[dict[str, Any]] = {"expires_at": "2026-11-26T10:00:00.000000Z", "payer_page": None}
-# What the payer does next, by the method's flow.
-ACTIONS: Final[dict[str, dict[str, Any]]] = {
-    "pix": {
-        "type": "show_qr",
-        "payload": "00020126580014br.gov.bcb.pix0136f1d3c0de-5a5e-4b0c-9d3e-2b7a1c0f9e8d52040000530398654061"
-        "20.505802BR5906caudal6009Sao Paulo62070503***6304A13B",
-        **_SHOWN,
-    },
-    "boleto": {
-        "type": "show_voucher",
-        "line": "00190.50095 40144.816069 06809.350314 3 12260000012050",
-        "barcode": "00193122600000120500500940144816060680935031",
-        "due_on": "2026-12-23",
-        "url": "https://provider.example.com/slips/1001",
-        **_SHOWN,
-    },
-    "pse": {"type": "redirect", "url": "https://provider.example.com/pse/1001", **_SHOWN},
-    "mpesa": {"type": "await_push", "phone": "…678", **_SHOWN},
-}
 
 
 def answers(created: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -85,7 +68,11 @@ def answers(created: dict[str, Any]) -> dict[str, dict[str, Any]]:
         if method == "spei":
             continue
         fields = {name: asked[name] for name in ("amount", "currency", "country", "method", "reference")}
-        own: dict[str, Any] = {"next_action": ACTIONS.get(method)}
+        own: dict[str, Any] = {
+            "provider": "sandbox",
+            "expires_at": expires_at(method),
+            "next_action": msgspec.to_builtins(ACTIONS.get(method)),
+        }
         if method == "card":
             used = {"id": INSTRUMENT_ID, "brand": "visa", "last_four": "1111", "bank": None}
             own |= {"status": "authorized", "capture": "manual", "amount_authorized": 12_050, "instrument": used}

@@ -72,12 +72,12 @@ def proof(result: Result) -> Iterator[str]:
     """What else a run of the load generator showed."""
     if result.get("failed"):
         yield f"{'':<34} FAILED"
-    if "median_batch" in result:
+    if "weighted_median_batch" in result:
         counts = f"{result['acknowledged']:,} acknowledged, {result['lost']} lost, {result['doubled']} double"
         if result.get("disagreeing") is not None:
             counts += f", {result['disagreeing']} disagreeing, {result['unpaid']} unpaid"
         cpu = ", ".join(f"{name} {used} µs" for name, used in result["cpu_us_per_request"].items())
-        yield f"{'':<34} {counts}; median batch {result['median_batch']}; CPU per request: {cpu}"
+        yield f"{'':<34} {counts}; weighted median batch {result['weighted_median_batch']}; CPU per request: {cpu}"
         if result.get("webhooks"):
             heard = (f"{name} {value:,}" for name, value in result["webhooks"].items() if value is not None)
             yield f"{'':<34} webhooks: {', '.join(heard)}"

@@ -14,7 +14,7 @@ from caudal_load.processes import resident_mb
 from caudal_load.seconds import Second, milliseconds
 from caudal_load.side import CONDUCTOR, GENERATOR, Side
 from caudal_load.tally import Tally
-from caudal_load.verify import Verdict
+from caudal_load.verify import Batched, Verdict
 
 _ENOUGH_FOR_A_P99 = 100
 _LATE_SHARE = 0.01
@@ -107,7 +107,11 @@ class Figures:
     wal_bytes_per_request: float | None
     disk_bytes_per_request: float | None
     cores: Mapping[str, float]
-    median_batch: int | None
+    weighted_median_batch: int | None
+    """The batch that the median command was in."""
+    commands_per_batch: float | None
+    """The mean: commands ÷ batches of the window."""
+    batches_per_s: float | None
     web_rss_mb: float | None
     memory_mb_start: Mapping[str, float]
     memory_mb_end: Mapping[str, float]
@@ -163,7 +167,7 @@ async def figures(side: Side, verdict: Verdict) -> Figures:
         **_found(side, verdict),
         **_used(side),
         cores=cores,
-        median_batch=await side.median_batch(),
+        **_batched(side, await side.batched()),
         requests=plan.requests,
         connections=plan.connections,
         open_connections=len(seats),
@@ -179,6 +183,14 @@ async def figures(side: Side, verdict: Verdict) -> Figures:
         intervals=tuple(side.intervals),
         sent_buckets=tuple(tally.service.pairs()),
     )
+
+
+def _batched(side: Side, found: Batched | None) -> dict[str, Any]:
+    return {
+        "weighted_median_batch": None if found is None else found.weighted_median,
+        "commands_per_batch": None if found is None else found.mean,
+        "batches_per_s": None if found is None else side.loop.tally.per_s(found.batches),
+    }
 
 
 def _latencies(side: Side) -> dict[str, Any]:

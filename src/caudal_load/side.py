@@ -27,9 +27,10 @@ from caudal_load.receiver import Receiver, secret_of
 from caudal_load.scenario import Requests, Target
 from caudal_load.seed import Say, seed
 from caudal_load.verify import (
+    Batched,
     Verdict,
+    batched,
     lowest_id,
-    median_batch,
     paid_within,
     verify_by_api,
     verify_in_books,
@@ -168,11 +169,9 @@ class Side:
         paid = await paid_within(self.running.database_url, self.slices, self.requests, lowest)
         return self.loop.tally.per_s(paid)
 
-    async def median_batch(self) -> int | None:
-        """The median batch of the measured slices; None without a database to ask."""
-        if self.running.database_url is None:
-            return None
-        return await median_batch(self.running.database_url, self.slices)
+    async def batched(self) -> Batched | None:
+        """The batches of the measured slices; None without a database to ask."""
+        return None if self.running.database_url is None else await batched(self.running.database_url, self.slices)
 
     def web_pids(self) -> dict[str, int]:
         """The API processes of a caudal of our own, by name."""

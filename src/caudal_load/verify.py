@@ -42,11 +42,12 @@ _PAID = (
     " join unnest(%s::timestamptz[], %s::timestamptz[]) slice(opened, closed)"
     " on p.paid_at between slice.opened and slice.closed where p.id >= %s and starts_with(p.reference, %s)"
 )
-_MEDIAN_BATCH = (
-    "select percentile_disc(0.5) within group (order by b.commands) from batch b"
+_BATCHES = (
+    "with seen as (select b.commands from batch b"
     " join unnest(%s::timestamptz[], %s::timestamptz[]) slice(opened, closed)"
-    " on b.at between slice.opened and slice.closed"
-    " cross join generate_series(1, b.commands)"
+    " on b.at between slice.opened and slice.closed)"
+    " select count(*), coalesce(sum(commands), 0), (select percentile_disc(0.5) within group (order by commands)"
+    " from seen cross join generate_series(1, seen.commands)) from seen"
 )
 
 
@@ -164,14 +165,29 @@ async def paid_within(
     return 0 if row is None else int(row[0])
 
 
-async def median_batch(database_url: str, slices: list[tuple[datetime, datetime]]) -> int | None:
-    """The size of the batch that the median command of these spans of time was in; None if there was none.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batched:
+    """The batches of some spans of time, of all shards."""
+
+    batches: int
+    commands: int
+    """In all of them, those of workers too."""
+    weighted_median: int | None
+    """The size of the batch that the median command was in; None without any.
 
     Of batches as they are, half can be of one command: where one comes back alone while all others are written.
-
-    Raises psycopg.Error.
     """
+
+    @property
+    def mean(self) -> float | None:
+        """Commands of a batch; None without any."""
+        return round(self.commands / self.batches, 3) if self.batches else None
+
+
+async def batched(database_url: str, slices: list[tuple[datetime, datetime]]) -> Batched:
+    """Look at the batches themselves. Raises psycopg.Error."""
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
-        cursor = await connection.execute(_MEDIAN_BATCH, ([o for o, _ in slices], [c for _, c in slices]))
+        cursor = await connection.execute(_BATCHES, ([o for o, _ in slices], [c for _, c in slices]))
         row = await cursor.fetchone()
-    return None if row is None or row[0] is None else int(row[0])
+    assert row is not None, "it counts"
+    return Batched(batches=row[0], commands=int(row[1]), weighted_median=row[2])

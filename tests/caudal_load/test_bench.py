@@ -20,7 +20,7 @@ RESULT = {
     "acknowledged": 38077,
     "lost": 0,
     "doubled": 0,
-    "median_batch": 32,
+    "weighted_median_batch": 32,
     "cpu_us_per_request": {"generator": 25.2, "web": 179.5},
     "machine": MACHINE,
     "connections_by_process": {"web": 64},

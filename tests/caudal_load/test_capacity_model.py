@@ -11,10 +11,13 @@ import pytest
 
 from caudal_load.capacity.answer import answered
 from caudal_load.capacity.check import checked
-from caudal_load.capacity.kept import KeptStep
+from caudal_load.capacity.kept import KeptStep, load, save
+from caudal_load.capacity.laws import Batches
 from caudal_load.capacity.model import Model, modelled, told
+from caudal_load.capacity.pages import rendered
 from caudal_load.capacity.sizing import EXAMPLE, BadPrices, Wanted, needs, one_postgresql, read_prices
 from caudal_load.capacity.solve import Unsolvable
+from caudal_load.html.capacity import capacity_page
 from tests.caudal_load.capacity_cast import ALONE, EACH, POSTGRES, RATES, WEB, above, closed, kept, missed, opened
 
 PRICES = read_prices()
@@ -174,14 +177,35 @@ def test_of_two_steps_at_a_rate_the_quieter_one_is_fitted(model: Model) -> None:
 
 
 def test_where_batches_are_known_their_cost_is_told_from_a_payments() -> None:
-    sized = [msgspec.structs.replace(step, batch=_batch(step)) for step in kept().steps]
-    found = modelled(kept(*sized), 30.0, draws=1).fit.cores["web"]
-    assert found.base == 0 and found.batch > 0 and found.each < WEB[1] + WEB[0] / 500
-    assert found.at(4000.0) == pytest.approx(WEB[0] + WEB[1] * 4000, rel=0.1)
+    found = modelled(kept(*(_sized(step) for step in kept().steps)), 30.0, draws=1).fit.cores["web"]
+    assert (found.base, found.each, found.batch) == pytest.approx((0, 0.0001, 0.002), rel=0.01)
+    for step in map(_sized, kept().open[:-1]):
+        assert found.batches.per_s(step.rate) == pytest.approx(step.batches_per_s, rel=0.001)
 
 
-def _batch(step: KeptStep) -> int:
-    return max(1, round(step.rate * ALONE / (1 - min(0.95, step.rate * EACH))))
+def _sized(step: KeptStep) -> KeptStep:
+    """With batches as the law has them, two commands a payment, and what the API processes use for both."""
+    law = Batches(limit=1 / EACH, alone=ALONE, commands=2.0)
+    batches = law.per_s(min(step.rate, 0.89 / EACH))
+    sized = msgspec.structs.replace(step, batches_per_s=batches, commands_per_batch=2 * step.rate / batches)
+    return msgspec.structs.replace(sized, cores={**step.cores, "web": 0.0001 * step.rate + 0.002 * batches})
+
+
+def test_steps_that_know_a_median_alone_are_read_and_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caudal_load.capacity.pages._DRAWS", 1)
+    save(kept(*(msgspec.structs.replace(step, batch=20) for step in kept().steps)), tmp_path / "old.json")
+    old, text = load(tmp_path / "old.json"), (tmp_path / "old.json").read_text()
+    (tmp_path / "old.json").write_text(text.replace('"commands_per_batch": null, "batches_per_s": null, ', ""))
+    assert load(tmp_path / "old.json") == old and all(step.batch_size == 20 for step in old.steps)
+    answer = answered(old, 30.0, [], draws=1)
+    assert answer.remarks == [
+        "of 7 fitted steps a median of their batches is known, not commands ÷ batches: what a batch costs, and how many"
+        " there are, is off by as much as the two differ"
+    ]
+    assert "<td>20 (median)</td>" in capacity_page(answer)
+    assert "`old` is from a median of its batches" in rendered("<!-- figures: fits old -->\n<!-- end -->", tmp_path)
+    sized = answered(kept(*map(_sized, kept().steps)), 30.0, [], draws=1)
+    assert sized.remarks == [] and "(median)" not in capacity_page(sized)
 
 
 def test_a_step_that_misses_counts_for_no_law_but_bounds_the_limit() -> None:
@@ -232,4 +256,10 @@ def test_prices_and_sizes_that_nothing_can_have_are_named(tmp_path: Path, name: 
 
 
 def test_three_digits_are_told() -> None:
-    assert [told(value) for value in (12_345.0, 0.12345, 999.4, math.inf)] == ["12,300", "0.123", "999", "∞"]
+    assert [told(value) for value in (12_345.0, 0.12345, 999.4, 999.6, math.inf)] == [
+        "12,300",
+        "0.123",
+        "999",
+        "1,000",
+        "∞",
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from caudal_load.capacity.disk import growth, sizes
+from caudal_load.capacity.kept import Level, kept_step
 from caudal_load.caudal_up import up_in
 from caudal_load.plan import Plan
 from caudal_load.scenarios import read
@@ -31,5 +32,9 @@ async def test_a_step_says_what_it_came_to(running: Whole) -> None:
     assert (figures.lost, figures.doubled, figures.disagreeing, figures.differing) == (0, 0, 0, 0)
     assert figures.operations > 0 and {"read", "capture", "cancel"} <= set(figures.requests_by_kind)
     assert sum(1 for second in figures.seconds if second.acknowledged) > 0
+    kept = kept_step(Level(connections=6), found, grown)
+    assert kept.batch is None and not kept.is_median and kept.batch_size == figures.commands_per_batch
+    assert kept.batches_per_s and kept.batch_size
+    assert kept.batches_per_s * kept.batch_size >= kept.rate, "workers write, too"
     once_more = await step(replace(plan, connections=None, rate=50.0, seconds=1.0, requests=None), print, caudal, cast)
     assert once_more.offered_per_s is not None and once_more.figures.merchants == 2

@@ -8,7 +8,7 @@ import psycopg
 from caudal_load.scenario import Requests, Target
 from caudal_load.scenarios import SPEI_CREATE
 from caudal_load.tally import Tally
-from caudal_load.verify import judge, median_batch, verify_by_api, verify_in_database
+from caudal_load.verify import Batched, batched, judge, verify_by_api, verify_in_database
 from tests.caudal_load.fake_caudal import FakeCaudal, running
 
 TARGET = Target(host="127.0.0.1", port=8700)
@@ -104,7 +104,7 @@ async def test_in_the_database_what_is_lost_and_what_is_double_is_found(database
     assert verdict.doubled == (requests.token(7),)
 
 
-async def test_the_median_batch_is_that_of_the_median_command_in_the_measured_slices(database_url: str) -> None:
+async def test_batches_of_the_measured_slices_are_counted_and_the_median_commands_is_known(database_url: str) -> None:
     noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         for minutes, commands in enumerate((1, 7, 9, 64, 500)):
@@ -113,6 +113,9 @@ async def test_the_median_batch_is_that_of_the_median_command_in_the_measured_sl
                 (commands, noon + timedelta(minutes=minutes)),
             )
     minute = timedelta(minutes=1)
-    assert await median_batch(database_url, [(noon + minute, noon + 3 * minute)]) == 64
-    assert await median_batch(database_url, [(noon, noon + 2 * minute), (noon + 9 * minute, noon + 10 * minute)]) == 9
-    assert await median_batch(database_url, [(noon - minute, noon - minute)]) is None
+    found = await batched(database_url, [(noon + minute, noon + 3 * minute)])
+    assert found == Batched(batches=3, commands=80, weighted_median=64) and found.mean == 26.667
+    slices = [(noon, noon + 2 * minute), (noon + 9 * minute, noon + 10 * minute)]
+    assert await batched(database_url, slices) == Batched(batches=3, commands=17, weighted_median=9)
+    none = await batched(database_url, [(noon - minute, noon - minute)])
+    assert none == Batched(batches=0, commands=0, weighted_median=None) and none.mean is None

@@ -49,6 +49,11 @@ class Answer:
                 f"the most by the law of scalability, {told(most)}/s, is below the {told(seen.rate)}/s that "
                 f"{seen.level:g} connections had: least squares go through the middle of the steps, not over them"
             )
+        if medians := self.model.kept.medians:
+            found.append(
+                f"of {medians} fitted steps a median of their batches is known, not commands ÷ batches: what a batch "
+                "costs, and how many there are, is off by as much as the two differ"
+            )
         if any(one.needs for one in self.sized):
             cached = days(self.sized[0].wanted.prices)
             found.append(

@@ -37,7 +37,10 @@ class KeptStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     error_share: float
     late_share: float | None = None
     batch: int | None = None
-    """The batch that the median command was in."""
+    """A median size of batches, of steps that were kept before the two figures that follow were."""
+    commands_per_batch: float | None = None
+    """Commands ÷ batches of the step."""
+    batches_per_s: float | None = None
     cores: dict[str, float]
     """By kind of process."""
     memory_mb: dict[str, float]
@@ -47,6 +50,16 @@ class KeptStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     growth: dict[str, float] = {}
     safe: bool = True
     """Whether everything that was acknowledged is there, once."""
+
+    @property
+    def batch_size(self) -> float | None:
+        """Commands of a batch: the mean, or the median of a step that has no mean; None where nobody looked."""
+        return self.batch if self.commands_per_batch is None else self.commands_per_batch
+
+    @property
+    def is_median(self) -> bool:
+        """Whether the size of a batch is the median, which says nothing exact of how many batches there were."""
+        return self.commands_per_batch is None and self.batch is not None
 
     @property
     def keeps_up(self) -> bool:
@@ -84,6 +97,11 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     generators: int
     disk: Disk | None = None
     steps: list[KeptStep]
+
+    @property
+    def medians(self) -> int:
+        """How many of the steps that are fitted know no mean of their batches."""
+        return sum(step.is_median for step in self.steps if step.keeps_up)
 
     @property
     def closed(self) -> list[KeptStep]:
@@ -154,7 +172,8 @@ def kept_step(level: Level, step: Step, growth: Growth) -> KeptStep:
         p999_ms=ms(figures.p999_ms),
         error_share=figures.error_share,
         late_share=figures.late_share,
-        batch=figures.median_batch,
+        commands_per_batch=figures.commands_per_batch,
+        batches_per_s=figures.batches_per_s,
         cores={kind: round(used_s / step.seconds, 4) for kind, used_s in step.cpu_s.items()},
         memory_mb=dict(step.memory_mb),
         wal_bytes=step.wal_bytes_per_payment,

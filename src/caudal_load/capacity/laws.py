@@ -10,8 +10,9 @@ for what is left of one batch and for its own, one to two batches, so each perce
 with one limit for all.
 
 **CPU against rate**: cores = each × rate + batch × batches a second. At a low rate each payment is a batch of its own;
-batches grow with the rate, to n = 1 + alone × r / (1 − r/limit) payments, so a payment costs less. Where it is not
-known how large batches are it is cores = base + each × rate.
+batches grow with the rate, to n = 1 + alone × r / (1 − r/limit) commands, so a payment costs less: there are
+commands × r / n batches a second, with so many commands of a payment. Where it is not known how large batches are it is
+cores = base + each × rate.
 
 All are fitted by least squares of relative errors, so that a small step counts as much as a large one.
 """
@@ -138,23 +139,24 @@ class Batches:
     limit: float = math.inf
     alone: float = 0.0
     """Seconds of arrivals that are in a batch besides the one that began it, where nothing waits."""
+    commands: float = 1.0
+    """Of a payment, workers' too."""
 
     def size(self, rate: float) -> float:
-        """Payments in a batch; without end from the limit on."""
+        """Commands in a batch; without end from the limit on."""
         return 1 + self.alone * rate / (1 - rate / self.limit) if rate < self.limit else math.inf
 
     def per_s(self, rate: float) -> float:
         """Batches per second."""
-        return rate / self.size(rate)
+        return self.commands * rate / self.size(rate)
 
 
-def batches(rates: Sequence[float], sizes: Sequence[float], limit: float) -> Batches:
-    """Fit it to the sizes that were seen."""
+def batches(rates: Sequence[float], sizes: Sequence[float], limit: float, commands: float = 1.0) -> Batches:
+    """Fit it to the sizes that were seen: means, of commands."""
     pairs = [(rate / (1 - rate / limit) / size, (size - 1) / size) for rate, size in zip(rates, sizes, strict=True)]
     whole = sum(column * column for column, _ in pairs)
-    return Batches(
-        limit=limit, alone=max(0.0, sum(column * value for column, value in pairs) / whole if whole else 0.0)
-    )
+    alone = max(0.0, sum(column * value for column, value in pairs) / whole if whole else 0.0)
+    return Batches(limit=limit, alone=alone, commands=commands)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -76,8 +76,20 @@ def quieter(steps: Sequence[KeptStep]) -> list[KeptStep]:
 
 def batches_of(steps: Sequence[KeptStep], law: Delay) -> Batches | None:
     """How batches grow, where it is known."""
-    sized = [(step.rate, float(step.batch)) for step in steps if step.batch]
-    return batches([rate for rate, _ in sized], [size for _, size in sized], law.limit) if sized else None
+    sized = [(step.rate, size) for step in steps if (size := step.batch_size)]
+    if not sized:
+        return None
+    return batches([rate for rate, _ in sized], [size for _, size in sized], law.limit, _commands(steps))
+
+
+def _commands(steps: Sequence[KeptStep]) -> float:
+    """Of a payment, the mean over payments; one where it is not known."""
+    counted = [
+        (step.seconds * step.batches_per_s * step.commands_per_batch, step.seconds * step.rate)
+        for step in steps
+        if step.batches_per_s and step.commands_per_batch and step.rate
+    ]
+    return sum(commands for commands, _ in counted) / sum(payments for _, payments in counted) if counted else 1.0
 
 
 def _bytes(steps: Sequence[KeptStep]) -> dict[str, float]:
@@ -108,9 +120,8 @@ def told(value: float) -> str:
     """Three digits, or what is without end as a word."""
     if math.isinf(value):
         return "∞"
-    if abs(value) >= 1000:
-        return f"{float(f'{value:.3g}'):,.0f}"
-    return f"{value:.3g}"
+    rounded = f"{value:.3g}"
+    return f"{float(rounded):,.0f}" if abs(float(rounded)) >= 1000 else rounded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

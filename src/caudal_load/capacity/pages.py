@@ -95,16 +95,21 @@ def _fits(answers: Mapping[str, Answer]) -> str:
         if any(name in answer.figures for answer in answers.values())
     ]
     table = _table(("fitted", *(f"`{name}`" for name in answers)), rows)
-    return table + "".join(f"{remark}\n\n" for name, answer in answers.items() for remark in _above(name, answer))
+    return table + "".join(f"{remark}\n\n" for name, answer in answers.items() for remark in _remarks(name, answer))
 
 
-def _above(name: str, answer: Answer) -> Iterator[str]:
-    """Where steps had more than the law says is the most."""
+def _remarks(name: str, answer: Answer) -> Iterator[str]:
+    """Where steps had more than the law says is the most, and where batches are known by their median alone."""
     most = answer.model.fit.scalability.most
     above = [step for step in answer.model.kept.closed if most is not None and step.rate > most]
     if most is not None and above:
         steps = " and ".join(f"{step.rate:,.0f}/s ({step.level:g} connections)" for step in above)
         yield f"*The most by the law* of `{name}`, {told(most)}/s, is below what steps had: {steps}."
+    if answer.model.kept.medians:
+        yield (
+            f"*… and a batch* of `{name}` is from a median of its batches, not from commands ÷ batches, which these "
+            "steps did not keep: it is off by as much as the two differ."
+        )
 
 
 def _checks(answers: Mapping[str, Answer]) -> str:

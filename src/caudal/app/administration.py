@@ -335,7 +335,7 @@ def run_within(work: Callable[[Context], Awaitable[T]]) -> T:
     """Does the work in a context of its own. Ends the program with status 2 and a sentence when it cannot be done."""
 
     async def within() -> T:
-        async with Context(running.settings(), name="cli", readers=1) as context:
+        async with running.entered("cli", readers=1) as context:
             return await work(context)
 
     try:

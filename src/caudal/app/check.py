@@ -5,9 +5,10 @@ Each law walks its table in ranges, each range in a short transaction of its own
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import json
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -18,9 +19,11 @@ import msgspec
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from caudal.app.against import SHOWN_MAX, CannotLook
+from caudal.app.against import against_sandbox as compared
 from caudal.app.replay import replay as replay_shard
 from caudal.catalogue import METHODS
-from caudal.kernel import sqlfile
+from caudal.kernel import db, sqlfile
 from caudal.kernel.money import CURRENCIES
 from caudal.kernel.primary import Primary
 from caudal.kernel.settings import Settings
@@ -28,7 +31,8 @@ from caudal.kernel.settings import Settings
 CHECKS: Final = Path(__file__).parents[3] / "db" / "checks"
 SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 RANGE: Final = 20_000
-_SHOWN_MAX: Final = 50
+_LOOK_EVERY_S: Final = 5.0
+_SILENT_S: Final = 10  # a server that takes no connection for so long stands still
 # Ranges over two columns, and what a law calls them.
 _PAIRS: Final = {"entries": ("account", "version"), "keys": ("book", "digest")}
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -71,24 +75,74 @@ Progress = Callable[[str, int], None]
 
 
 async def check(settings: Settings, *, replay: bool, against_sandbox: bool) -> int:
-    """Checks everything and prints what is wrong; the exit status."""
+    """Checks everything and prints what is wrong; the exit status, 2 where it cannot look."""
     from rich.console import Console
 
-    console, wrong = Console(highlight=False), 0
-    async with Primary(settings.database_url or "") as primary:
-        address = make_conninfo(primary.url, target_session_attrs="read-write")
-    connection: Connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
-    connection.prepare_threshold = None  # a plan for any range might read a whole table for each
-    async with connection:
-        await connection.execute("set timezone = 'UTC'")
-        for (shard,) in await _rows(connection, SQL["shards"], {}):
-            wrong += await _laws(connection, shard, console)
-            if replay:
-                wrong += await _replay(connection, shard, console)
-        if against_sandbox:
-            wrong += await _against_sandbox(connection, settings, console)
+    console = Console(highlight=False)
+    try:
+        async with Primary(settings.database_url or "") as primary:
+            address = make_conninfo(primary.url, target_session_attrs="read-write", connect_timeout=_SILENT_S)
+        connection: Connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
+        async with db.closing(connection):
+            sandbox_url = settings.sandbox_url if against_sandbox else None
+            checking = _checked(connection, replay=replay, sandbox_url=sandbox_url, console=console)
+            wrong = await _as_long_as_it_answers(checking, connection, address)
+    except CannotLook as error:
+        print(f"caudal: {error}", file=sys.stderr)
+        return 2
+    except psycopg.Error as error:
+        print(f"caudal: {_reason(error)}", file=sys.stderr)
+        return 2
     console.print("all is well" if not wrong else f"{wrong} rows are wrong", style="green" if not wrong else "red")
     return 1 if wrong else 0
+
+
+def _reason(error: psycopg.Error) -> str:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)):
+        return f"the database is not what this version looks at: {first} (`caudal migrate`)"
+    return f"the database cannot be looked at: {first}"
+
+
+async def _as_long_as_it_answers(checking: Coroutine[Any, Any, int], connection: Connection, address: str) -> int:
+    """What the work comes to, which may take as long as it likes. Raises CannotLook for a server that stands still."""
+    work = asyncio.create_task(checking)
+    still = asyncio.create_task(_stands_still(address))
+    try:
+        await asyncio.wait({work, still}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        raise CannotLook(f"the database does not answer any more: no new connection within {_SILENT_S} s")
+    finally:
+        still.cancel()
+        if not work.done():
+            db.abandon(connection)  # psycopg's own way to break a statement off asks the server
+        await asyncio.gather(work, still, return_exceptions=True)
+
+
+async def _stands_still(address: str) -> None:
+    """Ends when a server that took our connection takes no other one."""
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        try:
+            await (await psycopg.AsyncConnection.connect(address)).close()
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None:  # it has said nothing; one that is full, for instance, says so
+                return
+
+
+async def _checked(connection: Connection, *, replay: bool, sandbox_url: str | None, console: Console) -> int:
+    """How much is wrong; prints it. Raises CannotLook, psycopg.Error."""
+    wrong = 0
+    connection.prepare_threshold = None  # a plan for any range might read a whole table for each
+    await connection.execute("set timezone = 'UTC'")
+    for (shard,) in await _rows(connection, SQL["shards"], {}):
+        wrong += await _laws(connection, shard, console)
+        if replay:
+            wrong += await _replay(connection, shard, console)
+    if sandbox_url is not None:
+        wrong += await compared(connection, sandbox_url, console)
+    return wrong
 
 
 async def _laws(connection: Connection, shard: int, console: Console) -> int:
@@ -97,7 +151,7 @@ async def _laws(connection: Connection, shard: int, console: Console) -> int:
         progress = lambda kind, number: status.update(f"checking shard {shard}: {kind}, range {number:,}")  # noqa: E731
         async for row in differences(connection, shard, progress=progress):
             wrong += 1
-            if wrong <= _SHOWN_MAX:
+            if wrong <= SHOWN_MAX:
                 console.print(f"WRONG {row[0]}: shard {row[1]}, {row[2]}: {row[3]}", markup=False)
     return wrong
 
@@ -328,48 +382,7 @@ async def _replay(connection: Connection, shard: int, console: Console) -> int:
         result = await replay_shard(
             connection, shard, progress=lambda seq, mark: status.update(f"replaying shard {shard}: {seq:,} of {mark:,}")
         )
-    for difference in result.differences[:_SHOWN_MAX]:
-        console.print(f"WRONG replay: shard {shard}, {difference}", markup=False)
+    for one in result.differences[:SHOWN_MAX]:
+        console.print(f"WRONG replay {one.check}: shard {one.shard}, {one.subject}: {one.detail}", markup=False)
     console.print(f"shard {shard}: {result.transfers:,} transfers replayed, chain {result.chain.hex()[:16]}…")
     return len(result.differences) + result.unreported
-
-
-async def _against_sandbox(connection: Connection, settings: Settings, console: Console) -> int:
-    """Our books against the sandbox's: the bank's transfers by their keys, the providers' payments by theirs."""
-    ours = await _rows(connection, SQL["deposits_for_bank"], {}) + await _rows(connection, SQL["refunds_for_bank"], {})
-    theirs: dict[str, list[int]] = {}
-    async for entry in _statement(settings, "/v1/bank/statement"):
-        sums = theirs.setdefault(entry.get("tracking_key") or entry["payment_key"], [0, 0])
-        sums[entry["kind"] == "return"] += entry["amount"]
-    wrong = _compared(console, "bank", {row[0]: list(row[1:]) for row in ours}, theirs)
-    payments = {row[0]: list(row[1:]) for row in await _rows(connection, SQL["payins_for_provider"], {})}
-    said: dict[str, list[Any]] = {}
-    async for entry in _statement(settings, "/v1/provider/statement"):
-        said[entry["key"]] = [
-            entry[name] for name in ("provider", "account", "currency", "held", "captured", "refunded", "disputed")
-        ]
-    # What never came to be there, and neither holds nor took anything here, is no difference.
-    mine = {key: row for key, row in payments.items() if key in said or row[3] or row[4]}
-    return wrong + _compared(console, "provider", mine, said)
-
-
-async def _statement(settings: Settings, path: str) -> AsyncIterator[dict[str, Any]]:
-    import aiohttp
-
-    async with aiohttp.ClientSession() as session:
-        async with session.get(f"{settings.sandbox_url}{path}") as answer:
-            answer.raise_for_status()
-            async for line in answer.content:
-                yield json.loads(line)
-
-
-def _compared(console: Console, who: str, ours: dict[str, list[Any]], theirs: dict[str, list[Any]]) -> int:
-    wrong = 0
-    for key in sorted(ours.keys() | theirs.keys()):
-        mine, other = ours.get(key), theirs.get(key)
-        if mine != other:
-            wrong += 1
-            if wrong <= _SHOWN_MAX:
-                console.print(f"WRONG sandbox {who}: {key}: ours {mine}, theirs {other}", markup=False)
-    console.print(f"{len(theirs):,} entries of the sandbox's {who} compared")
-    return wrong

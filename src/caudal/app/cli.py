@@ -276,8 +276,8 @@ def check(
     Needs CAUDAL_DATABASE_URL, or a `caudal up` that runs here; --against-sandbox needs CAUDAL_SANDBOX_URL, likewise.
     It only reads, in short transactions, and may run beside everything else.
 
-    Exits 0 when nothing is wrong; otherwise names each row that breaks a law, and exits 1. Exits 2 when it cannot
-    look.
+    Exits 0 when nothing is wrong; otherwise names each row that breaks a law, and exits 1. Exits 2 with the reason
+    when it cannot look, at everything: a database or sandbox that does not answer is given up within 15 seconds.
     """
     from caudal.app.check import check as run
 

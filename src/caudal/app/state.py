@@ -171,7 +171,7 @@ def holder(var: Path) -> int | None:
     path = var / "up.lock"
     if not path.exists():
         return None
-    descriptor = _lock(path)
+    descriptor = _lock(path, fcntl.LOCK_SH)  # two who ask at once are no `caudal up` to each other
     if descriptor is None:
         return int(path.read_text() or 0) or None
     os.close(descriptor)
@@ -206,12 +206,12 @@ def _refuse_others(var: Path, owner: int) -> None:
         raise SettingError(f"CAUDAL_VAR={var} belongs to user {owner}: run caudal as that user or elsewhere")
 
 
-def _lock(path: Path) -> int | None:
+def _lock(path: Path, how: int = fcntl.LOCK_EX) -> int | None:
     """A descriptor that holds the lock until it is closed, or None when another process holds it."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
             if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
                 return descriptor
         except BlockingIOError:

@@ -7,7 +7,6 @@ import asyncio
 import typer
 
 from caudal.app import running
-from caudal.kernel.context import Context
 from caudal.kernel.seal import SealError
 from caudal.kernel.settings import SettingError
 from caudal.vault import rewrap
@@ -30,7 +29,7 @@ def vault_rewrap() -> None:
     """
 
     async def work() -> int:
-        async with Context(running.settings(), name="vault") as context:
+        async with running.entered("vault") as context:
             return await rewrap(context)
 
     try:

@@ -60,9 +60,9 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "A process of caudal does not answer on its operator's port: it ended, hangs or cannot be reached.",
     ),
     Alert(
-        "CaudalDatabaseAway", "page", 'min(caudal_ready{caudal_check="database"}) == 0', 30,
-        "A process cannot reach PostgreSQL",
-        "Nothing can be written; requests are answered 503 and nothing is lost of what was acknowledged.",
+        "CaudalDatabaseAway", "page", 'min by (instance) (caudal_ready{caudal_check="database"}) == 0', 30,
+        "{{ $labels.instance }} cannot reach PostgreSQL",
+        "It can write nothing; requests are answered 503 and nothing is lost of what was acknowledged.",
     ),
     Alert(
         "CaudalWorkerStuck", "page", # Where its database is away that is the cause, and has an alert of its own.
@@ -77,14 +77,14 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "A process is not ready: its version needs a migration that has not run.",
     ),
     Alert(
-        "CaudalDefect", "page", _counted("caudal_commit_alarms_total", 300, "", 0), 0,
-        "A command broke inside",
+        "CaudalDefect", "page", _counted("caudal_commit_alarms_total", 300, " by (instance, caudal_shard)", 0), 0,
+        "A command broke inside {{ $labels.instance }}, shard {{ $labels.caudal_shard }}",
         "A decision or a guard failed where it must not: a defect, or rows that break a law. None of it was written.",
     ),
     Alert(
         "CaudalLedgerViolation", "page", # Between the end of a worker and the next one's figures nobody tells.
-        "max by (caudal_check) (max_over_time(caudal_ledger_check_violations[{120:window}])) > 0", 0,
-        "Rows break the law {{ $labels.caudal_check }}",
+        "max by (caudal_shard, caudal_check) (max_over_time(caudal_ledger_check_violations[{120:window}])) > 0", 0,
+        "Rows of shard {{ $labels.caudal_shard }} break the law {{ $labels.caudal_check }}",
         "The running check of the books found rows that must not be. Money may be wrong: stop payouts of it.",
     ),
     Alert(
@@ -106,13 +106,14 @@ ALERTS: Final[tuple[Alert, ...]] = (
     ),
     Alert(
         "CaudalWebhooksStuck", "page",
-        'max(caudal_consumer_lag) > 0 and max(caudal_webhook_lag_seconds{caudal_state="unmade"}) > {60:age}', 60,
-        "Events are not sent on",
-        "No worker makes deliveries of events, although there are some.",
+        'max by (caudal_shard) (caudal_consumer_lag{caudal_consumer="webhooks"}) > 0'
+        ' and max by (caudal_shard) (caudal_webhook_lag_seconds{caudal_state="unmade"}) > {60:age}', 60,
+        "Events of shard {{ $labels.caudal_shard }} are not sent on",
+        "No worker makes deliveries of its events, although there are some.",
     ),
     Alert(
-        "CaudalSweepStuck", "page", "max by (caudal_job) (caudal_due_oldest_age_seconds) > {300:age}", 60,
-        "{{ $labels.caudal_job }} has been due for {{ $value | humanizeDuration }}",
+        "CaudalSweepStuck", "page", "max by (caudal_shard, caudal_job) (caudal_due_oldest_age_seconds) > {300:age}", 60,
+        "{{ $labels.caudal_job }} of shard {{ $labels.caudal_shard }} is due for {{ $value | humanizeDuration }}",
         "Work that is due is not taken up: too few workers, or they cannot reach what it needs.",
     ),
     Alert(
@@ -167,8 +168,8 @@ ALERTS: Final[tuple[Alert, ...]] = (
         "A process does not come to its work: it has too much of it, or the machine gives it too little time.",
     ),
     Alert(
-        "CaudalClockAhead", "ticket", "max(caudal_shard_time_ahead_seconds) > {5:age}", 60,
-        "The shard's time is {{ $value | humanizeDuration }} ahead of the database's clock",
+        "CaudalClockAhead", "ticket", "max by (caudal_shard) (caudal_shard_time_ahead_seconds) > {5:age}", 60,
+        "The time of shard {{ $labels.caudal_shard }} is {{ $value | humanizeDuration }} ahead of the database's clock",
         "The database's clock was set back, or another server took over: the shard's time stands until then.",
     ),
 )  # fmt: skip

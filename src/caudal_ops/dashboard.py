@@ -42,6 +42,12 @@ def _percentiles(name: str) -> tuple[tuple[str, str], ...]:
     return tuple((_quantile(share, name), f"p{share * 100:g}") for share in (0.5, 0.99, 0.999))
 
 
+def _of_shards(name: str) -> tuple[tuple[str, str], ...]:
+    """Percentiles of all, and of each shard what shows which of them saturates."""
+    slowest = _quantile(0.99, name, "caudal_shard"), "p99, shard {{caudal_shard}}"
+    return (_quantile(0.5, name), "p50"), slowest, (_quantile(0.999, name), "p99.9")
+
+
 ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
     (
         "Golden signals",
@@ -103,11 +109,16 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Waiting",
                 "short",
-                (("sum by (caudal_lane) (caudal_commit_queue_length)", "{{caudal_lane}}"),),
-                "Commands in the queue, by urgency.",
+                (
+                    (
+                        "sum by (caudal_shard, caudal_lane) (caudal_commit_queue_length)",
+                        "shard {{caudal_shard}}, {{caudal_lane}}",
+                    ),
+                ),
+                "Commands in the queue, by shard and urgency.",
             ),
-            Panel("Wait for a batch", "s", _percentiles("caudal_commit_queue_wait_seconds")),
-            Panel("A batch takes", "s", _percentiles(_BATCH)),
+            Panel("Wait for a batch", "s", _of_shards("caudal_commit_queue_wait_seconds")),
+            Panel("A batch takes", "s", _of_shards(_BATCH)),
             Panel(
                 "Commands in a batch",
                 "short",
@@ -218,7 +229,12 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Laws of the books: rows that break them",
                 "short",
-                (("max by (caudal_check) (caudal_ledger_check_violations)", "{{caudal_check}}"),),
+                (
+                    (
+                        "max by (caudal_shard, caudal_check) (caudal_ledger_check_violations)",
+                        "{{caudal_check}}, shard {{caudal_shard}}",
+                    ),
+                ),
             ),
             Panel(
                 "Last looked at",
@@ -232,7 +248,17 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
                 ),
                 "In full, shard by shard. Of what has no line: never, or not since its laws are what they are.",
             ),
-            Panel("Alarms", "ops", ((_rate("caudal_commit_alarms_total"), "commands and batches that broke"),)),
+            Panel(
+                "Alarms",
+                "ops",
+                (
+                    (
+                        _rate("caudal_commit_alarms_total", "instance, caudal_shard"),
+                        "{{instance}}, shard {{caudal_shard}}",
+                    ),
+                ),
+                "Commands and batches that broke.",
+            ),
         ),
     ),
     (
@@ -251,7 +277,12 @@ ROWS: Final[tuple[tuple[str, tuple[Panel, ...]], ...]] = (
             Panel(
                 "Due for",
                 "s",
-                (("max by (caudal_job) (caudal_due_oldest_age_seconds)", "{{caudal_job}}"),),
+                (
+                    (
+                        "max by (caudal_shard, caudal_job) (caudal_due_oldest_age_seconds)",
+                        "{{caudal_job}}, shard {{caudal_shard}}",
+                    ),
+                ),
                 "And nobody has taken it. What was tried in vain is in the next panel.",
             ),
             Panel(

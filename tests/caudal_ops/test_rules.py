@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from caudal.app.up import metrics_ports
+from caudal.kernel.settings import Settings
 from caudal.kernel.telemetry import INSTRUMENTS
 from caudal_ops.dashboard import queries
-from caudal_ops.files import ROOT, RULES, files
+from caudal_ops.files import ROOT, RULES, TARGETS, files
 from caudal_ops.rules import Scale, groups, names
 from caudal_ops.yaml import written
 
@@ -26,6 +28,9 @@ _LOOKED = 'caudal_ledger_check_last_run_timestamp_seconds{caudal_shard="0",cauda
 _VIOLATIONS = 'caudal_ledger_check_violations{caudal_shard="0",caudal_check="balances"}'
 _LOOPS = 'caudal_ready{instance="127.0.0.1:%s",caudal_check="loops"}'
 _DATABASE = 'caudal_ready{instance="127.0.0.1:%s",caudal_check="database"}'
+_EVENTS = 'caudal_consumer_lag{caudal_shard="0",caudal_consumer="webhooks"}'
+_ALARMS = 'caudal_commit_alarms_total{caudal_shard="0",instance="web"}'
+_AHEAD = 'caudal_shard_time_ahead_seconds{caudal_shard="0"}'
 _BREAKER = 'caudal_provider_breaker_state{instance="web",caudal_provider="norte",caudal_mode="live",caudal_state="%s"}'
 _FAILED = 'caudal_provider_failed_total{instance="web",caudal_provider="norte",caudal_mode="live"}'
 _FORCED = 'caudal_provider_forced{instance="web",caudal_provider="norte",caudal_mode="live",caudal_state="%s"}'
@@ -67,6 +72,10 @@ def _at(instance: str, series: dict[str, str]) -> dict[str, str]:
     return {name.replace("worker", instance): values for name, values in series.items()}
 
 
+def _second(series: str) -> str:
+    return series.replace('shard="0"', 'shard="1"').replace('"web"', '"web-2"')
+
+
 CASES: dict[str, Case] = {
     "CaudalAvailabilityBurn": _requests("503", 970, 30, _MINUTES),
     "CaudalAvailabilityBurnSlow": _requests("500", 996, 4, _HOURS),
@@ -87,11 +96,11 @@ CASES: dict[str, Case] = {
     "CaudalNotMigrated": _level('caudal_ready{instance="127.0.0.1:8702",caudal_check="migrations"}', "0x", "1x"),
     "CaudalJobsBreak": _level(_BROKEN, "5 5 10x", "5x"),  # a counter is there from its first on
     "CaudalErrorsLogged": _level('caudal_log_records_total{caudal_level="error"}', "0x29 1 1 1", "1x"),
-    "CaudalDefect": _level('caudal_commit_alarms_total{caudal_shard="0"}', "0x29 1 1 1", "7x"),
+    "CaudalDefect": _level(_ALARMS, "0x29 1 1 1", "7x"),
     "CaudalLedgerViolation": _level(_VIOLATIONS, "1x", "0x"),
     "CaudalLedgerUnchecked": _level(_LOOKED, "1x", "0+3599x", _DAYS),
     "CaudalWatchStale": _level("caudal_watch_last_run_timestamp_seconds", "1x", "0+60x"),
-    "CaudalWebhooksStuck": Case({_LAG: "90x", "caudal_consumer_lag": "5x"}, {_LAG: "0x", "caudal_consumer_lag": "5x"}),
+    "CaudalWebhooksStuck": Case({_LAG: "90x", _EVENTS: "5x"}, {_LAG: "0x", _EVENTS: "5x"}),
     "CaudalSweepStuck": _level(_DUE, "400x", "200x"),
     "CaudalBreakerOpen": Case(
         {_BREAKER % "open": "1x", _FAILED: "0+1x32"}, {_BREAKER % "open": "0x", _FAILED: "0+1x32"}
@@ -112,7 +121,7 @@ CASES: dict[str, Case] = {
             for bound, n in (("0.25", 9), ("0.5", 9), ("+Inf", 9))
         },
     ),
-    "CaudalClockAhead": _level('caudal_shard_time_ahead_seconds{caudal_shard="0"}', "9x", "1x"),
+    "CaudalClockAhead": _level(_AHEAD, "9x", "1x"),
 }
 
 
@@ -223,6 +232,21 @@ FURTHER: list[tuple[str, Case]] = [
 ]
 
 
+# Of two shards or processes the second is in trouble: what the alert says of where.
+PLACES: list[tuple[str, Case, str]] = [
+    ("CaudalDatabaseAway", _level(_DATABASE % "8703", "0x", "1x"), '{instance="127.0.0.1:8703"}'),
+    ("CaudalDefect", _level(_second(_ALARMS), "0x29 1 1 1", "7x"), '{caudal_shard="1", instance="web-2"}'),
+    ("CaudalLedgerViolation", _level(_second(_VIOLATIONS), "1x", "0x"), '{caudal_shard="1"}'),
+    ("CaudalSweepStuck", _level(_second(_DUE), "400x", "200x"), '{caudal_shard="1"}'),
+    (
+        "CaudalWebhooksStuck",
+        Case({_second(_LAG): "90x", _second(_EVENTS): "5x"}, {_second(_LAG): "0x", _second(_EVENTS): "5x"}),
+        '{caudal_shard="1"}',
+    ),
+    ("CaudalClockAhead", _level(_second(_AHEAD), "9x", "1x"), '{caudal_shard="1"}'),
+]
+
+
 def _test(alert: str, series: dict[str, str], over: tuple[str, str, str], expected: int) -> dict[str, object]:
     step, length, at = over
     expr = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) or vector(0)'
@@ -269,6 +293,43 @@ def test_every_alert_fires_when_it_should_and_not_otherwise(tmp_path: Path) -> N
             told = {"rule_files": [f"{name}.rules.yml"], "evaluation_interval": step, "tests": asked}
             tests[-1].write_text(written(told))
     _promtool("test", "rules", *tests)
+
+
+def test_an_alert_says_which_shard_or_process_it_is_about(tmp_path: Path) -> None:
+    tests = []
+    for name, case, where in PLACES:
+        (tmp_path / f"{name}.rules.yml").write_text(written({"groups": [_alone(name)]}))
+        calm = {
+            series.replace("8703", "8702").replace('"1"', '"0"').replace("web-2", "web"): of
+            for series, of in case.calm.items()
+        }
+        asked = _test(name, case.wrong | calm, case.over, 1)
+        asked["promql_expr_test"] = [
+            {
+                "expr": f'count by (instance, caudal_shard) (ALERTS{{alertname="{name}",alertstate="firing"}})',
+                "eval_time": case.over[2],
+                "exp_samples": [{"labels": where, "value": 1}],
+            }
+        ]
+        tests.append(tmp_path / f"{name}.yml")
+        told = {"rule_files": [f"{name}.rules.yml"], "evaluation_interval": case.over[0], "tests": [asked]}
+        tests[-1].write_text(written(told))
+    _promtool("test", "rules", *tests)
+
+
+def test_runbooks_hold_however_many_processes_there_are() -> None:
+    """With one more API process the workers' ports are others, and there are more logs."""
+    for page in (ROOT / "docs" / "runbooks").glob("*.md"):
+        text = page.read_text()
+        assert not re.search(r"870[2-9]|log/(web|worker)\.log", text), f"{page.name} means one process's port or log"
+        assert "_PROCESSES=" not in text or "`targets` in `prometheus.yml`" in text, f"{page.name}: who looks at them?"
+    ports = metrics_ports(Settings())
+    assert [int(target.partition(":")[2]) for target in TARGETS] == list(ports.values()), "those of `caudal up`"
+
+
+def test_the_page_shows_which_shard_saturates() -> None:
+    for title in ("Waiting", "Wait for a batch", "A batch takes", "Due for", "Laws of the books: rows that break them"):
+        assert any("caudal_shard" in expr for panel, expr in queries() if panel == title), title
 
 
 def _promtool(*asked: str | Path) -> None:

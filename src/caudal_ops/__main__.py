@@ -16,7 +16,13 @@ def main() -> int:
     parser.add_argument(
         "--scale", type=int, default=1, help="how much faster time passes than in production: 60 in tests"
     )
-    parser.add_argument("--out", type=Path, default=ROOT, help="where to; ops/ of this checkout unless said")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=ROOT,
+        help="where to: DIR/ops and DIR/docs; this checkout unless said",
+    )
     parser.add_argument(
         "--runbooks",
         metavar="URL",
@@ -28,6 +34,8 @@ def main() -> int:
         parser.error("--scale is 1 or more")
     if asked.runbooks is not None and not asked.runbooks.startswith(("http://", "https://")):
         parser.error("--runbooks is an address: https://…")
+    if (asked.scale != 1 or asked.runbooks is not None) and asked.out.resolve() == ROOT.resolve():
+        parser.error("--runbooks and --scale make other files than this checkout holds: say where to, --out DIR")
     wanted = {asked.out / path: text for path, text in files(Scale(asked.scale), asked.runbooks).items()}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     for path in stale:

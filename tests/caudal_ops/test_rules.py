@@ -13,6 +13,7 @@ import pytest
 from caudal.app.up import metrics_ports
 from caudal.kernel.settings import Settings
 from caudal.kernel.telemetry import INSTRUMENTS
+from caudal_ops.__main__ import main as generate
 from caudal_ops.dashboard import queries
 from caudal_ops.files import ROOT, RULES, TARGETS, files
 from caudal_ops.rules import Scale, groups, names
@@ -375,6 +376,19 @@ def test_alerts_say_where_their_runbook_is_and_link_to_it_where_that_has_an_addr
     assert {told["runbook_url"] for told in annotations("https://wiki.example/caudal/")} == {
         f"https://wiki.example/caudal/{name}.md" for name in names()
     }
+
+
+def test_rules_of_ones_own_are_written_beside_the_checkouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = (ROOT / RULES).read_text()
+    own = ["--runbooks", "https://wiki.example/caudal"]
+    for asked in (own, ["--scale", "60"], [*own, "--out", str(ROOT)]):
+        monkeypatch.setattr("sys.argv", ["caudal_ops", *asked])
+        with pytest.raises(SystemExit, match="2"):
+            generate()
+        assert (ROOT / RULES).read_text() == committed
+    monkeypatch.setattr("sys.argv", ["caudal_ops", *own, "--out", str(tmp_path)])
+    assert generate() == 0 and 'runbook_url: "https://wiki.example/caudal/' in (tmp_path / RULES).read_text()
+    assert (ROOT / RULES).read_text() == committed
 
 
 @pytest.mark.parametrize("factor", [1, 60])

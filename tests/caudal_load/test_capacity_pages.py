@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from caudal_load.capacity import pages
 from caudal_load.capacity.kept import BadSteps, save
 from caudal_load.capacity.pages import KINDS, Missing, rendered
 from tests.caudal_load.capacity_cast import above, kept
@@ -16,6 +17,17 @@ def test_the_tables_of_the_page_are_those_of_its_files() -> None:
     text = PAGE.read_text("utf-8")
     assert rendered(text, PAGE.with_suffix("")) == text, "python -m caudal_load.capacity.pages writes them again"
     assert text.count("<!-- figures: ") == text.count("<!-- end -->") > len(KINDS)
+
+
+def test_it_finds_the_page_wherever_it_is_called_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "capacity.md").write_text("<!-- figures: runs chain -->\nold\n<!-- end -->\n")
+    monkeypatch.chdir(tmp_path)
+    assert pages.PAGE == PAGE and PAGE.is_absolute()
+    monkeypatch.setattr(pages, "PAGE", tmp_path / "none.md")
+    assert pages.main([]) == 2
+    monkeypatch.setattr(pages, "PAGE", tmp_path / "capacity.md")
+    assert (pages.main(["--check"]), pages.main([]), pages.main(["--check"])) == (1, 0, 0)
+    assert "Not measured yet." in (tmp_path / "capacity.md").read_text()
 
 
 def test_every_file_is_on_the_page() -> None:

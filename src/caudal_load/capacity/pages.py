@@ -19,7 +19,8 @@ from caudal_load.capacity.show import FITTED, interval
 from caudal_load.capacity.sizing import NAMES, Wanted, read_prices
 from caudal_load.capacity.solve import Unsolvable
 
-PAGE = Path("docs/capacity.md")
+PAGE = Path(__file__).parents[3] / "docs" / "capacity.md"
+"""Of this checkout, wherever it is called from."""
 RATES = (100.0, 1_000.0, 10_000.0, 100_000.0)
 SLOS_MS = {"card-captured": 100.0}
 """Of scenarios that wait for a provider; all others have 25 ms."""
@@ -209,7 +210,10 @@ KINDS: Mapping[str, Callable[[Mapping[str, Answer]], str]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the page, or with `--check` say whether it differs."""
+    """Write the page, or with `--check` say whether it differs; 2 where there is none."""
+    if not PAGE.is_file():
+        print(f"{PAGE} is not there: it is a page of a checkout, which this is none of", file=sys.stderr)
+        return 2
     text = PAGE.read_text("utf-8")
     new = rendered(text, PAGE.with_suffix(""))
     if "--check" in arguments:

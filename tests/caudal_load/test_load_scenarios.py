@@ -11,6 +11,7 @@ from caudal_load.cli import app
 from caudal_load.deeds import Deed
 from caudal_load.plan import Plan
 from caudal_load.scenarios import BadScenario, names, read
+from tests.house.tree import ROOT
 
 READS = '[[requests]]\nask = "read"\nshare = 1\n'
 WHOLE = "whole_flows = true\n"
@@ -31,6 +32,13 @@ def test_a_scenario_of_the_product_can_be_run(name: str) -> None:
     plan = Plan.of(script, up=True, **load).checked()
     assert plan.seconds > 0 and plan.shape and script.about
     assert all(json.loads(body)["reference"] == "{token}" for body in script.scenario.bodies)
+
+
+def test_a_search_says_among_how_many_it_is() -> None:
+    script = read("lists")
+    assert f"among {script.scenario.stock} that were created before" in script.about
+    page = (ROOT / "docs" / "load.md").read_text("utf-8")
+    assert f"over a stock of {script.scenario.stock} that is created first" in page
 
 
 def test_shares_are_exact_and_amounts_take_turns(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -45,6 +46,14 @@ async def keys_in_use(running: Whole, merchant: str) -> int:
             return sum(key["revoked_at"] is None for key in (await response.json())["data"])
 
 
+def analyzed(running: Whole) -> int:
+    """How often somebody has had the payins' statistics taken."""
+    with psycopg.connect(running.database_url) as connection:
+        row = connection.execute("select analyze_count from pg_stat_user_tables where relname = 'payin'").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 async def searchable(session: aiohttp.ClientSession, key: str, number: int) -> None:
     """What is found follows what there is."""
     async with asyncio.timeout(30):
@@ -58,12 +67,13 @@ async def searchable(session: aiohttp.ClientSession, key: str, number: int) -> N
 
 async def test_each_kind_of_page_is_timed_and_looked_at(running: Whole, monkeypatch: pytest.MonkeyPatch) -> None:
     merchant = await merchant_with_a_past(running)
-    caudal, said = up_in(running.var), list[str]()
+    caudal, said, before = up_in(running.var), list[str](), analyzed(running)
     found = await pages(caudal, Pages(requests=5, connections=2, merchant=merchant), said.append)
     assert found["payins"] >= 25 and found["requests_of_each"] == 5
     assert {"the newest 20", "20 of a day", "by reference", "a filter that finds nothing"} <= set(found["pages"])
     assert all(0 < row["p50_ms"] <= row["p99_ms"] <= row["p100_ms"] for row in found["pages"].values())
     assert len(said) == len(found["pages"]) and "by reference" in table_of(found)
+    assert analyzed(running) == before, "what is timed is left as it is"
     assert await keys_in_use(running, merchant) == 1, "only the one that its past was made with"
     wrong = Kind("wrong", lambda _: "/v1/payins?limit=20", lambda page: not page["data"])
     monkeypatch.setattr(module, "_kinds", lambda _: [wrong])

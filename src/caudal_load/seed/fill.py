@@ -202,7 +202,7 @@ async def _advance(connection: Connection, rows: Rows, *, searchable: bool) -> N
 
 async def _settle_down(database_url: str, say: Say) -> None:
     """What autovacuum would do next, so that it does not do it while somebody measures."""
-    say("vacuum and checkpoint …")
+    say("vacuum, analyze and checkpoint …")
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         for table in COLUMNS:
             await connection.execute(sql.SQL("vacuum (analyze) {}").format(sql.Identifier(table)))

@@ -94,7 +94,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         for service in (house.web, house.worker):
             house.told(service.name)
             house.children.start(service)
-        await house.children.ready([house.web, house.worker], timeout_s=20.0)
+        await house.children.ready([house.web, house.worker], timeout_s=60.0)
         yield house
     finally:
         await house.children.stop("web", "worker")

@@ -44,8 +44,8 @@ async def test_one_that_answers_does_not_make_another_on_the_same_port_ready(tmp
         for service in (first, second):
             children.start(service)
         (tmp_path / "web").touch()
-        await children.ready([first], timeout_s=10.0)
-        waiting = asyncio.create_task(children.ready([first, second], timeout_s=10.0))
+        await children.ready([first], timeout_s=60.0)
+        waiting = asyncio.create_task(children.ready([first, second], timeout_s=60.0))
         done, _ = await asyncio.wait({waiting}, timeout=0.5)
         assert not done
         (tmp_path / "web-2").touch()

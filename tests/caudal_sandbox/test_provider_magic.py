@@ -14,7 +14,7 @@ from tests.caudal_sandbox.rig import Call, Receiver, until
 
 AMOUNTS = [row for row in magic.TABLE if row.part != "card"]
 CARDS = [row for row in magic.TABLE if row.part == "card"]
-PATIENCE_S = 0.7
+SHORT_S, PATIENCE_S = 0.7, 60.0  # for an answer that does not come for half a minute, and for one that comes
 NOTHING: list[Call] = []
 
 
@@ -72,7 +72,7 @@ def declined(rig: Rig) -> None:
 
 def silent_before(rig: Rig) -> None:
     asked = rig.order()
-    assert rig.answer(asked) == "TimeoutError"
+    assert rig.answer(asked, SHORT_S) == "TimeoutError"
     nothing_happened_and_the_key_is_taken(rig, asked)
 
 
@@ -91,14 +91,14 @@ def busy(rig: Rig) -> None:
 
 def nothing_happened_and_the_key_is_taken(rig: Rig, asked: dict[str, Any]) -> None:
     assert rig.caller.find(asked["key"])["code"] == "payment_unknown"
-    status, told = rig.answer(asked, 5)
+    status, told = rig.answer(asked)
     assert (status, told["status"]) == (201, "paid")
 
 
 def lost(how: Any) -> Callable[[Rig], None]:
     def check(rig: Rig) -> None:
         asked = rig.order()
-        answer = rig.answer(asked)
+        answer = rig.answer(asked, SHORT_S if how == "TimeoutError" else PATIENCE_S)
         assert (answer if isinstance(answer, str) else answer[0]) == how
         assert rig.caller.find(asked["key"])["status"] == "paid"
         assert rig.receiver.calls[asked["key"]] == NOTHING
@@ -110,7 +110,7 @@ def lost(how: Any) -> Callable[[Rig], None]:
 
 def silent_alone(rig: Rig) -> None:
     asked = rig.order()
-    assert rig.answer(asked) == "TimeoutError"
+    assert rig.answer(asked, SHORT_S) == "TimeoutError"
     assert rig.caller.find(asked["key"])["status"] == "paid"
     time.sleep(1.2)
     assert rig.receiver.calls[asked["key"]] == NOTHING
@@ -118,7 +118,7 @@ def silent_alone(rig: Rig) -> None:
 
 def slow(rig: Rig) -> None:
     began_s = time.monotonic()
-    status, told = rig.answer(rig.order(), 5)
+    status, told = rig.answer(rig.order())
     assert (status, told["status"]) == (201, "paid")
     assert time.monotonic() - began_s >= 1.5
 

@@ -145,6 +145,7 @@ async def test_the_answer_to_a_query_may_be_that_there_is_nothing(commanded: Ben
 @pytest.mark.parametrize("method", orders.METHODS)
 async def test_a_deadline_ends_a_call(method: str, provider: Provider) -> None:
     context = orders.context(provider.url, provider_timeout_ms=LONGEST_MS)
+    await of(context, "sandbox", method).payment(orders.query(orders.order(method)))  # it is connected from now on
     provider.faults.append("silence after")
     async with asyncio.timeout(LONGEST_MS / 2000):
         answer = await of(context, "sandbox", method).submit(orders.order(method), time.monotonic() + 0.75)

@@ -236,9 +236,10 @@ async def test_without_time_nobody_is_asked(bank: Bank, client: SpeiClient) -> N
 
 async def test_silence_ends_with_the_request(bank: Bank) -> None:
     context = around(bank, provider_timeout_ms=60_000)
+    await SpeiClient(context).send_back(BACK, live=False)  # it is connected from now on
     bank.gate.clear()
     said = await SpeiClient(context).pay_out(OUT, live=False, deadline=monotonic() + 0.5)
-    assert (said.status, len(bank.asked)) == ("unknown", 1)
+    assert (said.status, len(bank.asked)) == ("unknown", 2)
     await links(context).close()
 
 

@@ -18,7 +18,7 @@ from tests.whole import Whole
 pytestmark = pytest.mark.server
 
 ORDER = {"amount": 12_050, "currency": "MXN", "country": "MX", "method": "spei", "reference": "order 7"}
-SHORT_S = 1.5
+SHORT_S = 5.0
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ async def asked(session: aiohttp.ClientSession, whole: Whole) -> dict[Ask, Answe
         return answer
 
     ana = merchant(session, whole)
-    soon = (datetime.now(UTC) + timedelta(seconds=SHORT_S)).isoformat().replace("+00:00", "Z")
     made = await ask(ana, "/v1/payins", "made", ORDER)
+    soon = (datetime.now(UTC) + timedelta(seconds=SHORT_S)).isoformat().replace("+00:00", "Z")
     await ask(ana, "/v1/payins", "short", {**ORDER, "expires_at": soon})
     cancellations = f"/v1/payins/{made.json['id']}/cancellations"
     await ask(ana, cancellations, "cancelled")

@@ -21,7 +21,7 @@ from tests.whole import Whole
 
 pytestmark = pytest.mark.server
 
-GONE_S = 10.0
+GONE_S = 60.0
 ACKNOWLEDGED = 500
 SEED = 9
 NUMBERS = itertools.count(1)

@@ -49,8 +49,8 @@ async def serving(
         listening.close()
 
 
-async def ask(lines: Lines, within_s: float = 5.0) -> tuple[int, bytes]:
-    return await lines.exchange(ASK, within_s=within_s, connect_s=1.0)
+async def ask(lines: Lines, within_s: float = 60.0) -> tuple[int, bytes]:
+    return await lines.exchange(ASK, within_s=within_s, connect_s=30.0)
 
 
 def saying(*parts: bytes) -> Told:

@@ -77,7 +77,7 @@ async def nothing_is_acknowledged_there(servers: Pair) -> None:
 
 async def reasons(context: Context) -> list[str]:
     """What /readyz says beside 200."""
-    request = Request(method="GET", path="/readyz", query=b"", headers={}, body=b"", id="r", deadline=monotonic() + 5)
+    request = Request(method="GET", path="/readyz", query=b"", headers={}, body=b"", id="r", deadline=monotonic() + 60)
     answer = await ready(context, request)
     assert answer.status == 200
     told: list[str] = json.loads(answer.body)["reasons"]

@@ -29,7 +29,7 @@ def request(key: str | None, **headers: str) -> Request:
     if key is not None:
         sent[b"authorization"] = f"Bearer {key}".encode()
     return Request(
-        method="GET", path="/v1/payins", query=b"", headers=sent, body=b"", id="req_1", deadline=monotonic() + 5
+        method="GET", path="/v1/payins", query=b"", headers=sent, body=b"", id="req_1", deadline=monotonic() + 60
     )
 
 
@@ -212,7 +212,7 @@ async def test_a_revocation_counts_within_its_batch(context: Context, ana: Cast)
     shard, actor = context.shard(0), Actor(name="test")
     revocation = RevokeKey(merchant=caller.merchant, digest=caller.key_digest, actor=actor, entry=uuid4())
     commands, batches = (work(caller), revocation, work(caller)), shard.counts.batches
-    before, _, after = await asyncio.gather(*(shard.submit(command, monotonic() + 5) for command in commands))
+    before, _, after = await asyncio.gather(*(shard.submit(command, monotonic() + 60) for command in commands))
     assert shard.counts.batches == batches + 1
     assert before.outcome == "done" and isinstance(after.outcome, Invalid)
 

@@ -1,4 +1,7 @@
-"""Objects of every kind in a running caudal, made by real calls: to its API, to its sandbox, and as its providers."""
+"""Objects of every kind in a running caudal, made by real calls: to its API, to its sandbox, and as its providers.
+
+They are of a merchant of their own: nobody else moves its clock, routes its payins or fills its lists.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,19 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import requests
 
 from caudal.app import examples
 from caudal.app.state import read_secrets
 from caudal.connectors import spei
 from caudal.connectors.sandbox_protocol import inbound
+from caudal.merchants.commands.changes import FIRST_FEE_PLAN
 from tests.whole import Whole
 
 _NUMBERS = itertools.count(1)
+NOBODYS_CLABE = "646180110400000007"  # a number that no test run comes to
+WITHIN_S = 120.0  # a working caudal needs a second or two
 
 
 class Signed(requests.auth.AuthBase):
@@ -43,6 +50,10 @@ class Objects:
     def __init__(self, running: Whole, session: requests.Session) -> None:
         self._running, self._session, self._signed = running, session, Signed(running)
         self._run = uuid4().hex[:12]
+        plan = msgspec.to_builtins(FIRST_FEE_PLAN)
+        merchant = self.made("/v1/operator/merchants", {"name": "Ana", "country": "MX", "fee_plan": plan})["id"]
+        made = self.made(f"/v1/operator/merchants/{merchant}/keys", {"mode": "test", "name": "shop"})
+        self.key_of_ana = str(made["secret"])
 
     def once(self) -> dict[str, str]:
         """An object of each kind, by the folder in which its path stands."""
@@ -131,32 +142,36 @@ class Objects:
 
     def deposit(self) -> str:
         """A deposit that belongs to no payin."""
-        report = {**examples.CALLBACK, "clabe": "646180110400000007", "tracking_key": f"S{self._run}{next(_NUMBERS)}"}
+        report = {**examples.CALLBACK, "clabe": NOBODYS_CLABE, "tracking_key": f"S{self._run}{next(_NUMBERS)}"}
         return str(self.told("spei", report)["deposit"])
 
     def discrepancy(self) -> str:
         """A provider tells of a payment that nobody asked for."""
-        told = examples.SEVERAL_BODIES["create_callback_pix"]["payment"]
-        self.told("sandbox/pix", {**told, "payment": {**told["payment"], "key": uuid4().hex}})
-        return str(self.got("/v1/operator/discrepancies?limit=1")["data"][0]["id"])
+        told, key = examples.SEVERAL_BODIES["create_callback_pix"]["payment"], uuid4().hex
+        self.told("sandbox/pix", {**told, "payment": {**told["payment"], "key": key}})
+        return self._discrepancy_about(key)
 
     def correctable(self) -> str:
         """A provider tells another amount of a payin that waits for its payer."""
         told = examples.SEVERAL_BODIES["create_callback_pix"]["payment"]
         said = {**told["payment"], "key": self.pending().removeprefix("payin_"), "amount": 1}
         self.told("sandbox/pix", {**told, "payment": said})
-        return str(self.got("/v1/operator/discrepancies?limit=1")["data"][0]["id"])
+        return self._discrepancy_about(said["key"])
+
+    def _discrepancy_about(self, key: str) -> str:
+        """Others may have been opened since."""
+        found = self.got("/v1/operator/discrepancies?limit=100")["data"]
+        return next(str(one["id"]) for one in found if one["detail"].get("key") == key)
 
     def dispute(self) -> str:
         """The payer of a card payin disputes it; the dispute is there once the sandbox has called back."""
         payin = self.paid()
         self.made(f"/v1/sandbox/payins/{payin}/dispute")
-        for _ in range(200):
-            shown = self.got(f"/v1/payins/{payin}")["dispute"]
-            if shown is not None:
-                return str(shown)
+        end = time.monotonic() + WITHIN_S
+        while (shown := self.got(f"/v1/payins/{payin}")["dispute"]) is None:
+            assert time.monotonic() < end, f"the dispute of {payin} does not come"
             time.sleep(0.05)
-        raise AssertionError("the dispute does not come")
+        return str(shown)
 
     def made(self, path: str, body: Any = None) -> Any:
         """The answer to a request that makes something."""
@@ -173,7 +188,7 @@ class Objects:
         return _accepted(self._session.post(url, json=body, auth=self._signed))
 
     def _headers(self, path: str) -> dict[str, str]:
-        key = self._running.operator_key if "/operator/" in path else self._running.key
+        key = self._running.operator_key if "/operator/" in path else self.key_of_ana
         return {"Authorization": f"Bearer {key}"}
 
 

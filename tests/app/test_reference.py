@@ -20,7 +20,7 @@ from caudal.contracts.problems import PROBLEMS, TYPE_PREFIX
 from caudal.kernel.context import Context
 from caudal.kernel.http import Request
 from tests.api import Api
-from tests.app.objects import Objects
+from tests.app.objects import NOBODYS_CLABE, Objects
 from tests.app.unresolved import WithoutEnd
 from tests.whole import Whole
 
@@ -134,27 +134,28 @@ def test_the_commands_of_the_page_work(running: Whole, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     Path("receipt.pdf").write_bytes(b"%PDF-1.4\nstartxref\n0\n%%EOF\n")
     commands = {of.id: of.curl for of in view.operations(openapi.parsed(), running.api_url)}
-    secrets = read_secrets(running.var, may_make=False)
-    known = {
-        "KEY": running.key,
-        "OPERATOR_KEY": running.operator_key,
-        "SPEI_SECRET": secrets.spei_secret_test,
-        "PROVIDER_SECRET": secrets.provider_secret_test,
-        "PATH": "/usr/bin:/bin",
-    }
-    known["PAYIN"] = run(commands.pop("create_payin"), known)["id"]
-    known["INSTRUMENT"] = run(commands.pop("create_instrument"), known)["id"]
-    known["MERCHANT"] = run(commands.pop("create_merchant"), known)["id"]
-    known["API_KEY_ID"] = run(commands.pop("create_merchant_key"), known)["id"]
-    # The page's deposit may have come before, by another test, and have been returned since.
-    own = re.sub(r'(?<="tracking_key": ")\w+', uuid.uuid4().hex[:30], commands.pop("create_callback_spei"))
-    known["DEPOSIT"] = run(own, known)["deposit"]
-    known["PROFILE"] = run(commands.pop("create_routing_profile"), known)["id"]
-    run(commands.pop("create_routing_profile_activation"), known)
-    known["ENDPOINT"] = run(commands.pop("create_webhook_endpoint"), known)["id"]
-    known["DELIVERY"] = run(commands.pop("create_webhook_endpoint_test"), known)["id"]
     with requests.Session() as session, ExitStack() as stack:
         objects = Objects(running, session)
+        secrets = read_secrets(running.var, may_make=False)
+        known = {
+            "KEY": objects.key_of_ana,
+            "OPERATOR_KEY": running.operator_key,
+            "SPEI_SECRET": secrets.spei_secret_test,
+            "PROVIDER_SECRET": secrets.provider_secret_test,
+            "PATH": "/usr/bin:/bin",
+        }
+        known["PAYIN"] = run(commands.pop("create_payin"), known)["id"]
+        known["INSTRUMENT"] = run(commands.pop("create_instrument"), known)["id"]
+        known["MERCHANT"] = run(commands.pop("create_merchant"), known)["id"]
+        known["API_KEY_ID"] = run(commands.pop("create_merchant_key"), known)["id"]
+        # The page's deposit may have come before, by another test, and its account may be that of another test's payin.
+        own = re.sub(r'(?<="tracking_key": ")\w+', uuid.uuid4().hex[:30], commands.pop("create_callback_spei"))
+        own = re.sub(r'(?<="clabe": ")\w+', NOBODYS_CLABE, own)
+        known["DEPOSIT"] = run(own, known)["deposit"]
+        known["PROFILE"] = run(commands.pop("create_routing_profile"), known)["id"]
+        run(commands.pop("create_routing_profile_activation"), known)
+        known["ENDPOINT"] = run(commands.pop("create_webhook_endpoint"), known)["id"]
+        known["DELIVERY"] = run(commands.pop("create_webhook_endpoint_test"), known)["id"]
         without_end = WithoutEnd(objects, running, session, many=4)
         stack.callback(without_end.heal)
         states: dict[str, Callable[[str], str]] = {

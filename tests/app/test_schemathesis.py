@@ -278,7 +278,7 @@ def test_no_answer_breaks_the_document(mode: GenerationMode, running: Whole, say
             if mode is GenerationMode.NEGATIVE and operation.path in NOTHING_TO_BREAK:
                 continue
             session.auth = signed if "callbacks" in operation.path else None
-            key = running.operator_key if "/operator/" in operation.path else running.key
+            key = running.operator_key if "/operator/" in operation.path else objects.key_of_ana
             folder = operation.path.partition("/{id}")[0].rpartition("/")[2]
             find = fresh.get(operation.label, partial(known.get, folder))
             send(operation, mode, partial(addressed, key=key, run=run, find=find, known=known), session)

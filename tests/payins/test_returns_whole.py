@@ -38,21 +38,13 @@ def until(found: Callable[[], Any]) -> Any:
     return value
 
 
-def first_merchant(running: Whole) -> str:
-    """The merchant of `running.key`: the oldest, behind those that other tests have made since."""
-    address = page = f"{running.api_url}/v1/operator/merchants?limit=100"
-    while (listed := call(page, running.operator_key)[1])["has_more"]:
-        page = f"{address}&after={listed['next']}"
-    return str(listed["data"][-1]["id"])
-
-
 def deposit_of(running: Whole, payin: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """The deposit of a payin, once it has these fields."""
-    address = f"{running.api_url}/v1/operator/deposits?limit=100&unapplied=false&merchant={first_merchant(running)}"
+    address = f"{running.api_url}/v1/operator/deposits?limit=100&unapplied=false&payin={payin['id']}&mode=test"
 
     def found() -> Any:
         rows = call(address, running.operator_key)[1]["data"]
-        return [row for row in rows if row["payin"] == payin["id"] and fields.items() <= row.items()]
+        return [row for row in rows if fields.items() <= row.items()]
 
     [deposit] = until(found)
     return dict(deposit)

@@ -76,7 +76,7 @@ def page(
     """The proof, for people: what was run, on what, and what came of it; where it is kept unless all went well."""
     passed = has_passed(report, simulation, promoted)
     lines = [f"# {'Passed' if passed else 'FAILED'}: {day}, commit {commit_of(report)}", ""]
-    lines += [f"**{report['none']}.**", ""] if "none" in report else _under_faults(report)
+    lines += [f"**{report['none']}.**"] if "none" in report else _under_faults(report)
     if kept is not None and not passed:
         lines += ["", f"Logs, requests and answers of the faults are kept in `{kept}` of that machine."]
     if promoted:

@@ -48,6 +48,20 @@ async def test_an_event_is_a_cloudevent(ana: Merchant) -> None:
     }
 
 
+async def test_an_event_is_read_by_its_id_as_the_list_has_it(ana: Merchant, caro: Merchant) -> None:
+    payin = await ana.payin()
+    await ana.paid(payin)
+    listed = await ana.events()
+    assert [(await ana.get(f"/v1/events/{event['id']}")).json for event in listed] == listed
+    id = listed[0]["id"]
+    other_time = "evt_" + f"{int(id[4:16], 16) + 1:012x}" + id[16:]
+    await caro.payin()
+    for unknown in (other_time, id[:-3] + "fff", payin["id"], "evt_1", (await caro.events())[0]["id"]):
+        assert (await ana.get(f"/v1/events/{unknown}")).code == "not_found", unknown
+    assert (await caro.get(f"/v1/events/{id}")).code == "not_found"
+    assert (await ana.get(f"/v1/events/{id}?limit=1")).fields == {"?limit": "unknown_field"}
+
+
 async def test_data_is_the_object_right_after_the_event_without_its_payer(ana: Merchant) -> None:
     payin = await ana.payin(payer={"name": "Ana Pérez"})
     await ana.paid(payin)

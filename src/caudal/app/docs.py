@@ -118,10 +118,10 @@ def events_page(types: Iterable[EventType]) -> str:
     examples = [f"## `{kind.name}`\n\n{kind.when}\n\n```json\n{published_json(kind.example)}```\n" for kind in kinds]
     return _page(
         "Events",
-        "CloudEvents 1.0. `GET /v1/events` lists a merchant's, oldest first; the platform keeps those about\n"
-        "merchants, keys and operators to itself. `data` is the object right after the event. An event commits with\n"
-        "the change that it tells of. A published schema only grows: what is in it is never removed, renamed or\n"
-        "retyped.",
+        "CloudEvents 1.0. `GET /v1/events` lists a merchant's, oldest first, and `GET /v1/events/{id}` has one; the\n"
+        "platform keeps those about merchants, keys and operators to itself. `data` is the object right after the\n"
+        "event. An event commits with the change that it tells of. A published schema only grows: what is in it is\n"
+        "never removed, renamed or retyped.",
         _table(("type", "reader", "when", "published"), rows),
         *examples,
     )

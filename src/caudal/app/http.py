@@ -13,7 +13,7 @@ from caudal.app.telemetry import Health, health_of, target_of
 from caudal.contracts.envelope import Envelope, envelope_of, event_id, seq_of_event
 from caudal.kernel import sqlfile
 from caudal.kernel.context import Context
-from caudal.kernel.errors import FieldError, Invalid
+from caudal.kernel.errors import FieldError, Invalid, Refused
 from caudal.kernel.http import Known, Request, Response, Route, ok, query_of
 from caudal.kernel.telemetry import prometheus
 from caudal.merchants import authenticate, authenticate_operator
@@ -73,6 +73,20 @@ async def events(context: Context, request: Request) -> Response:
     rows = await context.named_rows(SQL["events_of_types"], parameters)
     last = rows.pop() if rows and rows[-1][2] is None else None
     return ok(_page_of_events(caller.slot, rows, asked, last))
+
+
+async def event(context: Context, request: Request) -> Response:
+    """One event, as lists and webhooks carry it, as long as it is kept."""
+    caller = await authenticate(context, request, "events:read")
+    [text] = request.parameters
+    rows = list[tuple[Any, ...]]()
+    if (seq := seq_of_event(text)) is not None:
+        parameters: dict[str, Any] = {"shard": caller.shard, "book": caller.book, "seq": seq}
+        rows = await context.named_rows(SQL["event_by_seq"], parameters)
+    found = [envelope_of(caller.slot, row) for row in rows]
+    if not found or found[0].id != text:
+        raise Refused("not_found", "there is no such event, or it is kept no longer")
+    return ok(found[0])
 
 
 def _page_of_events(
@@ -135,6 +149,16 @@ ROUTES: Final = (
         scope="events:read",
         query=EventQuery,
         answer=EventList,
+    ),
+    Route(
+        method="GET",
+        path="/v1/events/{id}",
+        handler=event,
+        summary="Get an event",
+        who="merchant",
+        scope="events:read",
+        answer=Envelope,
+        codes=("not_found",),
     ),
     Route(method="GET", path="/livez", handler=live, summary="Is the process alive", who="anybody", answer=Health),
     Route(method="GET", path="/readyz", handler=ready, summary="Can it work", who="anybody", answer=Health),

@@ -4,6 +4,9 @@
 select seq, at, type, subject, data from event
 where shard = %(shard)s and book = %(book)s and seq > %(after)s order by seq limit %(limit)s
 
+-- name: event_by_seq
+select seq, at, type, subject, data from event where shard = %(shard)s and book = %(book)s and seq = %(seq)s
+
 -- name: events_of_types
 -- Of the next `looked_at` events of the book those of some types; then, without a type, the last one that was looked at,
 -- if there are so many. A rare type costs no look through all of history.

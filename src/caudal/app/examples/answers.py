@@ -198,6 +198,7 @@ _TRACE: Final = {
     ],
 }
 
+_EVENT: Final[dict[str, Any]] = msgspec.json.decode(encode(envelope("payin.paid")))
 _READY: Final = {"running": "ok", "shard": "ok", "queue": "ok", "database": "ok", "migrations": "ok"}
 _AWAY: Final = "the database does not answer: TimeoutError"
 UNAVAILABLE: Final = {
@@ -272,8 +273,9 @@ ANSWERS: Final[dict[str, Any]] = {
     "ClockBody": {"now": "2026-11-26T10:00:01.000000Z", "offset_seconds": 259_201, "expired": 1},
     "BalanceList": {"mode": "test", "data": [_BALANCE]},
     "BalanceTransactionList": _page(_TRANSACTION, previous=None),
+    "Envelope": _EVENT,
     "EventList": {
-        "data": [msgspec.json.decode(encode(envelope("payin.paid")))],
+        "data": [_EVENT],
         "has_more": False,
         "next": envelope("payin.paid").id,
     },

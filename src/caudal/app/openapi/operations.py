@@ -203,7 +203,7 @@ def id_of(route: Route) -> str:
     """`create_payin`, `list_payins`, `get_payin`: made of method and path, so that no wording changes it."""
     words = [word for word in route.path.strip("/").split("/") if word not in ("v1", "operator", "sandbox")]
     nouns = [word for word in words if "{" not in word]
-    rows = "data" in getattr(route.answer, "__struct_fields__", ())
+    rows = "data" in getattr(route.answer, "__struct_fields__", ()) and not route.path.endswith("}")
     if route.method == "GET" and rows:
         return "_".join(("list", *map(_one, nouns[:-1]), nouns[-1]))
     verb = "get" if route.method == "GET" else "change" if words[-1] == "{id}" else "create"

@@ -283,6 +283,28 @@ async def test_the_example_of_each_method_is_taken(context: Context) -> None:
         assert answered.status == 201 or answered.fields == {"/method": "not_available"}, method
 
 
+async def test_every_list_of_a_payins_says_the_same_of_an_id_that_is_none_or_nobodys(context: Context) -> None:
+    api = Api(context)
+    await api.ana()
+    operator = await api.operator()
+    lists = [route for route in SHOWN if "payin" in getattr(route.query, "__struct_fields__", ())]
+    assert {route.path for route in lists} >= {
+        "/v1/refunds",
+        "/v1/captures",
+        "/v1/disputes",
+        "/v1/balance_transactions",
+    }
+    for route in lists:
+        key = {"key": operator} if route.who == "operator" else {}
+        for wrong in ("x", "", "payin_1", "refund_" + "0" * 32):
+            refused = await api.get(f"{route.path}?payin={wrong}&limit=0", **key)
+            assert as_documented(refused, f"GET {route.path}")["code"] == "invalid_request"
+            assert refused.fields == {"?payin": "invalid_value", "?limit": "invalid_value"}, route.path
+            assert "payin_" in next(error["detail"] for error in refused.json["errors"] if error["field"] == "?payin")
+        nobodys = await api.get(f"{route.path}?payin={examples.PAYIN_ID}", **key)
+        assert as_documented(nobodys, f"GET {route.path}")["data"] == [], route.path
+
+
 async def test_lists_events_and_balances_are_as_documented(context: Context) -> None:
     api = Api(context)
     await api.ana()

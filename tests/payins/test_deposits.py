@@ -371,8 +371,7 @@ async def test_operators_see_the_deposits_of_one_payin(ana: Merchant) -> None:
 async def test_deposits_of_a_payin_that_cannot_be_named_so(ana: Merchant) -> None:
     payin = await ana.payin()
     path, unknown = "/v1/operator/deposits?payin=", "payin_" + "0" * 32
-    assert (await ana.get(path + unknown, key=ana.olga)).code == "not_found"
-    assert (await ana.get(path + "7", key=ana.olga)).code == "not_found"
+    assert (await ana.get(path + unknown, key=ana.olga)).json == {"data": [], "has_more": False, "next": None}
     both = await ana.get(f"{path}{payin['id']}&merchant=house", key=ana.olga)
     assert (both.status, both.fields) == (422, {"?merchant": "contradiction"})
     assert (await ana.get(path + payin["id"])).status == 401

@@ -371,7 +371,7 @@ async def test_disputes_are_listed_newest_first_by_state_and_by_payin(ana: Selle
     assert await listed("limit=10", caro) == []
     assert (await caro.get(f"/v1/disputes/{ids[0]}")).status == 404
     refused = await ana.get("/v1/disputes?status=lots&payin=x")
-    assert (refused.status, refused.fields) == (422, {"?status": "invalid_value"})
+    assert (refused.status, refused.fields) == (422, {"?status": "invalid_value", "?payin": "invalid_value"})
 
 
 async def test_the_history_of_a_payin_tells_of_its_disputes(ana: Seller, context: Context) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from caudal.kernel import ids
 from caudal.kernel.errors import FieldError, Invalid
 from caudal.kernel.parse import error_of, near
 
@@ -124,10 +125,23 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
                 yield FieldError(field=field, code=self.code, detail=detail)
 
 
-def query_of(request: Request, kind: type[T], known: Mapping[str, Known] | None = None) -> T:
+class IdOf(msgspec.Struct, frozen=True, kw_only=True):
+    """A parameter that is the id of an object: its prefix, and in words of what. Whether there is one is not asked."""
+
+    prefix: str
+    what: str
+
+    def errors(self, field: str, text: str) -> Iterator[FieldError]:
+        """What is wrong with a parameter's text."""
+        if ids.parse(self.prefix, text) is None:
+            detail = f"the id of {self.what} is needed: {self.prefix}_ and 32 of 0-9 and a-f"
+            yield FieldError(field=field, code="invalid_value", detail=detail)
+
+
+def query_of(request: Request, kind: type[T], known: Mapping[str, Known | IdOf] | None = None) -> T:
     """The query string as a typed record. Raises Invalid with every parameter's error.
 
-    `known` has the parameters whose values are names in a table that the record's types do not say.
+    `known` has the parameters whose values are names in a table, or ids, which the record's types do not say.
     """
     names = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     values: dict[str, Any] = {}

@@ -14,7 +14,7 @@ from caudal.contracts.pages import Looked, Page, Place, cursor_of, page_of
 from caudal.kernel import ids
 from caudal.kernel.context import Context
 from caudal.kernel.errors import FieldError, Invalid
-from caudal.kernel.http import Known, Request, Response, Route, ok, query_of
+from caudal.kernel.http import IdOf, Known, Request, Response, Route, ok, query_of
 from caudal.kernel.money import CURRENCIES
 from caudal.merchants import Caller, authenticate
 from caudal.settlement import statement, store
@@ -108,7 +108,10 @@ class BalanceTransactionQuery(msgspec.Struct, frozen=True, kw_only=True):
     created_to: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
-_KNOWN: Final = {"currency": Known(values=CURRENCIES, code="unknown_currency")}
+_KNOWN: Final[dict[str, Known | IdOf]] = {
+    "currency": Known(values=CURRENCIES, code="unknown_currency"),
+    "payin": IdOf(prefix="payin", what="a payin"),
+}
 
 
 class BalanceTransactionList(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +132,7 @@ async def list_(context: Context, request: Request) -> Response:
     asked = query_of(request, BalanceTransactionQuery, _KNOWN)
     if asked.after is not None and asked.before is not None:
         raise _wrong("?before", "contradiction", "after and before exclude each other")
-    payin = _payin(asked.payin)
+    payin = None if asked.payin is None else ids.parse("payin", asked.payin)
     narrow = store.Filter(
         kind=asked.kind,
         currency=asked.currency,
@@ -142,15 +145,6 @@ async def list_(context: Context, request: Request) -> Response:
     page = await _page(context, caller, asked, narrow)
     data = [transaction_body(line) for line in page.rows]
     return ok(BalanceTransactionList(data=data, has_more=page.has_more, next=page.next, previous=page.previous))
-
-
-def _payin(text: str | None) -> UUID | None:
-    if text is None:
-        return None
-    id = ids.parse("payin", text)
-    if id is None:
-        raise _wrong("?payin", "invalid_value", "the id of a payin: payin_…")
-    return id
 
 
 def _made_at(payin: UUID | None) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from caudal.contracts.pages import Looked, Place
@@ -14,12 +14,15 @@ from caudal.kernel import idempotency, ids
 from caudal.kernel.commit import Key
 from caudal.kernel.context import Context, answered
 from caudal.kernel.errors import Refused, Unknown
-from caudal.kernel.http import Request, Response
+from caudal.kernel.http import IdOf, Request, Response
 from caudal.payins.model import Deposit, Payin
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# What a list's parameters are whose types do not say it. A payin that there is not leaves an empty list.
+IDS: Final = {"payin": IdOf(prefix="payin", what="a payin")}
 
 
 class ProviderAsked:

@@ -20,7 +20,7 @@ from caudal.kernel.idempotency import key_of
 from caudal.merchants import Caller, authenticate
 from caudal.payins import commands, decide, store
 from caudal.payins.evidence import CHECKS, fault_of
-from caudal.payins.http.answering import id_of
+from caudal.payins.http.answering import IDS, id_of
 from caudal.payins.model import (
     FILE_BYTES_MAX,
     Dispute,
@@ -71,7 +71,7 @@ class EvidenceList(msgspec.Struct, frozen=True, kw_only=True):
 async def disputes(context: Context, request: Request) -> Response:
     """The merchant's disputes, newest first."""
     caller = await authenticate(context, request, READ)
-    asked = query_of(request, DisputeQuery)
+    asked = query_of(request, DisputeQuery, IDS)
     until = asked.opened_to or store.FAR_OFF
     before = min(cursor_of(asked.after) or (store.FAR_OFF, store.LAST), (until, store.FIRST))
     rows = await store.disputes_before(
@@ -177,7 +177,6 @@ ROUTES: Final = (
         scope=READ,
         query=DisputeQuery,
         answer=DisputeList,
-        codes=("not_found",),
     ),
     Route(
         method="GET",

@@ -24,7 +24,7 @@ from caudal.kernel.telemetry import about
 from caudal.merchants import Caller, authenticate
 from caudal.payins import calls, commands, decide, store
 from caudal.payins.asked import metadata_errors
-from caudal.payins.http.answering import ProviderAsked, committed, id_of, is_known
+from caudal.payins.http.answering import IDS, ProviderAsked, committed, id_of, is_known
 from caudal.payins.http.merchants import READ, WRITE
 from caudal.payins.model import (
     CaptureBody,
@@ -255,7 +255,7 @@ async def captures(context: Context, request: Request) -> Response:
 
 async def _page(context: Context, request: Request, kind: Kind) -> Page[Operation]:
     caller = await authenticate(context, request, READ)
-    asked = query_of(request, OperationQuery)
+    asked = query_of(request, OperationQuery, IDS)
     until = asked.created_to or store.FAR_OFF
     before = min(cursor_of(asked.after) or (store.FAR_OFF, store.LAST), (until, store.FIRST))
     found = await store.operations_before(
@@ -339,7 +339,6 @@ ROUTES: Final = (
         scope=READ,
         query=OperationQuery,
         answer=RefundList,
-        codes=("not_found",),
     ),
     Route(
         method="GET",
@@ -360,7 +359,6 @@ ROUTES: Final = (
         scope=READ,
         query=OperationQuery,
         answer=CaptureList,
-        codes=("not_found",),
     ),
     Route(
         method="GET",

@@ -17,7 +17,7 @@ from caudal.kernel.parse import parser
 from caudal.merchants import authenticate_operator, operator_key, shard_of
 from caudal.merchants import place_of as place_of_merchant
 from caudal.payins import commands, decide, store
-from caudal.payins.http.answering import committed, id_of, is_known, merged, on_any, place_of
+from caudal.payins.http.answering import IDS, committed, id_of, is_known, merged, on_any, place_of
 from caudal.payins.http.operations import DestinationAsked, sealed_destination
 from caudal.payins.model import Deposit, DepositBody, Payin, deposit_body
 
@@ -47,11 +47,13 @@ class DepositList(msgspec.Struct, frozen=True, kw_only=True):
 async def deposits(context: Context, request: Request) -> Response:
     """Deposits of a book, newest first; those with unapplied money unless asked otherwise."""
     await authenticate_operator(context, request)
-    asked = query_of(request, DepositQuery)
+    asked = query_of(request, DepositQuery, IDS)
     before = cursor_of(asked.after) or (store.FAR_OFF, UUID(int=2**128 - 1))
     of: int | Payin | None = None
     if asked.payin is not None:
         of = await _payin(context, asked, asked.payin)
+        if of is None:
+            return ok(DepositList(data=[], has_more=False, next=None))
     elif asked.merchant is not None:
         of = await _book(context, asked.merchant, live=asked.mode == "live")
     elif not asked.unapplied:
@@ -68,16 +70,13 @@ async def deposits(context: Context, request: Request) -> Response:
     return ok(DepositList(data=[deposit_body(row) for row in page.rows], has_more=page.has_more, next=page.next))
 
 
-async def _payin(context: Context, asked: DepositQuery, payin: str) -> Payin:
-    """The payin whose deposits are asked for, which is of one merchant and mode already. Refuses: not_found."""
+async def _payin(context: Context, asked: DepositQuery, payin: str) -> Payin | None:
+    """The payin whose deposits are asked for, which is of one merchant and mode already; None where there is none."""
     if asked.merchant is not None:
         error = FieldError(field="?merchant", code="contradiction", detail="a payin has one merchant: name either")
         raise Invalid("invalid_request", "the query has errors", errors=(error,))
     id = id_of("payin", payin)
-    found = await store.payin_row(context, await shard_of(context, id), id)
-    if found is None:
-        raise Refused("not_found", "there is no such payin")
-    return found
+    return await store.payin_row(context, await shard_of(context, id), id)
 
 
 async def _book(context: Context, merchant: str, *, live: bool) -> int:

@@ -113,7 +113,7 @@ async def test_a_database_that_stands_still_is_given_up(
 async def test_a_database_that_is_slow_is_waited_for(
     capsys: pytest.CaptureFixture[str], database_url: str, monkeypatch: pytest.MonkeyPatch, context: Context
 ) -> None:
-    monkeypatch.setattr(check, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(check, "_LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(check, "SQL", {**check.SQL, "shards": "select id from shard, pg_sleep(0.3)"})
     assert await check.check(settings_of(database_url), replay=False, against_sandbox=False) == 0
     assert "all is well" in capsys.readouterr().out

@@ -319,7 +319,7 @@ def test_payins_at_a_provider_live_as_they_ought_to(
         run_state_machine_as_test(
             lives,
             settings=settings(
-                max_examples=30,
+                max_examples=21,
                 stateful_step_count=30,
                 deadline=None,
                 derandomize=True,

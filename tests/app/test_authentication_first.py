@@ -43,7 +43,7 @@ HEADERS: tuple[dict[str, str], ...] = (
 WITH_KEY = [route for route in ROUTES if route.who in ("merchant", "operator")]
 UNKNOWN, FORBIDDEN = (401, "unauthenticated"), (403, "forbidden")
 SIGNED = [route for route in ROUTES if route.who == "provider"]
-PUBLIC = {"GET /livez", "GET /readyz", "GET /openapi.json", "GET /docs", "GET /docs/errors"}
+PUBLIC = {"GET /livez", "GET /readyz", "GET /openapi.json", "GET /docs", "GET /docs/errors", "GET /docs/banks"}
 
 
 def named(route: Route) -> str:

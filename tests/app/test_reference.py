@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 import requests
+from markupsafe import escape
 
 from caudal.app import events, openapi, reference
 from caudal.app.reference import view
 from caudal.app.state import read_secrets
+from caudal.catalogue import BANKS
 from caudal.contracts.problems import PROBLEMS, TYPE_PREFIX
 from caudal.kernel.context import Context
 from caudal.kernel.http import Request
@@ -24,7 +26,8 @@ from tests.app.objects import NOBODYS_CLABE, Objects
 from tests.app.unresolved import WithoutEnd
 from tests.whole import Whole
 
-PAGES = {"/docs": reference.page(), "/docs/errors": reference.errors_page()}
+PAGES = {"/docs": reference.page(), "/docs/errors": reference.errors_page(), "/docs/banks": reference.banks_page()}
+ROOT = Path(__file__).parents[2]
 
 
 class Elements(HTMLParser):
@@ -95,6 +98,18 @@ def test_every_operation_event_and_error_has_its_place() -> None:
 def test_a_problems_type_leads_to_its_place() -> None:
     page, _, _ = TYPE_PREFIX.partition("#")
     assert set(PROBLEMS) <= set(ELEMENTS[page].values("id"))
+
+
+def test_every_bank_has_its_name_where_a_request_names_one() -> None:
+    written, served = (ROOT / "docs" / "banks.md").read_text("utf-8"), PAGES["/docs/banks"].decode()
+    for (_, system), there in BANKS.items():
+        in_page = served.split(f'id="{system.lower()}"')[1].split("</article>")[0]
+        in_docs = written.split(f"## {system}\n")[1].split("\n## ")[0]
+        for bank in there.values():
+            assert f"<tr><td><code>{bank.code}</code></td><td>{escape(bank.name)}</td></tr>" in in_page
+            assert f"| `{bank.code}` | {bank.name} |" in in_docs
+    assert {"/docs/banks", "/docs/banks#pse"} <= set(ELEMENTS["/docs"].values("href"))
+    assert "(banks.md)" in (ROOT / "docs" / "README.md").read_text("utf-8")
 
 
 def test_examples_are_written_for_the_host_that_was_asked() -> None:

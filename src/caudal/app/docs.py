@@ -16,6 +16,7 @@ import msgspec
 
 from caudal.app import events, openapi
 from caudal.app.events import EventType
+from caudal.app.reference.banks import SYSTEMS
 from caudal.contracts.problems import PROBLEMS, Problem
 from caudal.kernel.settings import FOREIGN, PREFIX, Settings
 from caudal.kernel.telemetry import INSTRUMENTS
@@ -81,6 +82,21 @@ def declines_page() -> str:
         "row is final.",
         _table(("reason", "next provider", "why", "source"), sorted(rows)),
         RETRY_RULES,
+    )
+
+
+def banks_page() -> str:
+    """Every bank by its code."""
+    tables = (
+        f"## {system.name}\n\n{system.country}. {system.field}\n\n"
+        + _table(("code", "bank"), [(f"`{code}`", _cell(name)) for code, name in system.banks])
+        for system in SYSTEMS
+    )
+    return _page(
+        "Banks",
+        "The codes that requests name banks by, with the names that payers know them by. A running caudal has them,\n"
+        "too, at `/docs/banks`.",
+        *tables,
     )
 
 
@@ -175,6 +191,7 @@ PAGES: Final[Sequence[tuple[str, Callable[[], str]]]] = (
     ("docs/settings.md", settings_page),
     ("docs/states.md", states_page),
     ("docs/declines.md", declines_page),
+    ("docs/banks.md", banks_page),
     ("docs/errors.md", lambda: errors_page(PROBLEMS.values())),
     ("docs/metrics.md", metrics_page),
     ("docs/events.md", lambda: events_page(events.TYPES.values())),

@@ -139,6 +139,13 @@ async def errors(context: Context, request: Request) -> Response:
     return Response(body=errors_page(), content_type=HTML)
 
 
+async def banks(context: Context, request: Request) -> Response:
+    """Every bank by its code."""
+    from caudal.app.reference import banks_page
+
+    return Response(body=banks_page(), content_type=HTML)
+
+
 ROUTES: Final = (
     Route(
         method="GET",
@@ -166,4 +173,5 @@ ROUTES: Final = (
     Route(method="GET", path="/openapi.json", handler=openapi, summary="OpenAPI", who="anybody", hidden=True),
     Route(method="GET", path="/docs", handler=reference, summary="Reference", who="anybody", hidden=True),
     Route(method="GET", path="/docs/errors", handler=errors, summary="Errors", who="anybody", hidden=True),
+    Route(method="GET", path="/docs/banks", handler=banks, summary="Banks", who="anybody", hidden=True),
 )

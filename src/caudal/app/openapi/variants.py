@@ -185,7 +185,10 @@ def _instrument(said: str, can: Capabilities | None, rows: list[Method]) -> tupl
     if can is not None and can.bank != "no":
         system = rows[0].method.upper()
         codes = sorted({code for country in countries for code in BANKS.get((country, system), {})})
-        fields["bank"] = {"description": f"the payer's bank, by its code in {rows[0].name}", "type": "string"}
+        fields["bank"] = {
+            "description": f"the payer's bank, by its code in {rows[0].name}: `/docs/banks#{system.lower()}`",
+            "type": "string",
+        }
         if codes:
             fields["bank"]["enum"] = codes
         needed += ["bank"] if can.bank == "required" else []

@@ -1,4 +1,4 @@
-"""The reference for people, at `/docs` and `/docs/errors`: one page each, complete in itself, from the document."""
+"""The reference for people, at `/docs`, `/docs/errors` and `/docs/banks`: one page each, complete in itself."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from caudal.app import events, openapi
 from caudal.app.openapi.operations import TAGS
 from caudal.app.reference import view
+from caudal.app.reference.banks import SYSTEMS
 from caudal.contracts.problems import PROBLEMS
 from caudal.kernel.http import Request
 from caudal.merchants import SCOPES
@@ -22,6 +23,7 @@ ORIGIN: Final = "http://127.0.0.1:8700"
 _HERE: Final = Path(__file__).parent
 _HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _CODE: Final = re.compile(r"`([^`]+)`")
+_PAGE: Final = re.compile(r"<code>(/docs/[a-z]+(?:#[a-z]+)?)</code>")
 _JSON: Final = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*")(?=:)|(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)'
 )
@@ -63,6 +65,11 @@ def errors_page() -> bytes:
     return _errors_page()
 
 
+def banks_page() -> bytes:
+    """Every bank by its code."""
+    return _banks_page()
+
+
 _MARK: Final = "http://origin.invalid"
 
 
@@ -77,6 +84,11 @@ def _page() -> bytes:
 @cache
 def _errors_page() -> bytes:
     return _render("errors.html", errors=_error_kinds())
+
+
+@cache
+def _banks_page() -> bytes:
+    return _render("banks.html", systems=SYSTEMS)
 
 
 def _error_kinds() -> list[ErrorKind]:
@@ -120,8 +132,8 @@ def _render(name: str, **values: Any) -> bytes:
 
 
 def _prose(text: str) -> Markup:
-    """Text with `code` in it."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))
+    """Text with `code` in it; a page of the reference is a link."""
+    return Markup(_PAGE.sub(r'<a href="\1">\g<0></a>', _CODE.sub(r"<code>\1</code>", str(escape(text)))))
 
 
 def _highlighted(text: str) -> Markup:

@@ -276,7 +276,13 @@ LONG_RUNS: Final = (
         "ten million payins there",
         load("--rate 100 --seconds 30 --warm-up 5 --seed 10000000", "lists"),
         (
-            Figure("requests_by_kind.list.p99_ms", " ms", "≤", 20, "A page of the newest, 99th percentile, 10 million payins there"),
+            Figure(
+                "requests_by_kind.list.p99_ms",
+                " ms",
+                "≤",
+                20,
+                "A page of the newest, 99th percentile, 10 million payins there",
+            ),
             Figure("requests_by_kind.search.p99_ms", " ms", "≤", 20, "… a search for one of 300 new ones"),
         ),
     ),

@@ -12,7 +12,18 @@ import msgspec
 
 from caudal.app.examples import disputes as dispute_examples
 from caudal.app.examples import webhooks as webhook_examples
-from caudal.app.examples.actions import ACTIONS, AMOUNT_MINOR, CLABE, CREATED_AT, PAYIN_ID, QR, bank_details, expires_at
+from caudal.app.examples.actions import (
+    ACTIONS,
+    AMOUNT_MINOR,
+    AUTHORIZED_AT,
+    AUTHORIZED_UNTIL,
+    CLABE,
+    CREATED_AT,
+    PAYIN_ID,
+    QR,
+    bank_details,
+    expires_at,
+)
 from caudal.contracts import instruments, ledger, merchants, payins
 from caudal.contracts.envelope import Envelope, event_id
 from caudal.kernel.clock import rfc3339
@@ -92,6 +103,7 @@ def _payin(kind: type[Payin], status: payins.PayinStatus, **more: Any) -> Payin:
         "paid_at": None,
         **more,
     }
+    fields.setdefault("expires_at", expires_at(fields["method"]))
     return kind(
         id=PAYIN_ID,
         mode="test",
@@ -102,7 +114,6 @@ def _payin(kind: type[Payin], status: payins.PayinStatus, **more: Any) -> Payin:
         description=None,
         metadata={},
         created_at=CREATED_AT,
-        expires_at=expires_at(fields["method"]),
         **fields,
     )
 
@@ -156,6 +167,7 @@ _CARD: Final[dict[str, Any]] = {
 _TAKEN: Final[dict[str, Any]] = {
     **_CARD,
     "amount_authorized": AMOUNT_MINOR,
+    "expires_at": AUTHORIZED_UNTIL,
     "fees": FEE_MINOR,
     "paid_at": "2026-11-23T18:00:00.114093Z",
     "available_on": "2026-11-25",
@@ -252,8 +264,14 @@ EVENTS: Final[tuple[tuple[str, str, msgspec.Struct], ...]] = (
     ),
     (
         "payin.authorized",
-        "2026-11-23T10:00:00.310448Z",
-        _payin(payins.PayinAuthorized, "authorized", **_CARD, amount_authorized=AMOUNT_MINOR),
+        AUTHORIZED_AT,
+        _payin(
+            payins.PayinAuthorized,
+            "authorized",
+            **_CARD,
+            amount_authorized=AMOUNT_MINOR,
+            expires_at=AUTHORIZED_UNTIL,
+        ),
     ),
     (
         "payin.captured",

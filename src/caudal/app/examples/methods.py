@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from caudal.app.examples.actions import ACTIONS, PAYIN_ID, expires_at
+from caudal.app.examples.actions import ACTIONS, AUTHORIZED_UNTIL, PAYIN_ID, expires_at
 from caudal.app.examples.events import CREATE, INSTRUMENT_ID
 
 _KEY: Final = PAYIN_ID.removeprefix("payin_")
@@ -76,6 +76,7 @@ def answers(created: dict[str, Any]) -> dict[str, dict[str, Any]]:
         if method == "card":
             used = {"id": INSTRUMENT_ID, "brand": "visa", "last_four": "1111", "bank": None}
             own |= {"status": "authorized", "capture": "manual", "amount_authorized": 12_050, "instrument": used}
+            own["expires_at"] = AUTHORIZED_UNTIL
         elif method == "pse":
             own["instrument"] = {"id": None, "brand": None, "last_four": None, "bank": "1007"}
         found[method] = {**created, **fields, **own, "return_url": asked.get("return_url")}

@@ -221,6 +221,10 @@ def test_each_of_several_shards_has_a_row_and_one_alone_has_none() -> None:
     [full] = [line for line in shown(before, now).splitlines() if line.startswith("0 ")]
     assert full.split() == ["0", "100", "100", "1.0", "–", "824", "49.5", "ms"]
     assert "waited p99" not in shown({}, {"web": page(14, 1, 1, 0, 1, 1)})
+    idle = figures({}, {"web": page(14, 1, 1, 0, 1, 1), "worker": work(14, 1, 0)}).shards
+    assert [of["shard"] for of in idle] == ["0", "1"], (
+        "the second, of which only the watch knows: nobody has written there"
+    )
 
 
 def test_a_drained_provider_lags_and_waits_are_on_the_frame() -> None:

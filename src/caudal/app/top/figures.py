@@ -232,8 +232,8 @@ def _commits(grown: Samples, seconds: float, wanted: Callable[[dict[str, str]], 
 
 
 def _shards(grown: Samples, level: Samples, seconds: float) -> list[Row]:
-    """The same of each shard, and how many commands wait for it."""
-    known = {dict(labels)["caudal_shard"] for labels in level.get(_QUEUE, {})}
+    """The same of each shard, and how many commands wait for it. Nobody writes to what only the watch knows of."""
+    known = {dict(labels)["caudal_shard"] for name in (_QUEUE, _DUE) for labels in level.get(name, {})}
     return [_shard(grown, level, seconds, name) for name in sorted(known, key=lambda name: (len(name), name))]
 
 

@@ -79,7 +79,7 @@ async def test_a_worker_takes_no_work_until_its_checks_pass(waited: Context, tol
     await waited.rows(UNDO)
     async with working(waited):
         await until(lambda: told.lacks == LACKS)
-        assert not waited.once(Loops), "no loop turns"
+        assert not waited.once(Loops) and not told.has_begun, "no loop turns"
         await waited.rows(REDO)
         await until(lambda: told.is_ready)
         assert not list(waited.once(Loops).unturned()) and len(waited.once(Loops)._loops) >= 10
@@ -94,6 +94,7 @@ async def test_a_worker_whose_loop_breaks_is_not_ready(
     monkeypatch.setattr(app_worker, "PROJECTIONS", (breaks,))
     async with working(waited):
         await until(lambda: told.lacks == "project of shard 0 has not turned yet: its turns end with LookupError")
+        assert told.has_begun
         monkeypatch.setattr(app_worker, "PROJECTIONS", ())
         await until(lambda: told.is_ready)
 

@@ -64,6 +64,10 @@ class _Process:
         return listens(self.child.pid, port) and await answers(self.health_url)
 
     @property
+    def has_begun(self) -> bool:
+        return self.child.status is None and self.told is not None and self.told.has_begun
+
+    @property
     def lacks(self) -> str:
         if self.child.status is not None:
             return f"it ended with {reason(self.child.status)}"
@@ -142,14 +146,21 @@ class Children:
             self._changed(service.name, self._running[service.name].child.pid)
 
     async def ready(self, services: Sequence[Service], *, timeout_s: float = READY_S) -> None:
-        """Return when each is ready. Raises UpError when one is not in time, or dies again and again."""
+        """Return when each is ready. Raises UpError when one is not in time, or dies again and again.
+
+        One that has begun then, and is not as it should be, is better than none: what it lacks is said.
+        """
         deadline = time.monotonic() + timeout_s
         for service in services:
             while not await (process := self._running[service.name]).is_ready():
                 if self._deaths[service.name] >= DEATHS:
                     raise self._not_ready(service, f"it has ended {DEATHS} times")
                 if time.monotonic() > deadline:
-                    raise self._not_ready(service, f"after {timeout_s:g} s {process.lacks}")
+                    error = self._not_ready(service, f"after {timeout_s:g} s {process.lacks}")
+                    if not process.has_begun:
+                        raise error
+                    self._say(f"caudal: {error}; it takes work all the same")
+                    break
                 await asyncio.sleep(_LOOK_S)
 
     def _not_ready(self, service: Service, why: str) -> UpError:

@@ -1,7 +1,8 @@
 """How a process tells whoever started it that it is ready: by a pipe of its own, whose end is CAUDAL_READY_FD.
 
-A line says what it lacks, another one whenever that changes, and the last one is READY. Nobody else can say it: API
-processes share a port, where a former one answers `/readyz` in the place of the new one, and workers have none.
+A line says what it lacks, another one whenever that changes, and the last one is READY. A worker says BEGUN when it
+takes work and its loops have yet to turn: that will do where nobody else is there to take it. Nobody else can say it:
+API processes share a port, where a former one answers `/readyz` for the new one, and workers have none.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import os
 from contextlib import suppress
 from typing import Final
 
+BEGUN: Final = "begun"
 READY: Final = "ready"
 _READ_BYTES: Final = 65_536
 
 
 class Told:
-    """The end that is read. `lacks` is the last that the process has said before READY."""
+    """The end that is read. `lacks` is the last that the process has said before READY, of what it lacks."""
 
     def __init__(self) -> None:
         self._end, self.descriptor = os.pipe()
         self._rest = b""
-        self.is_ready, self.lacks = False, ""
+        self.has_begun, self.is_ready, self.lacks = False, False, ""
         asyncio.get_running_loop().add_reader(self._end, self._hear)
 
     def handed_over(self) -> None:
@@ -32,6 +34,9 @@ class Told:
         heard = os.read(self._end, _READ_BYTES)
         *lines, self._rest = (self._rest + heard).split(b"\n")
         for line in lines:
+            if line == BEGUN.encode():
+                self.has_begun = True
+                continue
             self.is_ready = line == READY.encode()
             self.lacks = "" if self.is_ready else line.decode(errors="replace")
         if not heard or self.is_ready:
@@ -57,7 +62,7 @@ class Telling:
         return self._descriptor is not None
 
     def say(self, line: str) -> None:
-        """What is lacking, or READY, the last word."""
+        """What is lacking, BEGUN, or READY, the last word."""
         if self._descriptor is None or line == self._said:
             return
         self._said = line

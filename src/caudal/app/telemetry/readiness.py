@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from caudal.app.ready import READY, Telling
+from caudal.app.ready import BEGUN, READY, Telling
 from caudal.app.telemetry.health import health_of
 from caudal.kernel.context import Context
 from caudal.kernel.loops import Loops
@@ -38,6 +38,7 @@ class Readiness:
 
     async def turned(self) -> None:
         """Waits until each loop has turned once as it should, and says that the process is ready."""
+        self._telling.say(BEGUN)
         while self._telling.is_asked and not self._context.stopping:
             if not (lacks := "; ".join(self._context.once(Loops).unturned())):
                 return self.ready()

@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from caudal.app.up import metrics_ports
-from caudal.kernel.settings import Settings
 from caudal.kernel.telemetry import INSTRUMENTS
 from caudal_ops.__main__ import main as generate
 from caudal_ops.dashboard import queries
-from caudal_ops.files import ROOT, RULES, TARGETS, files
+from caudal_ops.files import ROOT, RULES, files
 from caudal_ops.rules import Scale, groups, names
 from caudal_ops.yaml import written
 
@@ -318,21 +316,6 @@ def test_an_alert_says_which_shard_or_process_it_is_about(tmp_path: Path) -> Non
     _promtool("test", "rules", *tests)
 
 
-def test_runbooks_hold_however_many_processes_there_are() -> None:
-    """With one more API process the workers' ports are others, and there are more logs."""
-    for page in (ROOT / "docs" / "runbooks").glob("*.md"):
-        text = page.read_text()
-        assert not re.search(r"870[2-9]|log/(web|worker)\.log", text), f"{page.name} means one process's port or log"
-        assert "_PROCESSES=" not in text or "`targets` in `prometheus.yml`" in text, f"{page.name}: who looks at them?"
-    ports = metrics_ports(Settings())
-    assert [int(target.partition(":")[2]) for target in TARGETS] == list(ports.values()), "those of `caudal up`"
-
-
-def test_the_page_shows_which_shard_saturates() -> None:
-    for title in ("Waiting", "Wait for a batch", "A batch takes", "Due for", "Laws of the books: rows that break them"):
-        assert any("caudal_shard" in expr for panel, expr in queries() if panel == title), title
-
-
 def _promtool(*asked: str | Path) -> None:
     """Debian's word that all is well."""
     promtool = shutil.which("promtool")
@@ -365,17 +348,6 @@ def test_nothing_is_asked_for_that_no_process_measures() -> None:
     words = set(re.findall(r"\b(?:caudal|http|process|db_client|error|cpython)_[a-z_]+\b", asked))
     named = {re.sub("_(bucket|count|sum)$", "", word) if word not in known else word for word in words}
     assert len(named) > 40 and not named - known, named - known
-
-
-def test_alerts_say_where_their_runbook_is_and_link_to_it_where_that_has_an_address() -> None:
-    def annotations(url: str | None) -> list[dict[str, str]]:
-        return [rule["annotations"] for group in groups(Scale(), url) for rule in group["rules"] if "alert" in rule]
-
-    assert {told["runbook"] for told in annotations(None)} == {f"docs/runbooks/{name}.md" for name in names()}
-    assert all((ROOT / told["runbook"]).is_file() and "runbook_url" not in told for told in annotations(None))
-    assert {told["runbook_url"] for told in annotations("https://wiki.example/caudal/")} == {
-        f"https://wiki.example/caudal/{name}.md" for name in names()
-    }
 
 
 def test_rules_of_ones_own_are_written_beside_the_checkouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

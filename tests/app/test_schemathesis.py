@@ -79,6 +79,7 @@ FLOORS = {
     "GET /v1/disputes/{id}": 20,
     "GET /v1/disputes/{id}/evidence": 20,
     "GET /v1/events": 16,
+    "GET /v1/events/{id}": 20,
     "GET /v1/instruments/{id}": 20,
     "GET /v1/operator/audit": 20,
     "GET /v1/operator/deposits": 18,

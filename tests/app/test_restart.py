@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from caudal.app import children as app_children
@@ -18,7 +19,7 @@ from caudal.app import restart as app_restart
 from caudal.app import state
 from caudal.app.children import Children, Service
 from caudal.app.restart import Asked, restart
-from caudal.app.state import Ready
+from caudal.app.state import Ready, Restarted
 from caudal.kernel.settings import Settings
 
 
@@ -86,6 +87,7 @@ class House:
             operator_key="",
             demo_key="",
             processes=self.up.processes,
+            restarted=Restarted(),
         )
         self.up.ready(ready)
 
@@ -211,6 +213,36 @@ async def test_a_program_that_cannot_be_started_is_a_failure_too(house: House, m
         monkeypatch.setattr(app_children, "Child", broken)
         assert await command() == 1
     assert said == ["caudal: [Errno 11] Resource temporarily unavailable; what was there goes on"]
+
+
+async def test_a_defect_is_a_failure_too_and_the_next_one_who_asks_is_heard(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = list[str]()
+
+    async def broken(*_: object) -> None:
+        raise LookupError("a defect")
+
+    async with asked(house, said) as command:
+        with monkeypatch.context() as patched:
+            patched.setattr(house.children, "replace", broken)
+            assert await command() == 1
+        assert await command() == 0
+    assert said == ["caudal: a defect, LookupError: a defect; what was there goes on", "restarted web, worker"]
+
+
+async def test_a_former_version_that_does_not_say_how_a_restart_ended_is_asked_too(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.up, "restarted", lambda _: None)
+    before, said = set(house.children.pids.values()), list[str]()
+    async with asked(house, said) as command:
+        up_json = house.home / "up.json"
+        written = msgspec.json.decode(up_json.read_bytes())
+        assert written.pop("restarted")["number"] == 0
+        house.up.ready(msgspec.convert(written, Ready))
+        assert await command() == 0
+    assert said == ["restarted web, worker"] and set(house.ended) == before
 
 
 async def test_where_nothing_is_up_nobody_is_asked(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -17,10 +18,11 @@ from typing import Final
 
 from caudal.app import state
 from caudal.app.children import PATIENCE_S, READY_S, Children, Service
-from caudal.app.state import Restarted, UpError
+from caudal.app.state import Ready, Restarted, UpError
 from caudal.kernel.settings import Settings
 
 _LOOK_S: Final = 0.05
+log = logging.getLogger(__name__)
 
 
 def var_of(settings: Settings) -> Path:
@@ -58,10 +60,20 @@ class Asked:
                         await children.replace(service)
                         done.append(service.name)
                         say(f"{service.name} is another process now: {children.pids[service.name]}")
-            except (UpError, OSError) as error:
-                failure = f"{error}; what was there goes on"
+            except Exception as error:  # the next one who asks is heard all the same
+                failure = f"{_reason(error)}; what was there goes on"
                 say(f"caudal: {failure}")
-            ended(Restarted(number=number, replaced=done, failure=failure))
+            try:
+                ended(Restarted(number=number, replaced=done, failure=failure))
+            except OSError as error:
+                say(f"caudal: up.json cannot be written: {error}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, (UpError, OSError)):
+        return str(error)
+    log.error("a restart has broken off", exc_info=error)
+    return f"a defect, {type(error).__name__}: {error}"
 
 
 async def restart(settings: Settings, *, say: Callable[[str], None]) -> int:
@@ -81,10 +93,19 @@ async def restart(settings: Settings, *, say: Callable[[str], None]) -> int:
         if now is None or now.pid != before.pid:
             say("caudal: it is not up any more")
             return 1
-        if now.restarted.number != before.restarted.number:
+        if before.restarted is None or now.restarted is None:
+            if not _left(before, now):
+                return _told(Restarted(replaced=[*filter(is_replaced, before.processes)]), say)
+        elif now.restarted.number != before.restarted.number:
             return _told(now.restarted, say)
     say(f"caudal: no restart has ended within {limit_s:g} s: {var / 'up.json'} has the processes that are there")
     return 1
+
+
+def _left(before: Ready, now: Ready) -> set[str]:
+    """Of a `caudal up` that does not say it: which are still, or still beside their successors, what they were."""
+    former = {name: pid for name, pid in before.processes.items() if is_replaced(name)}
+    return {name for name, pid in former.items() if now.processes.get(name) == pid or Path(f"/proc/{pid}").exists()}
 
 
 def _told(restarted: Restarted, say: Callable[[str], None]) -> int:

@@ -72,7 +72,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     processes: dict[str, int]
     providers: str = ""
     metrics: dict[str, str] = {}  # each process's operator's port, as an address
-    restarted: Restarted = Restarted()
+    restarted: Restarted | None = None  # of one whose version does not say it yet
 
     @property
     def reference_url(self) -> str:

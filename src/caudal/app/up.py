@@ -24,7 +24,7 @@ from caudal.app import playground, state
 from caudal.app.children import Children, Service
 from caudal.app.ports import Ports, address
 from caudal.app.restart import Asked, var_of
-from caudal.app.state import Ready, Secrets, UpError
+from caudal.app.state import Ready, Restarted, Secrets, UpError
 from caudal.connectors import FIRST
 from caudal.kernel.postgres import Cluster, ClusterError
 from caudal.kernel.primary import Primary
@@ -201,6 +201,7 @@ async def _run(
         metrics=metrics_addresses(settings),
         operator_key=operator_key,
         demo_key=demo_key,
+        restarted=Restarted(),
     )
     running.ready(ready)
     succeeded = await show(ready)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from socket import create_server
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -220,6 +221,19 @@ async def test_all_who_ask_share_a_look(seen: Context, monkeypatch: pytest.Monke
     assert reads["overdue"] == 1
 
 
+async def test_a_backlog_that_takes_long_to_count_makes_no_process_unready(
+    seen: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: Context) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("caudal.app.telemetry.health.overdue", never)
+    monkeypatch.setattr("caudal.app.telemetry.health._UNKNOWN_S", 0.01)
+    health = await health_of(seen)
+    assert (health.status, health.lacks) == ("ok", "")
+    assert health.reasons == ["how many outcomes are unknown could not be found out: TimeoutError"]
+
+
 async def test_a_shard_that_stands_still_is_told(seen: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     async with held_shard(seen):
         waiting = asyncio.ensure_future(seen.commit(0, Note(text="waits")))
@@ -230,7 +244,7 @@ async def test_a_shard_that_stands_still_is_told(seen: Context, monkeypatch: pyt
         assert re.fullmatch(r"shard 0: a command has waited for \d s", health.checks["shard"])
     await waiting
     assert (await health_of(seen)).checks["shard"] == "ok"
-    seen.shard(0).fails = "DiskFull no space"
+    seen.shard(0)._failed = ("DiskFull no space", monotonic())
     assert (await health_of(seen)).checks["shard"] == "shard 0: its last batch was not written: DiskFull no space"
 
 

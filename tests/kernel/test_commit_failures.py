@@ -27,7 +27,7 @@ from caudal.kernel.commit import (
 )
 from caudal.kernel.commit.port import NotCommitted
 from caudal.kernel.errors import Fault, Retry, Unknown
-from tests.kernel.faulty import FaultyPort, Moment, lose_the_answer
+from tests.kernel.faulty import FaultyPort, Moment, lose_the_answer, raising
 from tests.kernel.stores import RealStore
 from tests.kernel.test_commit import rows
 from tests.kernel.toy import Note, key, shard, soon
@@ -165,6 +165,10 @@ async def test_what_keeps_batches_from_being_written_is_known_until_one_is(datab
     await written.submit(Note(text="x"), soon(9))
     assert seen == [None, "DiskFull could not extend file: No space left on device"]
     assert written.fails is None, "the next try came through"
+    port.moments["before_read"] = raising(psycopg.OperationalError('connection to server at "10.0.0.7" failed'))
+    with pytest.raises(Retry):
+        await written.submit(Note(text="y"), soon(0.3))
+    assert written.fails == "OperationalError", "anybody may read it: no address"
     await written.stop()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from caudal.kernel.context import Context
 from caudal.kernel.due import ClaimDue, run_job
 from caudal.payins import JOBS, overdue
 from caudal.payins.decide import unresolved as judged
+from caudal.payins.http import waiting
 from tests.payins.books import assert_in_order, rows
 from tests.payins.cast import Merchant, key_of
 from tests.payins.desk import Desk
@@ -104,6 +105,22 @@ async def test_everything_that_waits_is_listed_with_what_is_known(
     ages = sorted(one["age_seconds"] for one in found)
     assert counted.count == 6 and counted.oldest_s >= ages[-1], "asked a moment later, the same one is the oldest"
     assert (await overdue(context)).count == 0, "nothing is old yet"
+
+
+async def test_behind_many_that_are_young_nothing_is_counted(
+    several: dict[str, dict[str, Any]], context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, body_of = list[str](), waiting.body_of
+
+    def noted(found: waiting.Found, now: datetime) -> Any:
+        looked.append(found.due.kind)
+        return body_of(found, now)
+
+    monkeypatch.setattr(waiting, "body_of", noted)
+    assert (await overdue(context)).count == 0 and len(looked) == 6
+    looked.clear()
+    monkeypatch.setattr(waiting, "_YOUNG", 1)
+    assert (await overdue(context)).count == 0 and len(looked) == len(set(looked)) < 6
 
 
 async def test_the_list_is_narrowed_and_goes_by_pages(ana: Merchant, several: dict[str, dict[str, Any]]) -> None:

@@ -37,6 +37,7 @@ _FIRST_S: Final = 5.0
 _SLOW_S: Final = 1.0
 _ANSWER_S: Final = 3.0  # for the database, so that one that stands still is said before whoever asks has gone
 _UNKNOWN_EVERY_S: Final = 10.0
+_UNKNOWN_S: Final = 1.0
 _TOLD: Final = ("shard", "queue")
 
 
@@ -102,9 +103,11 @@ class _Watched:
         checks["queue"] = self._crowd() or "ok"
         try:
             missing, told = await in_time(self._asked(), _ANSWER_S)
-            checks["database"], checks["migrations"] = "ok", missing or "ok"
         except Exception as error:
             checks["database"] = f"the database does not answer: {type(error).__name__}"
+        else:
+            checks["database"], checks["migrations"] = "ok", missing or "ok"
+            told += await self._unknown()
         told = [checks[check] for check in _TOLD if checks[check] != "ok"] + told
         wrong = [why for check, why in checks.items() if why != "ok" and check not in _TOLD]
         self._found = Health(status="unavailable" if wrong else "ok", reasons=[*wrong, *told], checks=checks)
@@ -115,7 +118,7 @@ class _Watched:
         ahead = await self._context.rows(SQL["shards_ahead"])
         missing = await self._missing()
         told = [f"the time of shard {id} is ahead of the database's clock by {by}" for id, by in ahead]
-        return missing, [*told, *self._context.primary.reasons, *await self._unknown()]
+        return missing, [*told, *self._context.primary.reasons]
 
     def _stuck(self) -> str | None:
         for shard in self._context.shards.values():
@@ -141,12 +144,19 @@ class _Watched:
         return f"not migrated: {', '.join(left)} (`caudal migrate`)" if left else None
 
     async def _unknown(self) -> list[str]:
-        """What has no outcome, looked at once in a while however often it is asked for; what failed is asked again."""
+        """What has no outcome, looked at once in a while however often it is asked for.
+
+        How long that takes says nothing of the process, which may be what brings the number down.
+        """
         if monotonic() >= self._ask_at:
-            found = await overdue(self._context)  # nobody asks beside it: there is one look at a time
-            self._ask_at = monotonic() + _UNKNOWN_EVERY_S
-            text = f"{found.count} outcomes are unknown, the oldest for {found.oldest_s} s"
-            self._told = [text] if found.count else []
+            self._ask_at = monotonic() + _UNKNOWN_EVERY_S  # nobody asks beside it: there is one look at a time
+            try:
+                found = await in_time(overdue(self._context), _UNKNOWN_S)
+            except Exception as error:
+                self._told = [f"how many outcomes are unknown could not be found out: {type(error).__name__}"]
+            else:
+                text = f"{found.count} outcomes are unknown, the oldest for {found.oldest_s} s"
+                self._told = [text] if found.count else []
         return self._told
 
     def _readings(self) -> Iterator[Reading]:

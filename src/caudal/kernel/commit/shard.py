@@ -16,6 +16,8 @@ from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
+import psycopg
+
 from caudal.kernel import ids
 from caudal.kernel.commit.batch import Batch, reads_of
 from caudal.kernel.commit.counts import Counts
@@ -60,7 +62,7 @@ class Shard:
         self._part: list[Waiting] = []  # what is being tried now
         self._writing = False  # whether its write segment has begun
         self._trouble: Failure | None = None  # what became of the last try, unless it committed
-        self.fails: str | None = None  # what kept the last batch from its commit, since one came through
+        self._failed = ("", -_AGAIN_S)  # what kept the last batch from its commit, and when
         self._began: float | None = None
         self._warned_at = -_AGAIN_S
         self.heard: tuple[datetime, float] | None = None  # the server's clock, and our monotonic one then
@@ -74,6 +76,12 @@ class Shard:
     def readings(self) -> Iterable[Reading]:
         """What was counted here, for the meter."""
         return self.counts.readings(self.id, self.lanes)
+
+    @property
+    def fails(self) -> str | None:
+        """What keeps batches from being written, unless one came through since, or nobody has tried for a minute."""
+        said, at = self._failed
+        return said if said and monotonic() - at < _AGAIN_S else None
 
     @property
     def waits_s(self) -> float:
@@ -207,14 +215,14 @@ class Shard:
             self.counts.failed(failure.value)
             self._trace(batch, batch_id, started, failure.value)
             if failure in (Failure.LOST, Failure.UNKNOWN):
-                self.fails = redact.error(error)
+                self._failed = (_said_of(error), monotonic())
             if failure is not Failure.UNKNOWN:
                 _report(failure, error, batch)
                 return failure
             if not await self._find(batch, batch_id):
                 self.counts.failed(Failure.LOST.value)
                 return Failure.LOST
-        self.fails = None
+        self._failed = ("", -_AGAIN_S)
         ended, self._seq = monotonic(), judged.before.event_seq + judged.events
         self.counts.committed(len(results), judged.events, ended - started)
         self._trace(batch, batch_id, started, "committed")
@@ -333,6 +341,13 @@ def _answer_all(results: Sequence[tuple[Waiting, Result | CaudalError]]) -> None
 def _fail(batch: Sequence[Waiting], error: type[CaudalError], code: str, detail: str) -> None:
     for waiting in batch:
         waiting.fail(error(code, detail))
+
+
+def _said_of(error: Exception) -> str:
+    """For anybody, so without addresses: those stand in what has no SQLSTATE."""
+    if isinstance(error, psycopg.Error) and error.sqlstate is None:
+        return type(error).__name__
+    return redact.error(error)
 
 
 def _report(failure: Failure, error: BaseException, batch: Sequence[Waiting]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -44,6 +45,7 @@ _TABLES: Final[dict[str, Any]] = {
     decide.ASK: DISCREPANCIES,
 }
 _STEP: Final = 200
+_YOUNG: Final = 500
 _COUNTED: Final = 1_000
 _OVERDUE_S: Final = 300
 
@@ -64,24 +66,31 @@ async def all_of(context: Context, place: tuple[int, UUID], now: datetime) -> As
     """Everything behind a place, a step at a time."""
     first, after = place
     for kind in ASKING[first:]:
-        while True:
-            steps = {
-                shard: await store.work_in_vain(context, shard, kind, after, _STEP)
-                for shard in await context.every_shard()
-            }
-            whole = [step[-1].subject for step in steps.values() if len(step) == _STEP]
-            until = min(whole, default=store.LAST)  # behind it a shard may have more that comes before what others have
-            found = [
-                one
-                for shard, step in steps.items()
-                for one in await found_of(context, shard, [due for due in step if due.subject <= until])
-            ]
-            for one in sorted(found, key=lambda one: one.due.subject):
-                yield one.due, body_of(one, now)
-            if not whole:
-                break
-            after = until
+        async for one in _of_kind(context, kind, after, now):
+            yield one
         after = store.FIRST
+
+
+async def _of_kind(
+    context: Context, kind: str, after: UUID, now: datetime
+) -> AsyncGenerator[tuple[Due, Unresolved], None]:
+    """Everything of a kind, in the order of what it is about."""
+    while True:
+        steps = {
+            shard: await store.work_in_vain(context, shard, kind, after, _STEP) for shard in await context.every_shard()
+        }
+        whole = [step[-1].subject for step in steps.values() if len(step) == _STEP]
+        until = min(whole, default=store.LAST)  # behind it a shard may have more that comes before what others have
+        found = [
+            one
+            for shard, step in steps.items()
+            for one in await found_of(context, shard, [due for due in step if due.subject <= until])
+        ]
+        for one in sorted(found, key=lambda one: one.due.subject):
+            yield one.due, body_of(one, now)
+        if not whole:
+            return
+        after = until
 
 
 async def found_of(context: Context, shard: int, works: Sequence[Due]) -> list[Found]:
@@ -214,10 +223,19 @@ class Overdue(msgspec.Struct, frozen=True):
 
 
 async def overdue(context: Context, older_than_s: int = _OVERDUE_S) -> Overdue:
-    """What an operator should see to."""
+    """What an operator should see to. Ids tell the time, so that behind many that are young there is hardly an old one:
+    an outage's backlog is not walked.
+    """
     now, ages = await store.now(context), list[int]()
-    async for _, body in all_of(context, (0, store.FIRST), now):
-        ages += [body.age_seconds] if body.age_seconds >= older_than_s else []
+    for kind in ASKING:
+        young = 0
+        async with aclosing(_of_kind(context, kind, store.FIRST, now)) as waiting:
+            async for _, body in waiting:
+                is_old = body.age_seconds >= older_than_s
+                ages += [body.age_seconds] if is_old else []
+                young += not is_old
+                if young == _YOUNG or len(ages) == _COUNTED:
+                    break
         if len(ages) == _COUNTED:
             break
     return Overdue(len(ages), max(ages, default=0))

@@ -177,6 +177,14 @@ async def test_one_that_has_begun_is_better_than_none_and_not_good_enough_beside
     await house.children.ready([house.web, house.worker], timeout_s=0.0)
     why = f"after 0 s not migrated: 0015_x ({house.home / 'worker.log'})"
     assert house.said == [f"caudal: worker does not become ready: {why}; it takes work all the same"]
+    await _dies(house, "worker")
+    assert house.children._running["worker"].told is None, "nobody waits for the next one either: it begins at once"
+
+
+async def _dies(house: House, name: str) -> None:
+    former = house.children.pids[name]
+    os.kill(former, signal.SIGKILL)
+    await until(lambda: house.children.pids[name] != former)
 
 
 async def test_the_command_asks_and_waits_until_all_are_replaced(house: House) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Final
@@ -75,6 +75,12 @@ class _Process:
             return f"{self.health_url} is not answered with 200"
         return self.told.lacks or "it has not said what it waits for"
 
+    def unawaited(self) -> _Process:
+        """Nobody waits for it any more, nor for the one that takes its place when it dies."""
+        if self.told is not None:
+            self.told.close()
+        return replace(self, told=None)
+
     async def end(self, patience_s: float) -> None:
         await self.child.end((SIGTERM, patience_s))
         if self.told is not None:
@@ -132,8 +138,8 @@ class Children:
     async def _keep(self, service: Service) -> None:
         pause_s = 0.0
         while True:
-            began, process = time.monotonic(), self._running[service.name]
-            status = await process.child.wait()
+            began = time.monotonic()
+            status = await self._running[service.name].child.wait()
             self._deaths[service.name] += 1
             if time.monotonic() - began > STEADY_S:
                 pause_s = 0.0
@@ -141,7 +147,8 @@ class Children:
             self._say(f"{service.name} ended with {reason(status)}: {again} ({self._log(service.name)})")
             await asyncio.sleep(pause_s)
             pause_s = min(max(pause_s * 2, BACKOFF_S[0]), BACKOFF_S[1])
-            awaited = process.told is not None and not process.told.is_ready
+            told = self._running[service.name].told  # not as it was: whoever waited may have gone on without it
+            awaited = told is not None and not told.is_ready
             self._running[service.name] = self._begun(service, awaited=awaited)
             self._changed(service.name, self._running[service.name].child.pid)
 
@@ -160,6 +167,7 @@ class Children:
                     if not process.has_begun:
                         raise error
                     self._say(f"caudal: {error}; it takes work all the same")
+                    self._running[service.name] = process.unawaited()
                     break
                 await asyncio.sleep(_LOOK_S)
 

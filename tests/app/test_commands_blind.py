@@ -119,6 +119,18 @@ async def test_a_database_that_is_slow_is_waited_for(
     assert "all is well" in capsys.readouterr().out
 
 
+async def test_a_database_that_refuses_further_connections_is_not_given_up(
+    capsys: pytest.CaptureFixture[str], database_url: str, monkeypatch: pytest.MonkeyPatch, context: Context
+) -> None:
+    """As one does that is full: it answers, and so does the connection that there is."""
+    looks = check._stands_still
+    monkeypatch.setattr(check, "_stands_still", lambda address: looks(make_conninfo(address, dbname="nobody_has_it")))
+    monkeypatch.setattr(check, "_LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(check, "SQL", {**check.SQL, "shards": "select id from shard, pg_sleep(0.3)"})
+    assert await check.check(settings_of(database_url), replay=False, against_sandbox=False) == 0
+    assert "all is well" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [

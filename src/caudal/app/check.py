@@ -6,7 +6,9 @@ Each law walks its table in ranges, each range in a short transaction of its own
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from datetime import UTC, datetime
@@ -33,6 +35,8 @@ SQL: Final = sqlfile.queries(Path(__file__).with_name("queries.sql"))
 RANGE: Final = 20_000
 _LOOK_EVERY_S: Final = 5.0
 _SILENT_S: Final = 10  # a server that takes no connection for so long stands still
+# What is said of a server that says nothing; one that refuses has ended our connection, too, or is only full.
+_SILENCES: Final = ("timeout expired", *map(os.strerror, (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)))
 # Ranges over two columns, and what a law calls them.
 _PAIRS: Final = {"entries": ("account", "version"), "keys": ("book", "digest")}
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -127,8 +131,9 @@ async def _stands_still(address: str) -> None:
         try:
             await (await psycopg.AsyncConnection.connect(address)).close()
         except psycopg.OperationalError as error:
-            if error.sqlstate is None:  # it has said nothing; one that is full, for instance, says so
-                return
+            said = str(error)
+            if "FATAL" not in said and any(silence in said for silence in _SILENCES):
+                return  # one that is full, for instance, says so (and psycopg has no SQLSTATE of it)
 
 
 async def _checked(connection: Connection, *, replay: bool, sandbox_url: str | None, console: Console) -> int:

@@ -115,7 +115,7 @@ async def asked(house: House, said: list[str]) -> AsyncIterator[Callable[[], Cor
     """What `caudal restart` does, beside a `caudal up` that hears it."""
     sandbox = Service(name="sandbox", command=(), environment={})
     services = [sandbox, house.web, house.worker]
-    keeping = asyncio.create_task(Asked().keep(house.children, services, house.said.append, house.up.restarted))
+    keeping = asyncio.create_task(Asked().keep(house.children, services, house.said.append, house.up))
     try:
         with state.held(house.home):
             house.write()
@@ -209,6 +209,23 @@ async def test_the_command_fails_with_what_the_successor_died_of_and_the_former_
         (house.home / "worker.breaks").unlink()
         assert await command() == 0
     assert house.ended == [before["web"], house.ended[1], before["worker"]]
+
+
+async def test_who_asks_while_a_restart_runs_waits_for_the_next_one(house: House) -> None:
+    before, said = set(house.children.pids.values()), list[str]()
+    house.told("worker", is_ready=False)
+    async with asked(house, said) as command:
+        first = asyncio.create_task(command())
+        await until(lambda: len(house.ended) == 1)
+        between = house.children.pids["web"]
+        second, third = asyncio.create_task(command()), asyncio.create_task(command())
+        await asyncio.sleep(0)
+        house.told("web", is_ready=False)
+        house.told("worker")
+        assert await first == 0 and between not in house.ended
+        house.told("web")
+        assert (await second, await third) == (0, 0) and between in house.ended
+    assert said == ["restarted web, worker"] * 3 and len(house.ended) == 4 and before < set(house.ended)
 
 
 async def test_a_program_that_cannot_be_started_is_a_failure_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

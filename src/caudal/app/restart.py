@@ -18,7 +18,7 @@ from typing import Final
 
 from caudal.app import state
 from caudal.app.children import PATIENCE_S, READY_S, Children, Service
-from caudal.app.state import Ready, Restarted, UpError
+from caudal.app.state import Ready, Restarted, UpError, UpJson
 from caudal.kernel.settings import Settings
 
 _LOOK_S: Final = 0.05
@@ -43,18 +43,15 @@ class Asked:
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._event.set)
 
     async def keep(
-        self,
-        children: Children,
-        services: Sequence[Service],
-        say: Callable[[str], None],
-        ended: Callable[[Restarted], None],
+        self, children: Children, services: Sequence[Service], say: Callable[[str], None], running: UpJson
     ) -> None:
-        """Restarts as often as somebody asks; `ended` hears what became of it."""
+        """Restarts as often as somebody asks; up.json has which one has begun, and what became of the last one."""
         for number in itertools.count(1):
             await self._event.wait()
-            self._event.clear()
+            self._event.clear()  # whoever asks from now on means the next one
             done, failure = list[str](), ""
             try:
+                running.restarting(number)
                 for service in services:
                     if is_replaced(service.name):
                         await children.replace(service)
@@ -64,7 +61,7 @@ class Asked:
                 failure = f"{_reason(error)}; what was there goes on"
                 say(f"caudal: {failure}")
             try:
-                ended(Restarted(number=number, replaced=done, failure=failure))
+                running.restarted(Restarted(number=number, begun=number, replaced=done, failure=failure))
             except OSError as error:
                 say(f"caudal: up.json cannot be written: {error}")
 
@@ -77,7 +74,10 @@ def _reason(error: Exception) -> str:
 
 
 async def restart(settings: Settings, *, say: Callable[[str], None]) -> int:
-    """Asks the `caudal up` of this directory for a restart and waits for its end. Returns the exit status."""
+    """Asks the `caudal up` of this directory for a restart and waits for its end. Returns the exit status.
+
+    One that runs already has begun with what was installed then: it waits for the next one.
+    """
     var = var_of(settings)
     before = state.read_ready(var)
     if before is None or before.pid != state.holder(var):
@@ -85,7 +85,9 @@ async def restart(settings: Settings, *, say: Callable[[str], None]) -> int:
         return 1
     os.kill(before.pid, signal.SIGUSR1)
     clock = asyncio.get_running_loop().time
-    limit_s = (READY_S + PATIENCE_S) * sum(map(is_replaced, before.processes))
+    former = before.restarted or Restarted()
+    number = max(former.begun, former.number) + 1
+    limit_s = (READY_S + PATIENCE_S) * sum(map(is_replaced, before.processes)) * (number - former.number)
     until = clock() + limit_s
     while clock() < until:
         await asyncio.sleep(_LOOK_S)
@@ -96,7 +98,7 @@ async def restart(settings: Settings, *, say: Callable[[str], None]) -> int:
         if before.restarted is None or now.restarted is None:
             if not _left(before, now):
                 return _told(Restarted(replaced=[*filter(is_replaced, before.processes)]), say)
-        elif now.restarted.number != before.restarted.number:
+        elif now.restarted.number >= number:
             return _told(now.restarted, say)
     say(f"caudal: no restart has ended within {limit_s:g} s: {var / 'up.json'} has the processes that are there")
     return 1

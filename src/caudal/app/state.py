@@ -53,9 +53,13 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restarted(msgspec.Struct, frozen=True, kw_only=True):
-    """How the last `caudal restart` ended, the so-many-th of this `caudal up`; `failure` says why it broke off."""
+    """How the last `caudal restart` ended, the so-many-th of this `caudal up`; `failure` says why it broke off.
+
+    `begun` is the number of the one that began last: another one than that which ended last while it runs.
+    """
 
     number: int = 0
+    begun: int = 0
     replaced: list[str] = []
     failure: str = ""
 
@@ -151,6 +155,12 @@ class UpJson:
         self.processes[name] = pid
         if self._ready is not None:
             self.ready(msgspec.structs.replace(self._ready, processes=self.processes))
+
+    def restarting(self, number: int) -> None:
+        """The so-many-th restart has begun."""
+        if self._ready is not None:
+            former = self._ready.restarted or Restarted()
+            self.restarted(msgspec.structs.replace(former, begun=number))
 
     def restarted(self, how: Restarted) -> None:
         """A restart has ended."""

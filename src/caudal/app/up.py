@@ -207,7 +207,7 @@ async def _run(
     succeeded = await show(ready)
     if demo_only:
         return 0 if succeeded else 1
-    endings.callback(asyncio.create_task(restarts.keep(children, wanted, say, running.restarted)).cancel)
+    endings.callback(asyncio.create_task(restarts.keep(children, wanted, say, running)).cancel)
     await supervising  # ends only by failing
     return 1
 

@@ -24,15 +24,19 @@ NOWHERE = "postgresql:///caudal?host=/nowhere"
 
 
 @contextmanager
-def begun(command: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A process of caudal, killed at the end if it still runs."""
+def begun(command: str, teller: int | None = None, /, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of caudal, killed at the end if it still runs. It has the `teller`, and is told so."""
+    told = {} if teller is None else {"CAUDAL_READY_FD": str(teller)}
     process = subprocess.Popen(
         [sys.executable, "-m", "caudal", command],
-        env={**OUTSIDE, "CAUDAL_KEK": KEK, **environment},
+        env={**OUTSIDE, "CAUDAL_KEK": KEK, **told, **environment},
+        pass_fds=() if teller is None else (teller,),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+    if teller is not None:
+        os.close(teller)
     try:
         yield process
     finally:
@@ -80,17 +84,36 @@ def logs(process: subprocess.Popen[str], text: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_api_and_the_worker_end_with_0_when_they_are_asked_to(database_url: str, number: signal.Signals) -> None:
     port = free_port()
+    (web_says, web_teller), (worker_says, worker_teller) = os.pipe(), os.pipe()
     with (
-        begun("web", CAUDAL_DATABASE_URL=database_url, CAUDAL_PORT=str(port), CAUDAL_READY_FD="1") as web,
-        begun("worker", CAUDAL_DATABASE_URL=database_url, CAUDAL_READY_FD="1") as worker,
+        begun("web", web_teller, CAUDAL_DATABASE_URL=database_url, CAUDAL_PORT=str(port)) as web,
+        begun("worker", worker_teller, CAUDAL_DATABASE_URL=database_url) as worker,
+        os.fdopen(web_says) as web_said,
+        os.fdopen(worker_says) as worker_said,
     ):
-        logs(web, "ready\n")
+        assert web_said.read().endswith("ready\n")
         assert listens(web.pid, port) and answers(port), "it says so once it listens"
-        logs(worker, "ready\n")
+        assert worker_said.read().endswith("ready\n")
         for process in (web, worker):
             process.send_signal(number)
             said, _ = process.communicate(timeout=60)
             assert (process.returncode, "Traceback" in said) == (0, False), said
+
+
+@pytest.mark.parametrize(("number", "why"), [("77", "Bad file descriptor"), ("1", "3 or more is needed")])
+def test_a_descriptor_that_is_not_there_ends_a_start_in_one_line(
+    number: str, why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"CAUDAL_DATABASE_URL": NOWHERE, "CAUDAL_KEK": KEK, "CAUDAL_READY_FD": number}
+    for name, text in given.items():
+        monkeypatch.setenv(name, text)
+    for command in ("web", "worker"):
+        monkeypatch.setattr(sys, "argv", ["caudal", command])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr().err
+        assert ended.value.code == 2 and f"caudal: CAUDAL_READY_FD={number}" in said.replace("'", "")
+        assert why in said and said.count("\n") == 1
 
 
 def test_a_worker_that_waits_for_its_database_ends_with_0_too() -> None:

@@ -14,11 +14,12 @@ import uvicorn
 
 from caudal.app import worker as app_worker
 from caudal.app.edge.server import Server
-from caudal.app.ready import Told
+from caudal.app.ready import Telling, Told
 from caudal.app.web import Web
 from caudal.app.worker import Worker
 from caudal.kernel.context import Context
 from caudal.kernel.loops import Loops
+from caudal.kernel.settings import SettingError
 from tests.conftest import settings_of
 
 UNDO = "delete from migration where number = 2 returning number"
@@ -149,3 +150,14 @@ async def test_what_is_said_is_heard_line_by_line_until_the_other_end_is_gone(to
     told.handed_over()
     await until(lambda: told._end < 0)
     assert not told.is_ready
+
+
+def test_an_end_that_can_only_be_read_is_refused() -> None:
+    read, written = os.pipe()
+    try:
+        Telling(written)
+        with pytest.raises(SettingError, match=f"CAUDAL_READY_FD={read}: it can only be read"):
+            Telling(read)
+    finally:
+        os.close(read)
+        os.close(written)

@@ -8,9 +8,12 @@ API processes share a port, where a former one answers `/readyz` for the new one
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 from contextlib import suppress
 from typing import Final
+
+from caudal.kernel.settings import SettingError
 
 BEGUN: Final = "begun"
 READY: Final = "ready"
@@ -51,9 +54,18 @@ class Told:
 
 
 class Telling:
-    """The end that is written, where somebody waits for this process."""
+    """The end that is written, where somebody waits for this process. Raises SettingError where it cannot be."""
 
     def __init__(self, descriptor: int | None) -> None:
+        if descriptor is not None:
+            try:
+                how = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+            except OSError as error:
+                raise SettingError(f"CAUDAL_READY_FD={descriptor}: {error.strerror}") from error
+            if descriptor < 3:
+                raise SettingError(f"CAUDAL_READY_FD={descriptor}: 3 or more is needed, for it is closed at the end")
+            if how & os.O_ACCMODE == os.O_RDONLY:
+                raise SettingError(f"CAUDAL_READY_FD={descriptor}: it can only be read")
         self._descriptor, self._said = descriptor, ""
 
     @property

@@ -172,8 +172,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ready_fd: Annotated[
         int | None,
         Meta(
-            description="file descriptor that a process inherits: it begins when its checks pass, and says there line "
-            "by line what it lacks, and `ready` at last; `caudal up` sets it",
+            description="file descriptor, 3 or more, that a process inherits: it begins when its checks pass, and says "
+            "there line by line what it lacks, and `ready` at last; `caudal up` sets it",
         ),
     ] = None
 

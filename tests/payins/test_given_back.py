@@ -84,8 +84,70 @@ async def test_money_that_is_first_heard_of_with_a_part_given_back_waits_for_a_p
     await tell(ana, desk, payin)
     await ana.work("discrepancy.ask")
     assert await parts(ana) == (10_000, 0, 0)
+    [deposit] = await deposits(ana)
+    assert await sent_back(ana, deposit["id"]) == (409, "forbidden_transition")
+    [beside] = await ana.odd(kind="late_success")
+    assert [one["correction"] for one in beside["proposals"]] == ["by_hand"], "the other case comes first"
     assert (await corrected(ana, await asked(ana, "other_amount"))).status == 201
+    [beside] = await ana.odd(kind="late_success")
+    assert [(one["correction"], one["amount"]) for one in beside["proposals"]] == [("return_money", 9_700)]
     assert await parts(ana) == (9_700, 0, 300)
+    await assert_in_order(context)
+
+
+async def refused_and_carried_out(ana: Merchant, desk: Desk) -> str:
+    """The key of the order that sends the late deposit back: refused, and carried out after all."""
+    desk.says["refund"] = [{"status": "failed"}]
+    await tried(ana.context, "deposit.return")
+    assert (await parts(ana), (await deposits(ana))[0]["reason"]) == ((10_000, 0, 0), "return_refused")
+    desk.settle(desk.refunds[-1].key, "succeeded")
+    return desk.refunds[-1].key
+
+
+async def sent_back(ana: Merchant, deposit: str) -> tuple[int, str | None]:
+    answered = await ana.post(f"/v1/operator/deposits/{deposit}/returns", key=ana.olga)
+    return answered.status, answered.json.get("code")
+
+
+async def test_what_the_payment_says_is_back_is_not_sent_back_while_that_is_open(
+    ana: Merchant, desk: Desk, context: Context, late: str
+) -> None:
+    await refused_and_carried_out(ana, desk)
+    [payin_id] = desk.payments
+    await tell(ana, desk, {"id": f"payin_{payin_id}", "method": "mpesa"})
+    assert await sent_back(ana, late) == (409, "forbidden_transition")
+    [beside] = await ana.odd(kind="late_success")
+    assert [one["correction"] for one in beside["proposals"]] == ["by_hand"]
+    chosen = {"correction": "return_money", "facts": beside["proposals"][0]["facts"]}
+    path = f"/v1/operator/discrepancies/{beside['id']}/corrections"
+    assert (await ana.post(path, chosen, key=ana.olga)).code == "forbidden_transition"
+    case = await asked(ana, "other_amount")
+    assert (await corrected(ana, case)).json["correction"] == "book_return"
+    assert (await parts(ana), desk.payments[payin_id].refunded_minor) == ((0, 0, 10_000), 10_000)
+    [beside] = await ana.odd()
+    assert beside["proposals"][0]["correction"] == "none_needed"
+    await assert_in_order(context)
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["waits", "asked for"])
+async def test_a_second_word_that_a_return_was_carried_out_holds_it_back_like_the_first(
+    ana: Merchant, desk: Desk, context: Context, late: str, sent: bool
+) -> None:
+    key = await refused_and_carried_out(ana, desk)
+    for amount in (1, 10_000):
+        for _ in range(2):
+            assert (await ana.told("mpesa", "operation", desk.told_of_operation(key, amount=amount))).status == 200
+        [case] = await ana.odd(kind="contradicts_final_state")
+        assert case["detail"]["amount_minor"] == amount
+        if amount == 1:
+            assert await sent_back(ana, late) == (409, "forbidden_transition")
+            path = f"/v1/operator/discrepancies/{case['id']}/resolutions"
+            assert (await ana.post(path, {"resolution": "a test of theirs"}, key=ana.olga)).status == 201
+            assert not sent or await sent_back(ana, late) == (201, None)
+    assert (await sent_back(ana, late))[0] == 409
+    await tried(context, "deposit.return")
+    assert (await parts(ana), len(desk.refunds)) == ((0, 10_000, 0) if sent else (10_000, 0, 0), 1), "it waits"
+    assert desk.payments[desk.operations[key].payment_key].refunded_minor == 10_000
     await assert_in_order(context)
 
 

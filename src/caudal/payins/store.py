@@ -297,6 +297,12 @@ async def discrepancy(context: Context, shard: int, id: UUID) -> Discrepancy | N
     return None if row is None else discrepancy_of(row)
 
 
+async def discrepancies_of(context: Context, shard: int, ids: Sequence[UUID]) -> list[Discrepancy]:
+    """Those that there are."""
+    rows = await context.rows(SQL["read_discrepancies"], (shard, list(ids))) if ids else []
+    return [discrepancy_of(row) for row in rows]
+
+
 async def work_in_vain(context: Context, shard: int, kind: str, after: UUID, limit: int) -> list[Due]:
     """Work of a kind that was tried and did not end, behind a subject, in the order of its subjects."""
     parameters = {"shard": shard, "kind": kind, "after": after, "limit": limit}

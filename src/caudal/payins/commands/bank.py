@@ -187,6 +187,7 @@ class NoteReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     id: UUID
     book: int
+    payin: UUID | None
     live: bool
     provider: str
     said: OperationState
@@ -195,7 +196,9 @@ class NoteReturn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     recorded: bool = True
 
     def needs(self) -> Iterable[Need]:
-        return ((DEPOSITS, self.id),)
+        yield DEPOSITS, self.id
+        if self.payin is not None:
+            yield PAYINS, self.payin
 
     def decide(self, view: View) -> Decision:
         return decide.note_return(view, id=self.id, live=self.live, provider=self.provider, said=self.said)

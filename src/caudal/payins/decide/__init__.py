@@ -5,7 +5,7 @@ from caudal.payins.decide.changing import EXPIRE, OPERATE, SUBMIT, Created
 from caudal.payins.decide.corrections import Answer, Chosen, answered, correct
 from caudal.payins.decide.create import Started, cancel, create, expire, refuse_card, start
 from caudal.payins.decide.deposits import Split, deposit, split
-from caudal.payins.decide.discrepancies import ASK, held_of, odd, resolve
+from caudal.payins.decide.discrepancies import ASK, gone_back_ids, held_of, odd, resolve
 from caudal.payins.decide.disputes import (
     EXPIRE_DISPUTE,
     SEND_EVIDENCE,
@@ -38,7 +38,7 @@ from caudal.payins.decide.returns import (
     RETURN,
     advance_clock,
     asked_by,
-    cases_of,
+    gone_back_keys,
     note_return,
     request_return,
     return_key,
@@ -86,7 +86,6 @@ __all__ = [
     "begin_void",
     "body_of_evidence",
     "cancel",
-    "cases_of",
     "contradicts_end",
     "correct",
     "counts_from",
@@ -98,6 +97,8 @@ __all__ = [
     "expire",
     "expire_dispute",
     "goes_on",
+    "gone_back_ids",
+    "gone_back_keys",
     "held_of",
     "known_of",
     "late_deposit",

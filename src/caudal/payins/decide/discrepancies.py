@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,6 +30,7 @@ from caudal.payins.rows import DISCREPANCIES
 
 # Asks the provider about a discrepancy, whose id is the work's subject.
 ASK: Final = "discrepancy.ask"
+_BLOCK: Final = 32  # a decision may wait for two reads only
 
 
 def odd(
@@ -49,7 +52,7 @@ def odd(
     `answer` is what the provider says otherwise when it is asked, where it was; `id` is the case's own, else it is made
     of what was said.
     """
-    detail, id = encode(_without_payer(said)), id or odd_id(provider, kind, said)
+    detail, id = detail_of(said), id or _odd_id(provider, kind, said)
     if view.get(DISCREPANCIES, id) is not None:
         return Decision(outcome=outcome, done=done)
     found = Discrepancy(
@@ -69,9 +72,54 @@ def odd(
     return Decision(outcome=outcome, puts=(Put(DISCREPANCIES, found),), events=(event_of(found),), done=done)
 
 
-def odd_id(provider: str, kind: DiscrepancyKind, said: msgspec.Struct) -> UUID:
+def _odd_id(provider: str, kind: DiscrepancyKind, said: msgspec.Struct) -> UUID:
     """The id of the case that these words open."""
-    return derived(f"odd\n{provider}\n{kind}\n{encode(_without_payer(said)).decode()}")
+    return derived(f"odd\n{provider}\n{kind}\n{detail_of(said).decode()}")
+
+
+def detail_of(said: msgspec.Struct) -> bytes:
+    """The words as a case keeps them."""
+    return encode(_without_payer(said))
+
+
+# What may have gone back already: its cases have ids that follow from the key of the order or the payment that they
+# are about, one after the other, so that whoever is about to send it back finds each
+
+
+def gone_back_id(key: str, number: int) -> UUID:
+    """The id of a case that says of the order, or of the payment, with this key that money of it went back; the first
+    is 0, and the next opens where other words come."""
+    return derived(f"return\n{key}" if number == 0 else f"return\n{key}\n{number}")
+
+
+def gone_back_ids(keys: Sequence[str], block: int) -> list[UUID]:
+    """The ids of these keys' cases, a block of numbers after the other; blocks grow, so that few reads find many."""
+    numbers = range(_BLOCK**block - 1, _BLOCK ** (block + 1) - 1)
+    return [gone_back_id(key, number) for number in numbers for key in keys]
+
+
+def next_gone_back(view: View, key: str, is_known: Callable[[Discrepancy], bool]) -> UUID | None:
+    """The id of the case that words about this key open; None where one of its cases is known to have them."""
+    for block in count():
+        ids = gone_back_ids([key], block)
+        cases = view.get_all(DISCREPANCIES, ids)
+        for id, case in zip(ids, cases, strict=True):
+            if case is None:
+                return id
+            if is_known(case):
+                return None
+    raise AssertionError("numbers do not end")
+
+
+def may_have_gone_back(view: View, keys: Sequence[str]) -> bool:
+    """Whether a case of any of these keys is open."""
+    for block in count():
+        cases = view.get_all(DISCREPANCIES, gone_back_ids(keys, block))
+        if any(case is not None and case.resolved_at is None for case in cases):
+            return True
+        if not any(cases[len(cases) - len(keys) :]):  # no key has one with the last number: there are no more
+            return False
+    raise AssertionError("numbers do not end")
 
 
 def held_of(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Final, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -18,7 +19,7 @@ from caudal.kernel.http import encode
 from caudal.payins import postings
 from caudal.payins.decide.changing import OPERATE, Created, offset_of, void_of
 from caudal.payins.decide.deposits import deposit_event
-from caudal.payins.decide.discrepancies import ASK, held_of, odd
+from caudal.payins.decide.discrepancies import ASK, detail_of, held_of, next_gone_back, odd
 from caudal.payins.decide.known import late_deposit
 from caudal.payins.decide.money import posted
 from caudal.payins.decide.returns import RETURN
@@ -97,14 +98,16 @@ def not_its_money(
     id, amount = late_deposit(payin.method, state.key), state.captured_minor
     known = view.get(DEPOSITS, id)
     if known is not None:
-        if known.amount_minor != amount or state.refunded_minor > known.returned_minor + known.returning_minor:
+        if state.refunded_minor > known.returned_minor + known.returning_minor:
+            return told_gone_back(view, provider, payin, state, told.done)
+        if known.amount_minor != amount:
             return told_of(view, payin.book, provider, "other_amount", payin, state, told.done)
         return Decision(outcome=shown(payin), done=told.done)
     if not amount:
         return told
     returns = returns and not state.refunded_minor  # how much is left to go back then is a person's to find out
     if state.refunded_minor and kind != "other_amount":
-        told = _besides(told, told_of(view, payin.book, provider, "other_amount", payin, state, ()))
+        told = _besides(told, told_gone_back(view, provider, payin, state, ()))
     why = kind if kind == "other_amount" else "late" if payin.status is Status.EXPIRED else "closed"
     new = Deposit(
         id=id,
@@ -145,9 +148,20 @@ def told_of(
     payin: Payin | None,
     state: PaymentState,
     done: tuple[Due, ...],
+    *,
+    id: UUID | None = None,
 ) -> Decision:
-    id = None if payin is None else payin.id
-    return odd(view, book, provider, kind, state, done, held=held_of(payin), payin=id, outcome=shown(payin))
+    of, outcome = None if payin is None else payin.id, shown(payin)
+    return odd(view, book, provider, kind, state, done, held=held_of(payin), payin=of, outcome=outcome, id=id)
+
+
+def told_gone_back(view: View, provider: str, payin: Payin, state: PaymentState, done: tuple[Due, ...]) -> Decision:
+    """More of money that the payin does not take is back with its payer than was sent: the rest waits for a person."""
+    detail = detail_of(state)
+    id = next_gone_back(view, state.key, lambda case: case.detail == detail)
+    if id is None:
+        return Decision(outcome=shown(payin), done=done)
+    return told_of(view, payin.book, provider, "other_amount", payin, state, done, id=id)
 
 
 def shown(payin: Payin | None) -> Created | None:

@@ -17,9 +17,10 @@ from caudal.kernel.errors import Refused
 from caudal.ledger import Transfer, account_name, transfer_id
 from caudal.merchants import fee_minor
 from caudal.payins import postings
+from caudal.payins.decide.discrepancies import may_have_gone_back
 from caudal.payins.decide.known import Known, Said, agrees, days_of, said_of, surplus_deposit
 from caudal.payins.decide.money import family_of, line_of, plan_of
-from caudal.payins.decide.returns import FAILED, asked_by, order_end, ordered_minor
+from caudal.payins.decide.returns import FAILED, asked_by, gone_back_keys, order_end, ordered_minor
 from caudal.payins.model import CorrectionKind, Deposit, Discrepancy, Operation, Payin, Posting, Proposal
 from caudal.payins.states import Status
 
@@ -105,6 +106,8 @@ def _about_money(found: Discrepancy, known: Known, payin: Payin, deposit: Deposi
     if not deposit.unapplied_minor:
         why = "the money is on its way back" if deposit.returning_minor else "the money is back with its payer"
         return _one(found, known, "none_needed", why)
+    if may_have_gone_back(known.view, gone_back_keys(deposit)):
+        return _one(found, known, "by_hand", "its payer may have it already: the case that says so comes first")
     way = CAPABILITIES[payin.method].refund
     if way == "none":
         return _one(found, known, "by_hand", "the provider has no refunds: send it back by other means")

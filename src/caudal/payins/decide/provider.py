@@ -38,6 +38,7 @@ from caudal.payins.decide.late import (
     given_back,
     is_booked,
     not_its_money,
+    told_gone_back,
     told_of,
     unconfirmed,
 )
@@ -123,7 +124,11 @@ def _judged(
     if happening in (Happening.ALL_RECEIVED, Happening.CAPTURED):
         strayed = view.get(DEPOSITS, late_deposit(payin.method, state.key)) is not None
         if state.captured_minor != payin.amount_minor or strayed:
-            told = _strayed(view, payin, state, told_of(view, payin.book, provider, "other_amount", payin, state, done))
+            if state.refunded_minor:
+                told = told_gone_back(view, provider, payin, state, done)
+            else:
+                told = told_of(view, payin.book, provider, "other_amount", payin, state, done)
+            told = _strayed(view, payin, state, told)
             return not_its_money(view, payin, provider, state, sealed, told, kind="other_amount", returns=False)
         if payin.status in _ENDED_WITHOUT_MONEY and not _takes_late_money(view, payin):
             # What came after expiry waits for an operator, like any late deposit, and so does what can go to a bank

@@ -18,11 +18,11 @@ from caudal.merchants import AUDIT, BOOKS, AuditRecord, Operator, refuse_ended, 
 from caudal.payins import postings
 from caudal.payins.decide.changing import changed
 from caudal.payins.decide.deposits import deposit_event
-from caudal.payins.decide.discrepancies import derived, held_of, odd, odd_id
+from caudal.payins.decide.discrepancies import held_of, may_have_gone_back, next_gone_back, odd
 from caudal.payins.decide.known import said_of
 from caudal.payins.decide.money import posted
-from caudal.payins.model import ClockBody, Deposit, DiscrepancyKind, RefusedOperation, ReturnEnd
-from caudal.payins.rows import DEPOSITS, DISCREPANCIES, PAYINS
+from caudal.payins.model import ClockBody, Deposit, Discrepancy, DiscrepancyKind, RefusedOperation, ReturnEnd
+from caudal.payins.rows import DEPOSITS, PAYINS
 from caudal.payins.states import Happening, Status
 
 RETURN: Final = "deposit.return"
@@ -89,13 +89,11 @@ def request_return(
 
 
 def _refuse_twice(view: View, deposit: Deposit) -> Refused | None:
-    """Why its money is not sent back: all of it has gone, or may have, by an earlier return that has failed here."""
+    """Why its money is not sent back: it has gone, or may have, by a return that failed here or by itself."""
     if deposit.unapplied_minor == 0:
         return Refused("forbidden_transition", "nothing of this deposit is unapplied")
-    if any(one is not None and one.resolved_at is None for one in view.get_all(DISCREPANCIES, cases_of(deposit))):
-        return Refused(
-            "forbidden_transition", "an earlier return may have been carried out: its discrepancy comes first"
-        )
+    if may_have_gone_back(view, gone_back_keys(deposit)):
+        return Refused("forbidden_transition", "its payer may have it already: its discrepancy comes first")
     return None
 
 
@@ -261,15 +259,16 @@ def _after_all(view: View, deposit: Deposit, version: int, said: Answer, due: Du
 def _contradiction(
     view: View, deposit: Deposit, version: int, said: Answer, done: tuple[Due, ...], *, answer: Answer | None
 ) -> Decision:
-    """It is written down once, by the order that it is about; what else is said of that, as anything odd is."""
-    kind: DiscrepancyKind = "contradicts_final_state"
-    id = _case_of(deposit, version)
-    known, _ = view.get_all(DISCREPANCIES, (id, odd_id(deposit.provider, kind, said)))
-    if known is not None:
-        before = said_of(known.detail)
-        if (before.status or "failed", before.amount_minor) == (_status(said), getattr(said, "amount_minor", 0)):
-            return Decision(outcome=deposit, done=done)
-    told = _odd(view, deposit, deposit.provider, kind, said, id=id if known is None else None, answer=answer)
+    """It is written down once for each outcome and amount that the order is said to have come to."""
+
+    def is_known(case: Discrepancy) -> bool:
+        before = said_of(case.detail)
+        return (before.status or "failed", before.amount_minor) == (_status(said), getattr(said, "amount_minor", 0))
+
+    id = next_gone_back(view, return_key(deposit, version), is_known)
+    if id is None:
+        return Decision(outcome=deposit, done=done)
+    told = _odd(view, deposit, deposit.provider, "contradicts_final_state", said, id=id, answer=answer)
     return msgspec.structs.replace(told, outcome=deposit, done=done)
 
 
@@ -304,16 +303,12 @@ def _status(said: Answer) -> str:
     return said.status if isinstance(said, OperationState) else "failed"
 
 
-def _case_of(deposit: Deposit, version: int) -> UUID:
-    return derived(f"return\n{return_key(deposit, version)}")
-
-
-def cases_of(deposit: Deposit) -> list[UUID]:
-    """The ids of every case that may say of a return which has failed that it was carried out. While one is open
-    nothing goes back: the payer would have it twice."""
-    if deposit.reason not in FAILED:
-        return []
-    return [_case_of(deposit, version) for version in range(1, deposit.version + 1)]
+def gone_back_keys(deposit: Deposit) -> list[str]:
+    """The keys whose cases may say that its payer has money of it: of its returns, where one has failed, and of its
+    payment at a provider. While one is open nothing goes back: the payer would have it twice."""
+    payment = [] if deposit.provider == BANK else [deposit.tracking_key]
+    versions = range(1, deposit.version + 1) if deposit.reason in FAILED else ()
+    return payment + [return_key(deposit, version) for version in versions]
 
 
 def advance_clock(view: View, *, book: int, seconds: int, key_digest: bytes) -> Decision | Refused:

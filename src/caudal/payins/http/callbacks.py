@@ -165,7 +165,9 @@ async def _is_return(context: Context, request: Request, shard: int, sender: Sen
         if deposit is None or decide.asked_by(deposit, state.key) is None:
             continue
         live = notice.mode == "live"
-        noted = commands.NoteReturn(id=deposit.id, book=deposit.book, live=live, provider=provider, said=state)
+        noted = commands.NoteReturn(
+            id=deposit.id, book=deposit.book, payin=deposit.payin, live=live, provider=provider, said=state
+        )
         await context.commit(shard, noted, request.deadline)
         return True
     return False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import count
 from typing import Any, TypeVar
 
 from caudal.kernel.commit import Table
 from caudal.kernel.context import Context
 from caudal.payins import decide, store
 from caudal.payins.model import Discrepancy
-from caudal.payins.rows import PAYINS
+from caudal.payins.rows import DEPOSITS, DISCREPANCIES, PAYINS
 
 K = TypeVar("K")
 R = TypeVar("R")
@@ -56,4 +57,12 @@ async def seen_of(context: Context, shard: int, rows: Sequence[Discrepancy]) -> 
         if payin is not None:
             more += [*decide.needs_of(row, payin.method), *decide.more_needs_of(payin)]
     await seen.read(context, shard, more)
+    deposits = (seen.get(DEPOSITS, key) for table, key in more if table is DEPOSITS)
+    keys = [key for deposit in deposits if deposit is not None for key in decide.gone_back_keys(deposit)]
+    for block in count():
+        ids = decide.gone_back_ids(keys, block)
+        await seen.read(context, shard, ((DISCREPANCIES, id) for id in ids))
+        cases = seen.get_all(DISCREPANCIES, ids)
+        if not any(cases):
+            break
     return seen

@@ -305,8 +305,10 @@ def _status(said: Answer) -> str:
 
 def gone_back_keys(deposit: Deposit) -> list[str]:
     """The keys whose cases may say that its payer has money of it: of its returns, where one has failed, and of its
-    payment at a provider. While one is open nothing goes back: the payer would have it twice."""
-    payment = [] if deposit.provider == BANK else [deposit.tracking_key]
+    payment at a provider, unless it goes back as it came. While one is open nothing goes back: its payer would have it
+    twice."""
+    at_once = deposit.returning_minor and deposit.returning_version == 1
+    payment = [] if deposit.provider == BANK or at_once else [deposit.tracking_key]
     versions = range(1, deposit.version + 1) if deposit.reason in FAILED else ()
     return payment + [return_key(deposit, version) for version in versions]
 

@@ -98,11 +98,7 @@ def not_its_money(
     id, amount = late_deposit(payin.method, state.key), state.captured_minor
     known = view.get(DEPOSITS, id)
     if known is not None:
-        if state.refunded_minor > known.returned_minor + known.returning_minor:
-            return told_gone_back(view, provider, payin, state, told.done)
-        if known.amount_minor != amount:
-            return told_of(view, payin.book, provider, "other_amount", payin, state, told.done)
-        return Decision(outcome=shown(payin), done=told.done)
+        return _again(view, payin, provider, state, known, told.done)
     if not amount:
         return told
     returns = returns and not state.refunded_minor  # how much is left to go back then is a person's to find out
@@ -132,6 +128,17 @@ def not_its_money(
     due = (Due(at=view.clock, kind=RETURN, subject=id, book=payin.book),) if returns else ()
     puts = (Put(DEPOSITS, new), *ledger.puts(posted(view, group)))
     return _besides(told, Decision(puts=puts, events=(event,), due=due))
+
+
+def _again(
+    view: View, payin: Payin, provider: str, state: PaymentState, known: Deposit, done: tuple[Due, ...]
+) -> Decision:
+    """What is said of such money once it is a deposit."""
+    if state.refunded_minor > known.returned_minor + known.returning_minor:
+        return told_gone_back(view, provider, payin, state, done)
+    if known.amount_minor != state.captured_minor:
+        return told_of(view, payin.book, provider, "other_amount", payin, state, done)
+    return Decision(outcome=shown(payin), done=done)
 
 
 def _besides(told: Decision, more: Decision) -> Decision:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -215,8 +215,13 @@ async def _timed(asker: Asker, kind: Kind, asked: Pages) -> dict[str, float]:
             if not kind.right(msgspec.json.decode(body)):
                 raise CaudalFailed(f"GET {path} was answered with another page: {body[:300].decode(errors='replace')}")
 
-    together: list[Awaitable[None]] = [connection() for _ in range(asked.connections)]
-    await asyncio.gather(*together)
+    together = [asyncio.create_task(connection()) for _ in range(asked.connections)]
+    try:
+        await asyncio.gather(*together)
+    finally:  # what one has ended leaves none behind that still opens a connection
+        for one in together:
+            one.cancel()
+        await asyncio.gather(*together, return_exceptions=True)
     return {f"p{percent}_ms": round((latency.percentile_ns(percent) or 0) / 1e6, 2) for percent in (50, 99, 100)}
 
 

@@ -288,9 +288,9 @@ LONG_RUNS: Final = (
     ),
     Run(
         "six flows mixed, ten minutes",
-        load("--connections 256 --seconds 600", "mixed"),
+        load("--connections 64 --seconds 600", "mixed"),
         (
-            Figure("rate", "/s", "≥", 1000, "Payins a second in six flows, 256 connections, for ten minutes"),
+            Figure("rate", "/s", "≥", 1000, "Payins a second in six flows, for ten minutes"),
             Figure("paid_rate", "/s", "≥", 1000, "… paid a second"),
             Figure("webhooks.lag_max_ms", " ms", "≤", 1000, "… the longest way of an event to its receiver"),
             Figure("memory_growth_mb", " MB", "≤", 40, "… growth of the process that grew most"),

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -16,10 +15,10 @@ from caudal.app import worker as app_worker
 from caudal.app.edge.server import Server
 from caudal.app.ready import Telling, Told
 from caudal.app.web import Web
-from caudal.app.worker import Worker
 from caudal.kernel.context import Context
 from caudal.kernel.loops import Loops
 from caudal.kernel.settings import SettingError
+from tests.app.test_worker_turns import working
 from tests.conftest import settings_of
 
 UNDO = "delete from migration where number = 2 returning number"
@@ -47,17 +46,6 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def working(context: Context) -> AsyncIterator[None]:
-    one = Worker(context)
-    task = asyncio.create_task(one.run())
-    try:
-        yield
-    finally:
-        one.stop()
-        await asyncio.wait_for(task, 30)
 
 
 class Beginning:

@@ -31,9 +31,7 @@ class Turns:
     def __init__(self, web: Begins) -> None:
         self._web = web
         self._left, self._asked = AT_ONCE, False
-        self._begun = list[
-            Opened
-        ]()  # of those that begin something, since the last `_next`, behind which their tasks run
+        self._begun = list[Opened]()  # what begins something, since the last `_next`: its tasks run behind that
         self._waiting = deque[tuple[Exchange, Callable[[], None], float]]()
 
     def take(self, exchange: Exchange, go_on: Callable[[], None]) -> bool:
